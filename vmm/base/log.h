@@ -1,0 +1,16 @@
+// Messages for people: start-up, errors and control only. Nothing on a frame or exit path logs; that is what
+// the probes are for (bpf/probes.def).
+//
+// All of it goes to stderr as "glassbox: warning: text"; colour only when stderr is a terminal.
+#pragma once
+
+#include <spdlog/spdlog.h>
+
+#include <string_view>
+
+namespace glassbox {
+
+// Sets the program's name and level; call once, first thing in main(). verbose adds debug messages.
+void log_init(std::string_view program, bool verbose);
+
+}  // namespace glassbox
