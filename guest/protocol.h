@@ -1,0 +1,73 @@
+// What the host and the guest's agent say to each other over vsock. The agent listens; the host connects
+// through the VM's vsock.sock, a UNIX stream socket with Firecracker's convention: send "CONNECT <port>\n",
+// read "OK <number>\n", then the stream is the connection.
+//
+// Both directions carry messages: MessageHeader, then `length` bytes of payload. Integers are little endian.
+// Each side checks type and length before use; a message that may not be there ends the connection.
+#pragma once
+
+#include <cstdint>
+
+namespace glassbox::protocol {
+
+inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kGuestCid = 3;
+inline constexpr std::uint32_t kExecPort = 1024;   // one command a connection
+inline constexpr std::uint32_t kTracePort = 1025;  // one trace session at a time
+inline constexpr std::uint32_t kMaxPayload = 64 * 1024;
+
+// Our PCI function for clock exchanges: BAR 0 is one page; a 32-bit read at offset 0 exits, fires the probe
+// clock_exchange(exchange, vcpu) and returns the exchange number (from 1, mod 2^32).
+inline constexpr std::uint16_t kClockPciVendor = 0x676c;
+inline constexpr std::uint16_t kClockPciDevice = 0x6762;
+
+struct MessageHeader {
+  std::uint32_t type = 0;
+  std::uint32_t length = 0;
+};
+static_assert(sizeof(MessageHeader) == 8);
+
+enum class MessageType : std::uint32_t {
+  // Exec port. Host to guest. kExecStart first: JSON
+  // {"argv":[..],"env":[..],"cwd":"..","tty":bool,"rows":n,"cols":n}.
+  kExecStart = 1,
+  kStdin = 2,     // bytes; length 0 is end of file
+  kResize = 3,    // u16 rows, u16 cols
+  kSignal = 4,    // u32 signal number, to the command's process group
+  kPowerOff = 5,  // no payload, instead of kExecStart: sync, then ACPI power-off
+  kStdinAck =
+      6,  // guest to host: u32 bytes of stdin consumed by the command (flow control is vsock's; optional)
+  // Guest to host.
+  kStdout = 16,
+  kStderr = 17,
+  kExited = 18,      // i32 exit status as a shell would give it: status, or 128 + signal; the last message
+  kExecFailed = 19,  // u32 errno, then text; 126/127 follow from it; the last message
+
+  // Trace port. Host to guest.
+  kTraceStart = 32,  // TraceStart
+  kTraceStop = 33,   // no payload: detach, send what is buffered, then kTraceEnd
+  // Guest to host. Records are buffered in the guest during the workload and sent after kTraceStop, or when
+  // the
+  // buffer is half full.
+  kTraceReady =
+      48,  // text, one line per hook: "<hook> <kprobe|tp_btf|fentry|fexit|raw_tp|missing>[ <remark>]"
+  kTraceEvents = 49,  // n * sizeof(gb_event), n >= 1
+  kTraceDrops = 50,   // TraceDrops, cumulative
+  kTraceEnd = 51,     // no payload, after the last events and drops
+  kTraceError = 52,   // text; the session is over
+};
+
+struct TraceStart {
+  std::uint32_t version = kVersion;
+  std::uint32_t clock_interval_us = 10'000;  // an exchange at least this often; bursts at start and end
+};
+
+struct TraceDrops {
+  std::uint64_t ring_full = 0;         // failed reserves in the BPF ring buffer
+  std::uint64_t buffer_full = 0;       // the agent's own buffer was full
+  std::uint64_t recursion_misses = 0;  // BPF programs skipped (bpf_prog_info.recursion_misses)
+  std::uint64_t kprobe_misses = 0;
+  std::uint64_t own_events = 0;  // not a loss: events of the agent itself, filtered and counted
+};
+
+}  // namespace glassbox::protocol

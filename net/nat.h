@@ -1,0 +1,34 @@
+// The user-mode NAT: the guest's frames in, host sockets out. See the theory of operation in net/nat.cc.
+//
+// Guest 10.0.2.15/24, gateway 10.0.2.2, DNS 10.0.2.3. With host loopback allowed, 10.0.2.2 reaches 127.0.0.1.
+//
+// Thread: created anywhere, then everything on the loop's owner thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "net/event_loop.h"
+#include "net/guest_port.h"
+#include "vmm/base/result.h"
+
+namespace glassbox::net {
+
+using MacAddress = std::array<std::uint8_t, 6>;
+inline constexpr MacAddress kGuestMac = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
+inline constexpr MacAddress kGatewayMac = {0x52, 0x55, 0x0a, 0x00, 0x02, 0x02};
+
+struct NatConfig {
+  bool allow_host_loopback = false;
+  std::uint16_t mtu = 1500;  // IP bytes; 65520 at most
+};
+
+class Nat : public FrameSink {
+ public:
+  // Registers its hooks and deadline with the loop and itself as the port's sink. Both must outlive the NAT.
+  [[nodiscard]] static Result<std::unique_ptr<Nat>> create(const NatConfig& config, EventLoop& loop,
+                                                           GuestPort& port);
+};
+
+}  // namespace glassbox::net

@@ -1,0 +1,60 @@
+// Where a running VM is found: one directory a VM, named after it.
+//
+//   /run/glassbox/NAME/            root's VMs
+//   $XDG_RUNTIME_DIR/glassbox/NAME other users' (root's collector looks into /run/user/*/glassbox too)
+//
+//   pid         decimal pid of the monitor, locked (flock) while it lives: a directory whose lock is free is
+//   stale vsock.sock  UNIX stream socket to the guest's vsock ports (guest/protocol.h) info.json
+//   {"name","pid","kernel","initrd","vcpus","memory_mib","command","started_at"}
+//
+// Names: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox {
+
+struct RunningVm {
+  std::string name;
+  pid_t pid = 0;
+  std::filesystem::path dir;
+  [[nodiscard]] std::filesystem::path vsock_path() const { return dir / "vsock.sock"; }
+};
+
+// The monitor's own claim on a name; removes the directory when it goes.
+class RuntimeDir {
+ public:
+  // Fails if a live VM has the name; replaces a stale directory. An empty name picks one ("vm-<pid>").
+  [[nodiscard]] static Result<RuntimeDir> claim(std::string_view name);
+  RuntimeDir(RuntimeDir&&) noexcept = default;
+  RuntimeDir& operator=(RuntimeDir&&) = delete;
+  ~RuntimeDir();
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::string name() const { return path_.filename().string(); }
+  // After a fork (daemon), the child's pid is the one to write.
+  [[nodiscard]] Status write_pid(pid_t pid);
+  [[nodiscard]] Status write_info(std::string_view json);
+
+ private:
+  RuntimeDir(std::filesystem::path path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  std::filesystem::path path_;
+  UniqueFd lock_;  // the pid file, locked
+};
+
+[[nodiscard]] std::vector<RunningVm> list_running_vms();
+// The error says which names there are.
+[[nodiscard]] Result<RunningVm> find_running_vm(std::string_view name);
+
+// Connects to a guest vsock port through the VM's socket (CONNECT / OK handshake done).
+[[nodiscard]] Result<UniqueFd> connect_vsock(const std::filesystem::path& vsock_path, unsigned port);
+
+}  // namespace glassbox
