@@ -43,9 +43,15 @@ class EventLoop {
   [[nodiscard]] virtual Status modify(int fd, std::uint32_t events, FdHandler* handler) = 0;
   // Safe within a handler for any fd: events of this turn that are still to be delivered to it are dropped.
   virtual void remove(int fd) = 0;
+  // As remove(), for an fd that the caller closes at once and of which no duplicate exists: the kernel takes
+  // it out of the set itself, which saves a system call.
+  virtual void remove_closing(int fd) { remove(fd); }
 
   // CLOCK_MONOTONIC of this turn, nanoseconds, cached.
   [[nodiscard]] virtual std::uint64_t now_ns() const = 0;
+
+  // Events of this turn that had a handler (argument of drain_to_guest).
+  [[nodiscard]] virtual std::uint32_t ready_events() const { return 0; }
 
   // One deadline for the one timer user of the loop (the NAT's timer structure); 0 disarms. on_deadline runs
   // on the owner thread in the first turn at or after it.
@@ -66,7 +72,8 @@ class EventLoop {
   virtual void post(std::function<void()> task) = 0;
   virtual void post_and_wait(std::function<void()> task) = 0;
 
-  // Runs turns until stop(). Blocks. The calling thread is the owner from here on.
+  // Runs turns until stop(). Blocks. The calling thread is the owner until it returns; may be called again. A
+  // stop() that came before makes it return at once.
   virtual void run() = 0;
   virtual void stop() = 0;
 };
