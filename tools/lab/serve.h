@@ -1,0 +1,21 @@
+// The lab daemon: PID 1 of the lab machine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "vmm/base/result.h"
+
+namespace glassbox::lab {
+
+struct ServeOptions {
+  std::uint16_t port = 0;
+  std::string token_file;
+  int idle_s = 0;  // power off after so long without any process of the user's; 0: never
+};
+
+// Returns only on failure or, where it is not PID 1, on SIGTERM; as PID 1 it powers the machine off at its
+// end.
+[[nodiscard]] Status serve(const ServeOptions& options);
+
+}  // namespace glassbox::lab
