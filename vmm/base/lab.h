@@ -1,0 +1,19 @@
+// Carrying on inside the lab, where this machine's own KVM will not do (tools/in-lab): the same command, run
+// again in there, with its files, terminal, signals and exit status passed through.
+#pragma once
+
+#include <string_view>
+
+#include "vmm/base/result.h"
+
+namespace glassbox {
+
+// True inside the lab (GLASSBOX_IN_LAB=1, set by tools/in-lab).
+[[nodiscard]] bool in_lab();
+
+// Prints "<program>: <reason>: carrying on inside the lab" to stderr and replaces this process by
+// `tools/in-lab <this program> <arguments>`. Returns only if that fails: already inside the lab, or no
+// tools/in-lab beside the build directory of this program (GLASSBOX_IN_LAB_TOOL names another).
+[[nodiscard]] Error carry_on_in_lab(int argc, char** argv, std::string_view reason);
+
+}  // namespace glassbox

@@ -1,0 +1,35 @@
+// What the subcommands of glassbox have in common. Each has a file of its own: add_<name>() declares its
+// options and, when the command line chose it, leaves in Cli::action what main() is to run.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "vmm/base/result.h"
+
+namespace glassbox::cli {
+
+// Exit statuses of `run` and `exec` that are not the command's own (DESIGN: as env(1) and podman have it).
+inline constexpr int kExitGuestPanic = 120;
+inline constexpr int kExitGuestPoweredOff = 121;
+inline constexpr int kExitOurFailure = 125;
+inline constexpr int kExitCannotRun = 126;
+inline constexpr int kExitNotFound = 127;
+// The other subcommands.
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 2;
+
+struct Cli {
+  CLI::App& app;
+  int argc;
+  char** argv;
+  std::function<int()> action;
+};
+
+// Prints "glassbox: <message>" to stderr and returns status.
+int report(const Error& error, int status);
+
+void add_run(Cli& cli);
+void add_kvm_check(Cli& cli);
+
+}  // namespace glassbox::cli

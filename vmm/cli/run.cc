@@ -1,0 +1,4 @@
+#include "vmm/cli/command.h"
+namespace glassbox::cli {
+void add_run(Cli&) {}
+}  // namespace glassbox::cli

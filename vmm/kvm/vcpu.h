@@ -1,0 +1,46 @@
+// One vCPU of KVM: its fd and the kvm_run area it shares with the kernel.
+//
+// Thread: the one that runs it, except request_exit(), which any thread may call.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
+#include "vmm/kvm/kvm_api.h"
+
+namespace glassbox::kvm {
+
+class Vcpu {
+ public:
+  [[nodiscard]] static Result<Vcpu> adopt(UniqueFd fd, std::size_t run_size);
+  Vcpu(Vcpu&& other) noexcept;
+  Vcpu& operator=(Vcpu&&) = delete;
+  Vcpu(const Vcpu&) = delete;
+  ~Vcpu();
+
+  [[nodiscard]] Status set_cpuid(std::span<const kvm_cpuid_entry2> entries);
+  [[nodiscard]] Status set_msrs(std::span<const kvm_msr_entry> entries);
+  [[nodiscard]] Result<kvm_sregs> sregs() const;
+  [[nodiscard]] Status set_sregs(const kvm_sregs& sregs);
+  [[nodiscard]] Result<kvm_regs> regs() const;
+  [[nodiscard]] Status set_regs(const kvm_regs& regs);
+
+  // KVM_RUN. 0, or the errno: EINTR when a signal or request_exit() ended it, EAGAIN now and then while the
+  // vCPU waits to be started.
+  [[nodiscard]] int run();
+  [[nodiscard]] kvm_run& shared() const { return *run_; }
+
+  // Makes the present or the next run() return EINTR; a thread inside KVM_RUN needs a signal as well.
+  void request_exit() { __atomic_store_n(&run_->immediate_exit, 1, __ATOMIC_SEQ_CST); }
+
+ private:
+  Vcpu(UniqueFd fd, kvm_run* run, std::size_t run_size)
+      : fd_(std::move(fd)), run_(run), run_size_(run_size) {}
+  UniqueFd fd_;
+  kvm_run* run_;
+  std::size_t run_size_;
+};
+
+}  // namespace glassbox::kvm
