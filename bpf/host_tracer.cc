@@ -1,0 +1,216 @@
+#include "bpf/host_tracer.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <string_view>
+
+#include "bpf/libbpf_log.h"
+#include "bpf/sdt_notes.h"
+// The generated skeleton is C.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#pragma GCC diagnostic ignored "-Wpedantic"
+#include "gb_host.skel.h"
+#pragma GCC diagnostic pop
+
+namespace glassbox::trace {
+namespace {
+
+constexpr std::string_view kUsdtPrefix = "usdt_";
+constexpr std::string_view kProvider = "glassbox";
+constexpr int kCapSysAdmin = 21;  // linux/capability.h
+
+bool has_effective_capability(int capability) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("CapEff:")) {
+      return (std::stoull(line.substr(7), nullptr, 16) >> capability & 1) != 0;
+    }
+  }
+  return false;
+}
+
+bool in_initial_user_namespace() {
+  std::ifstream map("/proc/self/uid_map");
+  std::uint64_t inside = 1;
+  std::uint64_t outside = 1;
+  std::uint64_t count = 0;
+  map >> inside >> outside >> count;
+  return inside == 0 && outside == 0 && count == 0xffffffff;
+}
+
+Status check_rights(pid_t pid) {
+  if (!has_effective_capability(kCapSysAdmin)) {
+    return fail("tracing process {} needs CAP_SYS_ADMIN (for USDT probes): run it as root", pid);
+  }
+  if (!in_initial_user_namespace()) {
+    return fail("tracing process {} does not work from inside a user namespace: run it outside", pid);
+  }
+  if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
+    return fail("this kernel has no BTF (/sys/kernel/btf/vmlinux): tracing needs CONFIG_DEBUG_INFO_BTF");
+  }
+  return {};
+}
+
+// Sites of each probe of ours in the program, by name.
+Result<std::map<std::string, std::size_t>> probe_sites(const std::string& exe, pid_t pid) {
+  auto notes = read_sdt_notes(exe);
+  if (!notes) return fail("cannot trace process {}: {}", pid, notes.error().message);
+  std::map<std::string, std::size_t> sites;
+  for (const SdtNote& note : *notes) {
+    if (note.provider == kProvider) ++sites[note.name];
+  }
+  if (sites.empty()) {
+    return fail("process {} is not a glassbox monitor: its program has no glassbox probes", pid);
+  }
+  return sites;
+}
+
+struct LinkDestroy {
+  void operator()(bpf_link* link) const { bpf_link__destroy(link); }
+};
+using LinkPtr = std::unique_ptr<bpf_link, LinkDestroy>;
+
+struct RingFree {
+  void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+};
+
+}  // namespace
+
+struct HostTracer::Impl {
+  ~Impl() {
+    links.clear();
+    ring.reset();
+    if (skeleton != nullptr) gb_host__destroy(skeleton);
+  }
+
+  gb_host* skeleton = nullptr;
+  std::vector<LinkPtr> links;
+  std::unique_ptr<ring_buffer, RingFree> ring;
+  std::vector<Hook> hooks;
+  const Consumer* consumer = nullptr;  // set during poll()
+
+  static int on_event(void* self, void* data, std::size_t size) {
+    if (size >= sizeof(gb_event)) (*static_cast<Impl*>(self)->consumer)(*static_cast<const gb_event*>(data));
+    return 0;
+  }
+
+  void attach_usdt(bpf_program* program, const std::string& name, pid_t pid, const std::string& exe,
+                   const std::map<std::string, std::size_t>& sites) {
+    const auto site = sites.find(name);
+    if (site == sites.end()) {
+      hooks.push_back({name, "missing", "the program has no such probe: it is of another version"});
+      return;
+    }
+    LinkPtr link(
+        bpf_program__attach_usdt(program, pid, exe.c_str(), kProvider.data(), name.c_str(), nullptr));
+    if (!link) {
+      hooks.push_back({name, "missing", take_libbpf_error(errno)});
+      return;
+    }
+    links.push_back(std::move(link));
+    hooks.push_back({name, "usdt", site->second == 1 ? "" : fmt::format("{} sites", site->second)});
+  }
+
+  void attach_kernel(bpf_program* program, const std::string& name) {
+    LinkPtr link(bpf_program__attach(program));
+    if (!link) {
+      hooks.push_back({name, "missing", take_libbpf_error(errno)});
+      return;
+    }
+    links.push_back(std::move(link));
+    hooks.push_back({name, "tp_btf", ""});
+  }
+};
+
+HostTracer::HostTracer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HostTracer::~HostTracer() = default;
+
+Result<std::unique_ptr<HostTracer>> HostTracer::open(pid_t pid, const Options& options) {
+  if (pid <= 0 || (kill(pid, 0) != 0 && errno == ESRCH)) return fail("there is no process {}", pid);
+  GB_TRY(check_rights(pid));
+  const std::string exe = fmt::format("/proc/{}/exe", pid);
+  GB_ASSIGN(const auto sites, probe_sites(exe, pid));
+
+  capture_libbpf_log();
+  auto impl = std::make_unique<Impl>();
+  impl->skeleton = gb_host__open();
+  if (impl->skeleton == nullptr)
+    return fail("cannot open the host's BPF programs: {}", take_libbpf_error(errno));
+  impl->skeleton->rodata->target_tgid = static_cast<__u32>(pid);
+  bpf_map__set_max_entries(impl->skeleton->maps.events, static_cast<__u32>(options.ring_bytes));
+
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, impl->skeleton->obj) {
+    if (bpf_program__type(program) == BPF_PROG_TYPE_TRACING) {
+      bpf_program__set_autoload(program, options.kernel_events);
+    }
+  }
+  if (gb_host__load(impl->skeleton) != 0) {
+    return fail("the kernel refuses the host's BPF programs: {}", take_libbpf_error(errno));
+  }
+  impl->ring.reset(
+      ring_buffer__new(bpf_map__fd(impl->skeleton->maps.events), Impl::on_event, impl.get(), nullptr));
+  if (!impl->ring) return fail("cannot map the trace ring buffer: {}", take_libbpf_error(errno));
+
+  bpf_object__for_each_program(program, impl->skeleton->obj) {
+    const std::string_view name = bpf_program__name(program);
+    if (name.starts_with(kUsdtPrefix)) {
+      impl->attach_usdt(program, std::string(name.substr(kUsdtPrefix.size())), pid, exe, sites);
+    } else if (options.kernel_events) {
+      const std::string_view section = bpf_program__section_name(program);
+      impl->attach_kernel(program, std::string(section.substr(section.find('/') + 1)));
+    }
+  }
+  bool any_probe = false;
+  for (const Hook& hook : impl->hooks)
+    any_probe |= hook.how == "usdt";
+  if (!any_probe) {
+    return fail("no probe of process {} could be attached: {}", pid, impl->hooks.front().remark);
+  }
+  return std::unique_ptr<HostTracer>(new HostTracer(std::move(impl)));
+}
+
+const std::vector<Hook>& HostTracer::attached() const {
+  return impl_->hooks;
+}
+
+Result<std::size_t> HostTracer::poll(const Consumer& consumer) {
+  impl_->consumer = &consumer;
+  const int count = ring_buffer__consume(impl_->ring.get());
+  impl_->consumer = nullptr;
+  if (count < 0) return fail_errno(-count, "cannot read the trace ring buffer");
+  return static_cast<std::size_t>(count);
+}
+
+HostDrops HostTracer::drops() const {
+  HostDrops drops;
+  const auto* bss = impl_->skeleton->bss;
+  for (std::size_t kind = 0; kind < drops.ring_full_by_kind.size(); ++kind) {
+    drops.ring_full_by_kind[kind] = bss->dropped[kind];
+    drops.ring_full += bss->dropped[kind];
+  }
+  drops.map_errors = bss->map_errors;
+  drops.argument_errors = bss->usdt_errors;
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, impl_->skeleton->obj) {
+    bpf_prog_info info{};
+    __u32 size = sizeof(info);
+    const int fd = bpf_program__fd(program);
+    if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0)
+      drops.recursion_misses += info.recursion_misses;
+  }
+  return drops;
+}
+
+void HostTracer::detach() {
+  impl_->links.clear();
+}
+
+}  // namespace glassbox::trace

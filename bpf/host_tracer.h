@@ -1,0 +1,81 @@
+// Host side of a trace: attaches the BPF programs of bpf/host.bpf.c to one running glassbox process (`run` or
+// `netns`) and hands out its events and those of the kernel for its connections.
+//
+// Needs CAP_SYS_ADMIN in the initial user namespace. The process is traced through /proc/PID/exe, so it does
+// not matter whether its binary was rebuilt or deleted meanwhile. Connections that exist when tracing begins
+// are not followed on the server's side. Two tracers of two processes are independent.
+//
+// Not thread-safe: one thread opens, polls and destroys. Events come in ring order, which is not quite time
+// order: sort by ts_ns behind a watermark.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bpf/events.h"
+#include "vmm/base/result.h"
+
+namespace glassbox::trace {
+
+struct Hook {
+  std::string name;    // "rx_inject", "inet_sock_set_state"
+  std::string how;     // "usdt", "tp_btf" or "missing"
+  std::string remark;  // of a missing one, why; of a probe with several sites, how many. May be empty
+};
+
+// All counts are cumulative since open().
+struct HostDrops {
+  std::uint64_t ring_full = 0;
+  std::array<std::uint64_t, GB_KIND_LIMIT> ring_full_by_kind{};
+  std::uint64_t recursion_misses = 0;  // the kernel skipped a program that was running already on the CPU
+  std::uint64_t map_errors = 0;  // a connection or a call could not be remembered: its events are missing
+  std::uint64_t argument_errors = 0;  // an argument of a probe could not be read and is 0 in the event
+
+  [[nodiscard]] std::uint64_t total() const { return ring_full + recursion_misses + map_errors; }
+};
+
+class HostTracer {
+ public:
+  struct Options {
+    std::size_t ring_bytes = 16u << 20;  // a power of two; 136 bytes an event
+    // Kernel events of the NAT's connections and of the servers at their other end. They cost every system
+    // call of the machine a little, so that they can be left out.
+    bool kernel_events = true;
+  };
+  using Consumer = std::function<void(const gb_event&)>;
+
+  // Fails, in one line for people, if the process does not exist or has no probes, or rights are missing. A
+  // single hook that cannot be attached is not a failure: see attached().
+  static Result<std::unique_ptr<HostTracer>> open(pid_t pid, const Options& options);
+  static Result<std::unique_ptr<HostTracer>> open(pid_t pid) { return open(pid, Options{}); }
+
+  ~HostTracer();
+  HostTracer(const HostTracer&) = delete;
+  HostTracer& operator=(const HostTracer&) = delete;
+
+  // Every hook that was wanted, the missing ones included.
+  [[nodiscard]] const std::vector<Hook>& attached() const;
+
+  // Hands every event that is in the ring to `consumer` and returns how many. Never blocks, and nothing wakes
+  // the caller: come round every 10 to 100 ms. The reference is valid during the call only.
+  Result<std::size_t> poll(const Consumer& consumer);
+
+  [[nodiscard]] HostDrops drops() const;
+
+  // No events are made after this; those in the ring remain for one last poll(). Idempotent.
+  void detach();
+
+ private:
+  struct Impl;
+  explicit HostTracer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace glassbox::trace
