@@ -108,7 +108,10 @@ Status serve(const ServeOptions& options) {
   GB_ASSIGN(const std::string token, read_token(options.token_file));
   GB_ASSIGN(const UniqueFd listener, listen_on(options.port));
   GB_ASSIGN(const UniqueFd signals, signal_fd({SIGTERM, SIGINT, SIGCHLD}));
-  std::puts("lab: ready");
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);
+  std::printf("lab: ready on port %d\n", ntohs(address.sin_port));
   std::fflush(stdout);
 
   auto last_use = Clock::now();

@@ -9,7 +9,7 @@
 namespace glassbox::lab {
 
 struct ServeOptions {
-  std::uint16_t port = 0;
+  std::uint16_t port = 0;  // 0: any free one; the "lab: ready" line names it
   std::string token_file;
   int idle_s = 0;  // power off after so long without any process of the user's; 0: never
 };
