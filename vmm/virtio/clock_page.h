@@ -1,0 +1,26 @@
+// The PCI function of clock exchanges (guest/protocol.h). Not a virtio device: one BAR of one page. A 32-bit
+// read at offset 0 leaves the guest, is stamped by whoever listens to the probe clock_exchange, and returns
+// the exchange's number, so that the guest can say which stamp lies between its two clock reads.
+//
+// Thread: any vCPU thread, no lock.
+#pragma once
+
+#include <atomic>
+
+#include "vmm/pci/function.h"
+
+namespace glassbox::virtio {
+
+class ClockPage final : public pci::Function {
+ public:
+  explicit ClockPage(VmServices& vm);
+
+ protected:
+  void bar_read(unsigned bar, unsigned vcpu, std::uint64_t offset, std::span<std::uint8_t> data) override;
+  void bar_write(unsigned, unsigned, std::uint64_t, std::span<const std::uint8_t>) override {}
+
+ private:
+  std::atomic<std::uint32_t> exchanges_{0};
+};
+
+}  // namespace glassbox::virtio

@@ -1,0 +1,157 @@
+// The device side of a split virtqueue (virtio 1.2, 2.7).
+//
+// Theory of operation: the driver is hostile and changes memory while we read it. Whatever is read from the
+// rings or a descriptor table is copied once, then checked, and only the copy is used; a descriptor becomes
+// an iovec only through GuestMemory::slice(). A chain is popped into storage that the caller lends, so that
+// nothing is allocated; it is a move-only type that finds its way back to the ring: push()ed as used, or
+// unpop()ed, or, when it just goes out of scope, returned as used with no bytes written.
+//
+// A driver that breaks the protocol (an index out of range, a loop, an address outside memory, ...) breaks
+// its queue: fault() says why, pop() yields nothing from then on, the device asks for a reset. Used elements
+// are written as they come, but the driver sees none before publish() moves the used index.
+//
+// Notifications, with VIRTIO_F_EVENT_IDX or without: publish() stores the used index, then a full barrier,
+// then reads what the driver asked for. A device that is about to sleep calls arm(): it asks for a kick,
+// then a full barrier, then looks at the available index again.
+//
+//   while (auto chain = queue.pop(storage)) {
+//     const std::size_t n = fill(chain->writable());
+//     queue.push(std::move(*chain), n);
+//   }
+//   if (queue.publish()) interrupt();
+//
+// Thread: all on the owner's event loop.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "vmm/machine/guest_memory.h"
+
+namespace glassbox::virtio {
+
+class Queue;
+
+// How a driver broke its queue.
+enum class QueueFault : std::uint8_t {
+  kNone,
+  kAvailableIndex,  // more available entries than the queue has
+  kHead,            // a head or next index outside the descriptor table
+  kChainLength,     // more descriptors than the queue has, or than the storage holds: a loop, or a giant
+  kAddress,         // a buffer or table outside guest memory
+  kBytes,           // more than 2^32 - 1 bytes in one direction
+  kOrder,           // a device-readable descriptor after a device-writable one
+  kIndirect,        // an indirect table where there may be none, nested, empty, or of a wrong length
+};
+
+class DescriptorChain {
+ public:
+  DescriptorChain(DescriptorChain&& other) noexcept
+      : queue_(std::exchange(other.queue_, nullptr)),
+        head_(other.head_),
+        readable_(other.readable_),
+        writable_(other.writable_),
+        readable_bytes_(other.readable_bytes_),
+        writable_bytes_(other.writable_bytes_) {}
+  DescriptorChain& operator=(DescriptorChain&&) = delete;
+  DescriptorChain(const DescriptorChain&) = delete;
+  ~DescriptorChain();
+
+  // In the storage given to pop(); the elements are the caller's to trim, the bounds are not.
+  [[nodiscard]] std::span<iovec> readable() const { return readable_; }
+  [[nodiscard]] std::span<iovec> writable() const { return writable_; }
+  // As the descriptors said, whatever became of the elements.
+  [[nodiscard]] std::uint32_t readable_bytes() const { return readable_bytes_; }
+  [[nodiscard]] std::uint32_t writable_bytes() const { return writable_bytes_; }
+
+ private:
+  friend class Queue;
+  DescriptorChain() = default;
+
+  Queue* queue_ = nullptr;  // null: given back
+  std::uint16_t head_ = 0;
+  std::span<iovec> readable_;
+  std::span<iovec> writable_;
+  std::uint32_t readable_bytes_ = 0;
+  std::uint32_t writable_bytes_ = 0;
+};
+
+class Queue {
+ public:
+  static constexpr std::uint16_t kMaxSize = 256;
+
+  struct Layout {
+    std::uint16_t size = 0;  // a power of two
+    GuestPhysAddr descriptors = 0;
+    GuestPhysAddr available = 0;
+    GuestPhysAddr used = 0;
+  };
+  struct Options {
+    bool event_idx = false;
+    bool indirect = false;
+  };
+
+  // Both ends at index 0. Fails, and leaves the queue off, if the layout breaks a rule of 2.7 (size,
+  // alignment) or does not lie in guest memory.
+  [[nodiscard]] bool enable(const GuestMemory& memory, const Layout& layout, const Options& options);
+  void disable() { *this = Queue(); }
+  [[nodiscard]] bool enabled() const { return memory_ != nullptr; }
+  [[nodiscard]] std::uint16_t size() const { return size_; }
+  [[nodiscard]] QueueFault fault() const { return fault_; }
+
+  // The next chain, its elements in the front of storage; nothing if there is none or the queue is broken.
+  [[nodiscard]] std::optional<DescriptorChain> pop(std::span<iovec> storage);
+  // Gives the chain back as used, `written` bytes of it written; at most chain.writable_bytes().
+  void push(DescriptorChain&& chain, std::uint32_t written);
+  // Undoes the last pop() that is not undone yet: it will be popped again (and read and checked again).
+  void unpop(DescriptorChain&& chain);
+
+  // Is there anything to pop?
+  [[nodiscard]] bool has_available();
+  // Makes the pushed elements visible; true if the driver wants an interrupt for them.
+  [[nodiscard]] bool publish();
+  // The used index as it will be when all that was pushed is published.
+  [[nodiscard]] std::uint16_t used_index() const { return used_index_; }
+  [[nodiscard]] bool has_unpublished() const { return used_index_ != published_index_; }
+
+  // Asks for a kick when the driver makes available more than what was looked at, then looks again. False:
+  // something came in between, do not sleep. seen: the available index up to which the caller knows.
+  [[nodiscard]] bool arm(std::uint16_t seen);
+  [[nodiscard]] bool arm() { return arm(next_available_); }
+  // The available index as last looked at by pop() or has_available().
+  [[nodiscard]] std::uint16_t seen_index() const { return seen_index_; }
+  // Says that kicks are not needed for now (a hint; free of cost where EVENT_IDX does it by itself).
+  void disarm();
+
+ private:
+  struct Descriptor;
+  struct Walk;
+
+  bool look_at_available();
+  bool walk_table(Walk& walk, std::span<const std::byte> table, std::uint32_t entries, std::uint32_t first,
+                  bool indirect);
+  bool take(Walk& walk, const Descriptor& descriptor);
+  bool break_with(QueueFault fault) {
+    fault_ = fault;
+    return false;
+  }
+
+  const GuestMemory* memory_ = nullptr;
+  Options options_;
+  QueueFault fault_ = QueueFault::kNone;
+  std::uint16_t size_ = 0;
+  std::uint16_t next_available_ = 0;
+  std::uint16_t seen_index_ = 0;
+  std::uint16_t used_index_ = 0;
+  std::uint16_t published_index_ = 0;
+  bool armed_ = true;
+  std::span<std::byte> descriptors_;
+  std::span<std::byte> available_;
+  std::span<std::byte> used_;
+};
+
+}  // namespace glassbox::virtio
