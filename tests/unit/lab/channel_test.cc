@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "tools/lab/wire.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::lab {
@@ -188,6 +189,21 @@ TEST_F(LabChannel, AClosedOutputEndsTheCommandAsItWouldWithoutTheLab) {
   EXPECT_EQ(read_line(program.out.get()), "y");
   program.out.reset();
   EXPECT_EQ(read_line(program.err.get()), std::to_string(128 + SIGPIPE));
+}
+
+TEST_F(LabChannel, OutputIsWholeThoughTheCommandEndedBeforeAnybodyReadIt) {
+  // More than the window, and still within what window and pipes hold: the command ends while the tail waits.
+  constexpr std::size_t kBytes = kWindow + 100'000;
+  Program program =
+      spawn(client({"sh", "-c", "echo $$ >&2; exec head -c " + std::to_string(kBytes) + " /dev/zero"}));
+  const auto command = static_cast<pid_t>(std::atoi(read_line(program.err.get()).c_str()));
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, command, 0)));
+  pollfd fd{pidfd.get(), POLLIN, 0};
+  if (pidfd) {
+    ASSERT_EQ(::poll(&fd, 1, 30'000), 1) << "the command waits for a reader";
+  }
+  EXPECT_EQ(read_all(program.out.get()).size(), kBytes);
+  EXPECT_EQ(program.wait(), 0);
 }
 
 TEST_F(LabChannel, AKilledCallerTakesItsCommandAlong) {
