@@ -14,7 +14,16 @@ inline constexpr std::uint32_t kVersion = 1;
 inline constexpr std::uint32_t kGuestCid = 3;
 inline constexpr std::uint32_t kExecPort = 1024;   // one command a connection
 inline constexpr std::uint32_t kTracePort = 1025;  // one trace session at a time
+inline constexpr std::uint32_t kReadyPort = 1026;  // of the host: the agent connects once it listens (below)
 inline constexpr std::uint32_t kMaxPayload = 64 * 1024;
+
+// Bytes of stdin the host may have sent that the agent has not acknowledged (kStdinAck). The agent buffers
+// that much, so that a signal never waits behind input that the command does not read.
+inline constexpr std::uint32_t kStdinWindow = 256 * 1024;
+
+// Ready: once it listens on its ports the agent connects to the host's kReadyPort (the monitor listens on the
+// UNIX socket "<vsock.sock>_1026"), sends one line, kReadyLine and a newline, and closes. Nobody polls.
+inline constexpr char kReadyLine[] = "glassbox-agent 1 ready";
 
 // Our PCI function for clock exchanges: BAR 0 is one page; a 32-bit read at offset 0 exits, fires the probe
 // clock_exchange(exchange, vcpu) and returns the exchange number (from 1, mod 2^32).
@@ -35,9 +44,8 @@ enum class MessageType : std::uint32_t {
   kResize = 3,    // u16 rows, u16 cols
   kSignal = 4,    // u32 signal number, to the command's process group
   kPowerOff = 5,  // no payload, instead of kExecStart: sync, then ACPI power-off
-  kStdinAck =
-      6,  // guest to host: u32 bytes of stdin consumed by the command (flow control is vsock's; optional)
   // Guest to host.
+  kStdinAck = 6,  // u32 bytes of stdin that left the agent since the last acknowledgement; see kStdinWindow
   kStdout = 16,
   kStderr = 17,
   kExited = 18,      // i32 exit status as a shell would give it: status, or 128 + signal; the last message
@@ -47,8 +55,7 @@ enum class MessageType : std::uint32_t {
   kTraceStart = 32,  // TraceStart
   kTraceStop = 33,   // no payload: detach, send what is buffered, then kTraceEnd
   // Guest to host. Records are buffered in the guest during the workload and sent after kTraceStop, or when
-  // the
-  // buffer is half full.
+  // the buffer is half full.
   kTraceReady =
       48,  // text, one line per hook: "<hook> <kprobe|tp_btf|fentry|fexit|raw_tp|missing>[ <remark>]"
   kTraceEvents = 49,  // n * sizeof(gb_event), n >= 1

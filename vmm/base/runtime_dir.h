@@ -1,11 +1,14 @@
 // Where a running VM is found: one directory a VM, named after it.
 //
-//   /run/glassbox/NAME/            root's VMs
-//   $XDG_RUNTIME_DIR/glassbox/NAME other users' (root's collector looks into /run/user/*/glassbox too)
+//   /run/glassbox/NAME/             root's VMs
+//   $XDG_RUNTIME_DIR/glassbox/NAME/ other users' (root's collector looks into /run/user/*/glassbox too)
 //
-//   pid         decimal pid of the monitor, locked (flock) while it lives: a directory whose lock is free is
-//   stale vsock.sock  UNIX stream socket to the guest's vsock ports (guest/protocol.h) info.json
-//   {"name","pid","kernel","initrd","vcpus","memory_mib","command","started_at"}
+// In it:
+//
+//   pid         decimal pid of the monitor, write-locked while it lives (an open file description lock):
+//               a directory whose lock is free is stale
+//   vsock.sock  UNIX stream socket to the guest's vsock ports (guest/protocol.h)
+//   info.json   {"name","pid","kernel","initrd","vcpus","memory_mib","command","started_at"}
 //
 // Names: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}.
 #pragma once
@@ -46,6 +49,7 @@ class RuntimeDir {
 
  private:
   RuntimeDir(std::filesystem::path path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  [[nodiscard]] pid_t owner_pid() const;
   std::filesystem::path path_;
   UniqueFd lock_;  // the pid file, locked
 };

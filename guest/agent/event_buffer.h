@@ -1,0 +1,45 @@
+// Where guest events wait while the workload runs: allocated and touched once at the start, bounded, first in
+// first out. What does not fit is counted, never overwritten.
+//
+// Thread: the trace session's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "bpf/events.h"
+#include "vmm/base/result.h"
+
+namespace glassbox::agent {
+
+class EventBuffer {
+ public:
+  [[nodiscard]] static Result<EventBuffer> create(std::size_t capacity);
+  EventBuffer(EventBuffer&& other) noexcept
+      : events_(other.events_), size_(other.size_), refused_(other.refused_) {
+    other.events_ = {};
+  }
+  EventBuffer& operator=(EventBuffer&&) = delete;
+  ~EventBuffer();
+
+  void push(const gb_event& event) {
+    if (size_ == events_.size()) {
+      ++refused_;
+      return;
+    }
+    events_[size_++] = event;
+  }
+  [[nodiscard]] std::span<const gb_event> events() const { return events_.first(size_); }
+  [[nodiscard]] bool half_full() const { return size_ >= events_.size() / 2; }
+  [[nodiscard]] std::uint64_t refused() const { return refused_; }
+  void clear() { size_ = 0; }
+
+ private:
+  explicit EventBuffer(std::span<gb_event> events) : events_(events) {}
+  std::span<gb_event> events_;
+  std::size_t size_ = 0;
+  std::uint64_t refused_ = 0;
+};
+
+}  // namespace glassbox::agent

@@ -1,0 +1,19 @@
+// What PID 1 does before it serves: file systems, kernel modules, host name, network.
+//
+// Nothing here is fatal: each step that fails says so on the console and the boot goes on, since a guest with
+// one device less is still one that can be looked at.
+#pragma once
+
+namespace glassbox::agent {
+
+// Mounts, loads modules in the order of /etc/glassbox/modules, brings up lo and eth0.
+void init_system();
+
+// Syncs and turns the machine off (ACPI S5) or restarts it; does not return.
+[[noreturn]] void power_off();
+[[noreturn]] void restart();
+
+// A line on the console.
+void say(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+}  // namespace glassbox::agent

@@ -1,0 +1,130 @@
+// glassbox-agent: PID 1 of the default guest image, and what the host talks to.
+//
+// As PID 1 it sets the system up (init.h), reaps orphans and answers busybox's poweroff and reboot. In any
+// case it serves guest/protocol.h: commands (command_session.h) and traces (trace_session.h). It says "ready"
+// to the host once it listens.
+//
+// It takes no arguments. In another guest's image it serves as well when an init of its own starts it. A
+// kernel command line with glassbox.console=shell puts a shell on the console, for a guest whose vsock does
+// not work.
+#include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <string>
+
+#include "guest/agent/init.h"
+#include "guest/agent/kernel_events.h"
+#include "guest/agent/server.h"
+#include "guest/agent/trace_session.h"
+
+namespace glassbox::agent {
+namespace {
+
+constexpr unsigned kHostCid = VMADDR_CID_HOST;
+
+sockaddr_vm vsock_address(unsigned cid, unsigned port) {
+  sockaddr_vm address{};
+  address.svm_family = AF_VSOCK;
+  address.svm_cid = cid;
+  address.svm_port = port;
+  return address;
+}
+
+Result<UniqueFd> listen_on(unsigned port) {
+  UniqueFd fd(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno(errno, "no vsock");
+  const sockaddr_vm address = vsock_address(VMADDR_CID_ANY, port);
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0 ||
+      ::listen(fd.get(), 64) < 0) {
+    return fail_errno(errno, "cannot listen on vsock port {}", port);
+  }
+  return fd;
+}
+
+void announce() {
+  const UniqueFd fd(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_vm address = vsock_address(kHostCid, protocol::kReadyPort);
+  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
+    say("nobody on the host listens for the ready message");  // a host that does not care is all right
+    return;
+  }
+  const std::string line = std::string(protocol::kReadyLine) + "\n";
+  (void)::send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL);
+}
+
+UniqueFd watch_signals() {
+  ::signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  // busybox: poweroff sends SIGUSR2, halt SIGUSR1, reboot SIGTERM; ctrl-alt-del is SIGINT.
+  for (const int signal : {SIGCHLD, SIGUSR1, SIGUSR2, SIGTERM, SIGINT})
+    sigaddset(&set, signal);
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  return UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+void on_signal(int signal) {
+  if (::getpid() != 1) ::_exit(128 + signal);
+  if (signal == SIGTERM || signal == SIGINT) restart();
+  power_off();
+}
+
+// A shell that comes back whenever it ends. It is nobody's session, so PID 1 reaps it as an orphan.
+void start_console_shell() {
+  std::string line;
+  std::getline(std::ifstream("/proc/cmdline"), line);
+  if (line.find("glassbox.console=shell") == std::string::npos) return;
+  if (::fork() != 0) return;
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::setsid();
+  const int tty = ::open("/dev/console", O_RDWR);
+  ::ioctl(tty, TIOCSCTTY, 1);
+  for (int fd = 0; fd < 3; ++fd)
+    ::dup2(tty, fd);
+  ::execl("/bin/sh", "sh", "-c", "while :; do sh -l; done", nullptr);
+  ::_exit(127);
+}
+
+int run() {
+  UniqueFd signals = watch_signals();
+  if (::getpid() == 1) {
+    init_system();
+    start_console_shell();
+  }
+  auto exec_listener = listen_on(protocol::kExecPort);
+  auto trace_listener = listen_on(protocol::kTracePort);
+  for (const auto* listener : {&exec_listener, &trace_listener}) {
+    if (!*listener) say("%s", listener->error().message.c_str());
+  }
+  const bool reachable = exec_listener.has_value() && trace_listener.has_value();
+  if (!reachable && ::getpid() != 1) return 125;
+
+  TraceSessions traces({.make_source = make_kernel_events});
+  Server server({.exec_listener = reachable ? std::move(*exec_listener) : UniqueFd(),
+                 .trace_listener = reachable ? std::move(*trace_listener) : UniqueFd(),
+                 .signal_fd = std::move(signals),
+                 .stop_fd = UniqueFd()},
+                {.trace_connection = [&](UniqueFd fd) { traces.start(std::move(fd)); },
+                 .power_off = power_off,
+                 .signal = on_signal});
+  if (reachable) announce();
+  const Status status = server.run();
+  say("%s", status ? "stopped" : status.error().message.c_str());
+  return 125;
+}
+
+}  // namespace
+}  // namespace glassbox::agent
+
+int main() {
+  return glassbox::agent::run();
+}

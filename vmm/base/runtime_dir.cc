@@ -1,0 +1,234 @@
+#include "vmm/base/runtime_dir.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <utility>
+
+namespace glassbox {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxName = 64;
+constexpr int kHandshakeTimeoutS = 30;
+
+bool is_alnum(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool valid_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxName && is_alnum(name[0]) &&
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return is_alnum(c) || c == '_' || c == '.' || c == '-'; });
+}
+
+// Where this user's VMs are. An explicit XDG_RUNTIME_DIR wins only for ordinary users: root's VMs are where
+// every root shell looks for them.
+Result<fs::path> own_base() {
+  if (::geteuid() == 0) return fs::path("/run/glassbox");
+  const char* xdg = std::getenv("XDG_RUNTIME_DIR");
+  if (xdg != nullptr && xdg[0] == '/') return fs::path(xdg) / "glassbox";
+  const fs::path guess = fs::path("/run/user") / std::to_string(::geteuid());
+  std::error_code error;
+  if (fs::is_directory(guess, error)) return guess / "glassbox";
+  return fail("XDG_RUNTIME_DIR is not set: set it to a directory of your own for the VM's sockets");
+}
+
+// All places to look in: one's own, and for root every user's.
+std::vector<fs::path> all_bases() {
+  std::vector<fs::path> bases;
+  if (const auto own = own_base()) bases.push_back(*own);
+  std::error_code error;
+  if (::geteuid() == 0) {
+    for (const auto& entry : fs::directory_iterator("/run/user", error))
+      bases.push_back(entry.path() / "glassbox");
+  }
+  return bases;
+}
+
+// A name picked by somebody else may be a symbolic link or a directory of another user: neither is followed.
+Status make_private_directory(const fs::path& dir, uid_t owner) {
+  if (::mkdir(dir.c_str(), 0700) == 0) return {};
+  if (errno != EEXIST) return fail_errno(errno, "cannot make {}", dir.string());
+  struct stat info {};
+  if (::lstat(dir.c_str(), &info) < 0) return fail_errno(errno, "cannot look at {}", dir.string());
+  if (!S_ISDIR(info.st_mode) || info.st_uid != owner)
+    return fail("{} is not a directory of ours", dir.string());
+  return {};
+}
+
+// Open file description locks: they survive a fork into the daemon, and asking for one takes none.
+struct flock whole_file_lock() {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+// The pid in a VM's directory if its monitor lives, i.e. holds the lock; 0 if not.
+pid_t live_pid(const fs::path& dir) {
+  const UniqueFd fd(::open((dir / "pid").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  struct flock lock = whole_file_lock();
+  if (!fd || ::fcntl(fd.get(), F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK) return 0;
+  char text[32] = {};
+  const ssize_t n = ::pread(fd.get(), text, sizeof(text) - 1, 0);
+  pid_t pid = 0;
+  if (n > 0) std::from_chars(text, text + n, pid);
+  return pid;
+}
+
+// Only what a VM puts there, and no recursion: this runs as root on directories that other users may write
+// to.
+void remove_directory(const fs::path& dir) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(dir, error))
+    fs::remove(entry.path(), error);
+  fs::remove(dir, error);
+}
+
+Result<sockaddr_un> unix_address(const fs::path& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string text = path.string();
+  if (text.size() >= sizeof(address.sun_path)) return fail("{} is too long for a socket's name", text);
+  std::copy(text.begin(), text.end(), address.sun_path);
+  return address;
+}
+
+}  // namespace
+
+Result<RuntimeDir> RuntimeDir::claim(std::string_view name) {
+  const std::string chosen = name.empty() ? "vm-" + std::to_string(::getpid()) : std::string(name);
+  if (!valid_name(chosen)) {
+    return fail("{} is no name for a VM: up to {} letters, digits, '_', '.' and '-', a letter or digit first",
+                chosen, kMaxName);
+  }
+  GB_ASSIGN(const fs::path base, own_base());
+  GB_TRY(make_private_directory(base, ::geteuid()));
+  const fs::path dir = base / chosen;
+  GB_TRY(make_private_directory(dir, ::geteuid()));
+  const fs::path pid_file = dir / "pid";
+  // A monitor that ends removes its pid file under our hands; who locks a removed file tries again.
+  for (;;) {
+    UniqueFd lock(::open(pid_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+    if (!lock && errno == ENOENT) {
+      GB_TRY(make_private_directory(dir, ::geteuid()));
+      continue;
+    }
+    if (!lock) return fail_errno(errno, "cannot make {}", pid_file.string());
+    struct flock request = whole_file_lock();
+    if (::fcntl(lock.get(), F_OFD_SETLK, &request) < 0) {
+      if (errno != EAGAIN && errno != EACCES) return fail_errno(errno, "cannot lock {}", pid_file.string());
+      return fail("a VM named {} is running (pid {}): choose another --name, or glassbox stop {}", chosen,
+                  live_pid(dir), chosen);
+    }
+    struct stat held {
+    }, there{};
+    if (::fstat(lock.get(), &held) < 0 || ::stat(pid_file.c_str(), &there) < 0 ||
+        held.st_ino != there.st_ino) {
+      continue;
+    }
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(dir, error)) {
+      if (entry.path() != pid_file) fs::remove(entry.path(), error);  // left by one that was killed
+    }
+    RuntimeDir claimed(dir, std::move(lock));
+    GB_TRY(claimed.write_pid(::getpid()));
+    return claimed;
+  }
+}
+
+RuntimeDir::~RuntimeDir() {
+  // After a fork parent and child both hold the lock's file; the one whose pid is in it removes the
+  // directory.
+  if (lock_ && owner_pid() == ::getpid()) remove_directory(path_);
+}
+
+pid_t RuntimeDir::owner_pid() const {
+  char text[32] = {};
+  const ssize_t n = ::pread(lock_.get(), text, sizeof(text) - 1, 0);
+  pid_t pid = 0;
+  if (n > 0) std::from_chars(text, text + n, pid);
+  return pid;
+}
+
+Status RuntimeDir::write_pid(pid_t pid) {
+  const std::string text = std::to_string(pid) + "\n";
+  if (::ftruncate(lock_.get(), 0) < 0 ||
+      ::pwrite(lock_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+    return fail_errno(errno, "cannot write {}", (path_ / "pid").string());
+  }
+  return {};
+}
+
+Status RuntimeDir::write_info(std::string_view json) {
+  std::ofstream file(path_ / "info.json");
+  file << json << '\n';
+  file.close();
+  if (!file) return fail("cannot write {}", (path_ / "info.json").string());
+  return {};
+}
+
+std::vector<RunningVm> list_running_vms() {
+  std::vector<RunningVm> vms;
+  for (const fs::path& base : all_bases()) {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(base, error)) {
+      const std::string name = entry.path().filename().string();
+      const pid_t pid = valid_name(name) ? live_pid(entry.path()) : 0;
+      if (pid > 0) vms.push_back({name, pid, entry.path()});
+    }
+  }
+  std::sort(vms.begin(), vms.end(), [](const RunningVm& a, const RunningVm& b) { return a.name < b.name; });
+  return vms;
+}
+
+Result<RunningVm> find_running_vm(std::string_view name) {
+  std::string names;
+  for (RunningVm& vm : list_running_vms()) {
+    if (vm.name == name) return std::move(vm);
+    names += (names.empty() ? "" : ", ") + vm.name;
+  }
+  if (names.empty()) return fail("no VM named {}: none is running", name);
+  return fail("no VM named {}; running: {}", name, names);
+}
+
+Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port) {
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno(errno, "cannot make a socket");
+  GB_ASSIGN(const sockaddr_un address, unix_address(vsock_path));
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
+    return fail_errno(errno, "cannot reach the VM at {}", vsock_path.string());
+  }
+  const timeval timeout{kHandshakeTimeoutS, 0};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+  const std::string request = fmt::format("CONNECT {}\n", port);
+  if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(request.size())) {
+    return fail_errno(errno, "cannot reach the VM at {}", vsock_path.string());
+  }
+  // Byte by byte: what follows the line belongs to the caller.
+  std::string answer;
+  while (!answer.ends_with('\n')) {
+    char byte = 0;
+    const ssize_t n = ::recv(fd.get(), &byte, 1, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno(errno, "the guest does not answer on vsock port {}", port);
+    if (n == 0 || answer.size() > 32) return fail("nothing in the guest listens on vsock port {}", port);
+    answer.push_back(byte);
+  }
+  if (!answer.starts_with("OK ")) return fail("the VM's socket answered {} to CONNECT", answer);
+  const timeval none{};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
+  return fd;
+}
+
+}  // namespace glassbox
