@@ -1,0 +1,101 @@
+#include "tools/bench/crr.h"
+
+#include "tools/bench/recorder.h"
+#include "tools/bench/server.h"
+#include "tools/bench/stack.h"
+#include "tools/bench/workload.h"
+
+namespace glassbox::bench {
+namespace {
+
+// Without a finished cycle for this long, a run is stuck. The slowest honest cycle is a poll of 60 s.
+constexpr int kStallS = 120;
+
+class Run {
+ public:
+  Run(const CrrSpec& spec, Stack& stack, Server& server, Watch& watch, Progress& progress)
+      : spec_(spec), stack_(stack), server_(server), watch_(watch), progress_(progress) {}
+
+  // Runs the client for `cycles` cycles and returns their times.
+  Result<std::vector<std::uint64_t>> cycles(std::uint32_t count) {
+    const Target target{stack_.host(), server_.port()};
+    auto argv = client_command(spec_.workload, target, count, stack_.shell(), stack_.single_client());
+    GB_ASSIGN(auto client, stack_.run_client(std::move(argv)));
+    const std::uint64_t before = served();
+    auto pulse = [&]() -> std::uint64_t {
+      const std::uint64_t done = served() - before;
+      if (server_.served() != nullptr) progress_.count(done, count);
+      return done;
+    };
+    // An external server does not count, so its limit is for the whole run.
+    const int limit_s = server_.served() != nullptr ? kStallS : kStallS + static_cast<int>(count);
+    GB_ASSIGN(const ExitStatus status, watch_.wait(*client, limit_s, pulse));
+    if (!status.ok()) return fail("{}", client->epitaph());
+    return parse_client(spec_.workload, client->out(), count);
+  }
+
+ private:
+  std::uint64_t served() const {
+    return server_.served() == nullptr ? 0 : server_.served()->load(std::memory_order_relaxed);
+  }
+  const CrrSpec& spec_;
+  Stack& stack_;
+  Server& server_;
+  Watch& watch_;
+  Progress& progress_;
+};
+
+// Takes a process off the watch's list before it is ended on purpose.
+class Background {
+ public:
+  Background(Watch& watch, Child* child) : watch_(watch), child_(child) {
+    if (child_ != nullptr) watch_.add_background(*child_);
+  }
+  ~Background() {
+    if (child_ != nullptr) watch_.remove_background(*child_);
+  }
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+
+ private:
+  Watch& watch_;
+  Child* child_;
+};
+
+}  // namespace
+
+Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Watch& watch,
+                          Progress& progress) {
+  GB_ASSIGN(Server server, Server::start(spec.server, spec.port));
+  const Background server_watched(watch, server.child());
+  const auto stack = make_stack(spec);
+  if (!stack->vm_name().empty()) progress.stage("starting the guest");
+  GB_TRY(stack->start(watch));
+
+  CrrResult result{spec, server.port(), {}};
+  Run run(spec, *stack, server, watch, progress);
+  if (spec.warm_up > 0) {
+    progress.stage("warm-up cycle");
+    GB_TRY(run.cycles(spec.warm_up));
+  }
+  if (spec.trace) {
+    progress.stage("attaching the collector");
+    GB_ASSIGN(auto recorder, Recorder::start(stack->vm_name(), trace_path, watch));
+    progress.stage("traced cycle");
+    {
+      const Background recorder_watched(watch, &recorder->child());
+      GB_ASSIGN(result.cycle_ns, run.cycles(spec.cycles));
+    }
+    progress.stage("collecting the guest's events");
+    GB_TRY(recorder->finish(watch));
+  } else {
+    progress.stage("cycle");
+    GB_ASSIGN(result.cycle_ns, run.cycles(spec.cycles));
+  }
+  if (!stack->vm_name().empty()) progress.stage("stopping the guest");
+  GB_TRY(stack->stop());
+  progress.clear();
+  return result;
+}
+
+}  // namespace glassbox::bench

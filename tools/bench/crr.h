@@ -1,0 +1,32 @@
+// One connect-request-response run, from nothing to figures.
+//
+// Theory of operation. The launcher starts the server (a child), the stack (for glassbox: a VM), and runs the
+// client on the stack: first a few warm-up cycles whose times are thrown away, then the cycles that count.
+// With a trace, the collector is attached between the two, and detached before the VM stops. The client times
+// itself and prints when it is done; while it runs, the launcher only looks at a counter in memory it shares
+// with the server. Whatever fails or is interrupted, objects go in the reverse order of their start, and each
+// takes its process along.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tools/bench/progress.h"
+#include "tools/bench/spec.h"
+#include "tools/bench/watch.h"
+#include "vmm/base/result.h"
+
+namespace glassbox::bench {
+
+struct CrrResult {
+  CrrSpec spec;
+  std::uint16_t port = 0;
+  std::vector<std::uint64_t> cycle_ns;  // as the client timed them, in order
+};
+
+// With spec.trace, the trace is at `trace_path` afterwards, with the run's description and the client's times
+// in it.
+[[nodiscard]] Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Watch& watch,
+                                        Progress& progress);
+
+}  // namespace glassbox::bench

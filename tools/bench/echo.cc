@@ -1,0 +1,103 @@
+#include "tools/bench/echo.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <array>
+
+namespace glassbox::bench {
+namespace {
+
+void sleep_ms(std::uint32_t ms) {
+  const timespec pause{static_cast<time_t>(ms / 1000), static_cast<long>(ms % 1000) * 1'000'000};
+  ::nanosleep(&pause, nullptr);
+}
+
+// Bytes read, at most `want`; fewer where the client closed or reset.
+std::size_t read_request(int fd, char* buffer, std::size_t want) {
+  std::size_t have = 0;
+  while (have < want) {
+    const ssize_t n = ::read(fd, buffer + have, want - have);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    have += static_cast<std::size_t>(n);
+  }
+  return have;
+}
+
+bool write_all(int fd, const char* buffer, std::size_t size) {
+  while (size > 0) {
+    const ssize_t n = ::send(fd, buffer, size, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    buffer += n;
+    size -= static_cast<std::size_t>(n);
+  }
+  return true;
+}
+
+// A client that went away between SYN and accept() is its own affair (accept(2) lists these).
+bool is_clients_fault(int errnum) {
+  return errnum == ECONNABORTED || errnum == EINTR || errnum == EPROTO || errnum == ENETDOWN ||
+         errnum == EHOSTUNREACH || errnum == ENETUNREACH;
+}
+
+}  // namespace
+
+Result<UniqueFd> listen_on_loopback(std::uint16_t port) {
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket) return fail_errno(errno, "echo server: socket");
+  const int on = 1;
+  // Connections of an earlier server in TIME_WAIT do not make the port taken; a live listener does.
+  if (::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) {
+    return fail_errno(errno, "echo server: SO_REUSEADDR");
+  }
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0 ||
+      ::listen(socket.get(), SOMAXCONN) < 0) {
+    if (errno == EADDRINUSE)
+      return fail("port {} is in use: name another with --port, or leave --port out", port);
+    return fail_errno(errno, "echo server: cannot listen on 127.0.0.1:{}", port);
+  }
+  return socket;
+}
+
+Result<std::uint16_t> bound_port(const UniqueFd& socket) {
+  sockaddr_in address{};
+  socklen_t size = sizeof(address);
+  if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) < 0) {
+    return fail_errno(errno, "echo server: getsockname");
+  }
+  return ntohs(address.sin_port);
+}
+
+Status serve_echo(const UniqueFd& listener, const EchoOptions& options, std::atomic<std::uint64_t>& served) {
+  if (options.request_bytes < 1 || options.request_bytes > kMaxRequestBytes) {
+    return fail("echo server: a request is 1 to {} bytes", kMaxRequestBytes);
+  }
+  std::array<char, kMaxRequestBytes> buffer;
+  const int accept_flags = SOCK_CLOEXEC;
+  for (;;) {
+    // The listener of a polling server is non-blocking, the connection never is.
+    UniqueFd connection(::accept4(listener.get(), nullptr, nullptr, accept_flags));
+    if (!connection) {
+      if (errno == EAGAIN && options.poll_ms > 0) {
+        sleep_ms(options.poll_ms);
+        continue;
+      }
+      if (is_clients_fault(errno)) continue;
+      return fail_errno(errno, "echo server: accept");
+    }
+    const std::size_t size = read_request(connection.get(), buffer.data(), options.request_bytes);
+    if (size == options.request_bytes && write_all(connection.get(), buffer.data(), size)) {
+      served.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+}
+
+}  // namespace glassbox::bench

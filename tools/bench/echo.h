@@ -1,0 +1,37 @@
+// The echo server every stack is measured against: one connection at a time, no threads, nothing between
+// accept() and the reply but read and write.
+//
+// A connection: read until `request_bytes` are there, write them back, close. Closing first is what ends a
+// `printf A | nc`, which waits for the server's end of file, and it leaves TIME_WAIT with the server, whose
+// port a new connection may take over; on the connecting side it would use up local ports.
+//
+// poll_ms > 0 makes it the server of the poll workload: accept() does not block, and when nobody waits the
+// server sleeps that long before it tries again. The sleep then lands in the client's cycle, and a trace has
+// to say so.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox::bench {
+
+struct EchoOptions {
+  std::uint32_t poll_ms = 0;  // 0: accept() blocks
+  std::size_t request_bytes = 1;
+};
+
+inline constexpr std::size_t kMaxRequestBytes = 64 * 1024;
+
+// Listens on 127.0.0.1; port 0 takes a free one. The error says which port is taken.
+[[nodiscard]] Result<UniqueFd> listen_on_loopback(std::uint16_t port);
+[[nodiscard]] Result<std::uint16_t> bound_port(const UniqueFd& socket);
+
+// Serves until accept() fails for good. `served` counts the connections that got their reply.
+[[nodiscard]] Status serve_echo(const UniqueFd& listener, const EchoOptions& options,
+                                std::atomic<std::uint64_t>& served);
+
+}  // namespace glassbox::bench

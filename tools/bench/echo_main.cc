@@ -1,0 +1,77 @@
+// gb-echo: the echo server as a program, so that it has a pid and a name of its own in a trace.
+//
+// glassbox-bench passes a listening socket and a memfd with the shared counter; by hand, `gb-echo --port
+// 7777` does.
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <new>
+
+#include "tools/bench/echo.h"
+#include "vmm/base/log.h"
+
+namespace glassbox::bench {
+namespace {
+
+struct EchoArgs {
+  EchoOptions options;
+  std::uint16_t port = 0;
+  int listen_fd = -1;
+  int counter_fd = -1;
+};
+
+// The counter lives in shared memory: the launcher's progress line then costs the server no system call.
+Result<std::atomic<std::uint64_t>*> map_counter(int fd) {
+  static std::atomic<std::uint64_t> own{0};
+  static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+  if (fd < 0) return &own;
+  void* page = ::mmap(nullptr, sizeof(own), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (page == MAP_FAILED) return fail_errno(errno, "echo server: cannot map the counter");
+  return new (page) std::atomic<std::uint64_t>(0);
+}
+
+Status serve(const EchoArgs& args) {
+  UniqueFd listener(args.listen_fd);
+  if (!listener) {
+    GB_ASSIGN(listener, listen_on_loopback(args.port));
+    GB_ASSIGN(const std::uint16_t port, bound_port(listener));
+    spdlog::info("echo server on 127.0.0.1:{}", port);
+  }
+  if (args.options.poll_ms > 0 && ::fcntl(listener.get(), F_SETFL, O_NONBLOCK) < 0) {
+    return fail_errno(errno, "echo server: O_NONBLOCK");
+  }
+  GB_ASSIGN(auto* const served, map_counter(args.counter_fd));
+  return serve_echo(listener, args.options, *served);
+}
+
+}  // namespace
+}  // namespace glassbox::bench
+
+int main(int argc, char** argv) {
+  using namespace glassbox;
+  log_init("gb-echo", false);
+  bench::EchoArgs args;
+  CLI::App app{"TCP echo server: reads a request, writes it back, closes; one connection at a time"};
+  app.set_version_flag("--version", "gb-echo " GLASSBOX_VERSION);
+  app.add_option("--port", args.port, "port on 127.0.0.1 (default: a free one, printed)");
+  app.add_option("--poll", args.options.poll_ms,
+                 "poll accept() with a sleep of this many ms in place of blocking")
+      ->check(CLI::Range(1, 60'000));
+  app.add_option("--request-bytes", args.options.request_bytes, "bytes of a request (default 1)")
+      ->check(CLI::Range(std::size_t{1}, bench::kMaxRequestBytes));
+  app.add_option("--listen-fd", args.listen_fd, "an inherited listening socket, in place of --port");
+  app.add_option("--counter-fd", args.counter_fd, "an inherited memfd whose first u64 counts the replies");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int status = app.exit(error);
+    return status == 0 ? 0 : 2;
+  }
+  if (auto status = bench::serve(args); !status) {
+    spdlog::error("{}", status.error().message);
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,104 @@
+// glassbox-bench: parses the command line and starts a run. What a run is: crr.h.
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "tools/bench/crr.h"
+#include "tools/bench/paths.h"
+#include "tools/bench/report.h"
+#include "tools/bench/stats.h"
+#include "vmm/base/lab.h"
+#include "vmm/base/log.h"
+
+namespace glassbox::bench {
+namespace {
+
+struct Args {
+  std::string workload = "fork";
+  std::string server = "blocking";
+  std::string stack = "glassbox";
+  CrrSpec spec;
+};
+
+void add_crr(CLI::App& app, Args& args) {
+  CrrSpec& spec = args.spec;
+  app.add_option("--workload", args.workload, "fork: a fresh busybox nc per cycle; single: one process")
+      ->capture_default_str();
+  app.add_option("--cycles", spec.cycles, "cycles that count")->capture_default_str();
+  app.add_option("--warm-up", spec.warm_up, "cycles before them, untraced and thrown away")
+      ->capture_default_str();
+  app.add_option("--server", args.server,
+                 "blocking: ours, blocked in accept(); poll:MS: ours, accept() polled with a sleep of MS; "
+                 "external:PORT: yours, listening on this host already")
+      ->capture_default_str();
+  app.add_option("--port", spec.port, "port of our server (default: a free one)");
+  app.add_option("--stack", args.stack, "glassbox: a guest behind our NAT; loopback: the client natively")
+      ->capture_default_str();
+  app.add_flag("--trace", spec.trace, "record both sides and print where each cycle's time went");
+  app.add_option("--json", spec.json_path,
+                 "write the report to this file too, as JSON (tools/trace/report.schema.json)");
+  app.add_option("--keep-trace", spec.keep_trace, "keep the trace in this file, for glassbox-trace report");
+  app.add_option("--vcpus", spec.vcpus, "virtual CPUs of the guest")->capture_default_str();
+  app.add_option("--memory", spec.memory_mib, "MiB of the guest")->capture_default_str();
+}
+
+Result<CrrSpec> resolve(const Args& args) {
+  CrrSpec spec = args.spec;
+  GB_ASSIGN(spec.workload, parse_workload(args.workload));
+  GB_ASSIGN(spec.server, parse_server(args.server));
+  GB_ASSIGN(spec.stack, parse_stack(args.stack));
+  GB_TRY(check(spec));
+  return spec;
+}
+
+Status crr(const CrrSpec& spec, Watch& watch) {
+  GB_ASSIGN(const TempDir temp, TempDir::create());
+  const std::string trace_path = spec.keep_trace.empty() ? temp.file("trace") : spec.keep_trace;
+  Progress progress;
+  GB_ASSIGN(const CrrResult result, run_crr(spec, trace_path, watch, progress));
+  fmt::print("{}", text_report(result, summarize(result.cycle_ns), "?"));
+  return {};
+}
+
+}  // namespace
+}  // namespace glassbox::bench
+
+int main(int argc, char** argv) {
+  using namespace glassbox;
+  log_init("glassbox-bench", false);
+  CLI::App app{"Benchmarks of glassbox: how long a connect-request-response cycle takes, and where"};
+  app.set_version_flag("--version", "glassbox-bench " GLASSBOX_VERSION);
+  app.require_subcommand(1);
+  bench::Args args;
+  bench::add_crr(*app.add_subcommand("crr", "TCP connect, one byte there and back, close"), args);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int status = app.exit(error);
+    return status == 0 ? 0 : 2;
+  }
+  const auto spec = bench::resolve(args);
+  if (!spec) {
+    spdlog::error("{}", spec.error().message);
+    return 2;
+  }
+  auto watch = bench::Watch::create();
+  if (!watch) {
+    spdlog::error("{}", watch.error().message);
+    return 1;
+  }
+  if (auto status = bench::crr(*spec, *watch); !status) {
+    if (const int number = watch->signal(); number != 0) {
+      // Ended as the signal would have ended us, now that everything is put away.
+      sigset_t set;
+      sigemptyset(&set);
+      sigaddset(&set, number);
+      std::signal(number, SIG_DFL);
+      std::raise(number);
+      sigprocmask(SIG_UNBLOCK, &set, nullptr);
+    }
+    spdlog::error("{}", status.error().message);
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,101 @@
+#include "tools/bench/spec.h"
+
+#include <charconv>
+
+namespace glassbox::bench {
+namespace {
+
+constexpr std::uint32_t kMaxPollMs = 60'000;
+
+std::optional<std::uint32_t> parse_number(std::string_view text, std::uint32_t low, std::uint32_t high) {
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value < low || value > high)
+    return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+Result<ServerSpec> parse_server(std::string_view text) {
+  constexpr std::string_view kPoll = "poll:";
+  constexpr std::string_view kExternal = "external:";
+  if (text == "blocking") return ServerSpec{};
+  if (text.starts_with(kPoll)) {
+    if (auto ms = parse_number(text.substr(kPoll.size()), 1, kMaxPollMs))
+      return ServerSpec{ServerKind::kPoll, *ms, 0};
+    return fail("--server {}: the sleep is 1 to {} ms, as in poll:40", text, kMaxPollMs);
+  }
+  if (text.starts_with(kExternal)) {
+    if (auto port = parse_number(text.substr(kExternal.size()), 1, 65'535)) {
+      return ServerSpec{ServerKind::kExternal, 0, static_cast<std::uint16_t>(*port)};
+    }
+    return fail("--server {}: the port is 1 to 65535, as in external:7", text);
+  }
+  return fail("--server {}: it is one of blocking, poll:MS, external:PORT", text);
+}
+
+Result<WorkloadKind> parse_workload(std::string_view text) {
+  if (text == "fork") return WorkloadKind::kFork;
+  if (text == "single") return WorkloadKind::kSingle;
+  return fail("--workload {}: it is one of fork, single", text);
+}
+
+Result<StackKind> parse_stack(std::string_view text) {
+  if (text == "glassbox") return StackKind::kGlassbox;
+  if (text == "loopback") return StackKind::kLoopback;
+  return fail("--stack {}: it is one of glassbox, loopback", text);
+}
+
+Status check(const CrrSpec& spec) {
+  if (spec.cycles < 1 || spec.cycles > kMaxCycles) {
+    return fail(
+        "--cycles {}: 1 to {} (one address and port takes 28,232 short connections before TIME_WAIT runs it "
+        "dry)",
+        spec.cycles, kMaxCycles);
+  }
+  if (spec.warm_up > 1000) return fail("--warm-up {}: 0 to 1000", spec.warm_up);
+  if (spec.trace && spec.stack != StackKind::kGlassbox) {
+    return fail("--trace needs the glassbox stack: {} passes no probe of ours", name(spec.stack));
+  }
+  if (!spec.keep_trace.empty() && !spec.trace) return fail("--keep-trace is of no use without --trace");
+  if (spec.port != 0 && spec.server.kind == ServerKind::kExternal) {
+    return fail("--port is for our own server; external:{} names its port already",
+                spec.server.external_port);
+  }
+  return {};
+}
+
+std::string_view name(WorkloadKind kind) {
+  return kind == WorkloadKind::kFork ? "fork" : "single";
+}
+std::string_view name(StackKind kind) {
+  return kind == StackKind::kGlassbox ? "glassbox" : "loopback";
+}
+
+std::string name(const ServerSpec& server) {
+  switch (server.kind) {
+    case ServerKind::kBlocking:
+      return "blocking";
+    case ServerKind::kPoll:
+      return fmt::format("poll:{}", server.poll_ms);
+    case ServerKind::kExternal:
+      return fmt::format("external:{}", server.external_port);
+  }
+  return {};
+}
+
+std::string describe(const ServerSpec& server) {
+  switch (server.kind) {
+    case ServerKind::kBlocking:
+      return "blocking echo server on the host";
+    case ServerKind::kPoll:
+      return fmt::format("echo server on the host that polls accept() every {} ms", server.poll_ms);
+    case ServerKind::kExternal:
+      return fmt::format("a server of yours on host port {} (its own time is part of the figures)",
+                         server.external_port);
+  }
+  return {};
+}
+
+}  // namespace glassbox::bench

@@ -1,0 +1,37 @@
+// What carries a cycle between client and server: the thing under test.
+//
+// A stack starts, runs clients one after another, and stops; it leaves nothing behind, however the run ends.
+// The client programs are the same on every stack.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tools/bench/child.h"
+#include "tools/bench/spec.h"
+#include "tools/bench/watch.h"
+#include "vmm/base/result.h"
+
+namespace glassbox::bench {
+
+class Stack {
+ public:
+  virtual ~Stack() = default;
+  // Returns when a client can be started.
+  [[nodiscard]] virtual Status start(Watch& watch) = 0;
+  // The host's loopback address as a client sees it.
+  [[nodiscard]] virtual std::string host() const = 0;
+  // How a busybox shell and gb-crr are named where the client runs.
+  [[nodiscard]] virtual std::vector<std::string> shell() const = 0;
+  [[nodiscard]] virtual std::string single_client() const = 0;
+  [[nodiscard]] virtual Result<std::unique_ptr<Child>> run_client(std::vector<std::string> argv) = 0;
+  // The VM's name, for the collector; empty where there is none.
+  [[nodiscard]] virtual std::string vm_name() const { return {}; }
+  // Orderly; the destructor does it too, silently.
+  [[nodiscard]] virtual Status stop() = 0;
+};
+
+[[nodiscard]] std::unique_ptr<Stack> make_stack(const CrrSpec& spec);
+
+}  // namespace glassbox::bench

@@ -1,0 +1,114 @@
+#include "tools/bench/workload.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <sstream>
+
+namespace glassbox::bench {
+namespace {
+
+// Arguments: host, port, cycles. Prints "cycle T0 T1 STATUS" lines and "replies BYTES".
+constexpr std::string_view kForkScript = R"sh(
+d=$(mktemp -d /tmp/crr.XXXXXX) || exit 1
+trap 'rm -rf "$d"' EXIT
+trap 'exit 143' TERM INT HUP
+exec 3>"$d/times" 4>"$d/replies"
+i=0
+while [ "$i" -lt "$3" ]; do
+  t0=$EPOCHREALTIME
+  printf A | nc "$1" "$2" >&4
+  s=$? t1=$EPOCHREALTIME
+  echo "cycle $t0 $t1 $s" >&3
+  i=$((i + 1))
+done
+cat "$d/times"
+echo "replies $(cat "$d/replies")"
+)sh";
+
+// "1795520724.554019" in nanoseconds; the fraction has up to nine digits.
+std::optional<std::uint64_t> parse_seconds(std::string_view text) {
+  const std::size_t dot = text.find('.');
+  if (dot == std::string_view::npos || text.size() - dot - 1 > 9 || text.size() - dot < 2)
+    return std::nullopt;
+  std::string digits(text.substr(0, dot));
+  digits += text.substr(dot + 1);
+  digits.append(9 - (text.size() - dot - 1), '0');
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
+  return value;
+}
+
+Result<std::vector<std::uint64_t>> parse_fork(std::string_view output, std::uint32_t cycles) {
+  std::vector<std::uint64_t> times;
+  std::size_t replies = 0;
+  bool ended = false;
+  std::istringstream lines{std::string(output)};
+  std::string line;
+  while (std::getline(lines, line)) {
+    std::istringstream fields(line);
+    std::string word, t0, t1;
+    int status = 0;
+    fields >> word;
+    if (word == "replies") {
+      std::string bytes;
+      fields >> bytes;
+      if (bytes.find_first_not_of('A') != std::string::npos)
+        return fail("the server's reply was not the request");
+      replies = bytes.size();
+      ended = true;
+      continue;
+    }
+    if (word != "cycle") continue;
+    if (!(fields >> t0 >> t1 >> status)) return fail("cycle {}: cannot read \"{}\"", times.size() + 1, line);
+    if (status != 0) return fail("cycle {} failed: nc exited {}", times.size() + 1, status);
+    const auto begin = parse_seconds(t0);
+    const auto end = parse_seconds(t1);
+    if (!begin || !end || *end < *begin) return fail("cycle {}: times \"{} {}\"", times.size() + 1, t0, t1);
+    times.push_back(*end - *begin);
+  }
+  if (!ended || times.size() != cycles) {
+    return fail("the client printed {} of {} cycles{}", times.size(), cycles,
+                ended ? "" : " and did not end");
+  }
+  if (replies != cycles)
+    return fail("{} of {} cycles got no reply", cycles - std::min<std::size_t>(replies, cycles), cycles);
+  return times;
+}
+
+// One number a line, nanoseconds; lines that start otherwise are remarks.
+Result<std::vector<std::uint64_t>> parse_single(std::string_view output, std::uint32_t cycles) {
+  std::vector<std::uint64_t> times;
+  std::istringstream lines{std::string(output)};
+  std::string line;
+  while (std::getline(lines, line)) {
+    if (line.empty() || line[0] < '0' || line[0] > '9') continue;
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value);
+    if (error != std::errc{} || end != line.data() + line.size())
+      return fail("gb-crr: cannot read \"{}\"", line);
+    times.push_back(value);
+  }
+  if (times.size() != cycles) return fail("gb-crr printed {} of {} cycles", times.size(), cycles);
+  return times;
+}
+
+}  // namespace
+
+std::vector<std::string> client_command(WorkloadKind kind, const Target& target, std::uint32_t cycles,
+                                        const std::vector<std::string>& shell, const std::string& single) {
+  const std::string port = std::to_string(target.port);
+  const std::string count = std::to_string(cycles);
+  if (kind == WorkloadKind::kSingle) return {single, target.host, port, "--cycles", count};
+  std::vector<std::string> argv = shell;
+  argv.insert(argv.end(), {"-c", std::string(kForkScript), "crr", target.host, port, count});
+  return argv;
+}
+
+Result<std::vector<std::uint64_t>> parse_client(WorkloadKind kind, std::string_view output,
+                                                std::uint32_t cycles) {
+  return kind == WorkloadKind::kFork ? parse_fork(output, cycles) : parse_single(output, cycles);
+}
+
+}  // namespace glassbox::bench
