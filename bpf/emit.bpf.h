@@ -4,8 +4,9 @@
 //   if (e) { e->arg[0] = ...; gb_end(e); }
 //
 // The sequence number is taken before the reserve and per CPU, so that a lost event leaves a gap that the
-// collector sees; the loss is counted by kind as well. The add is atomic because an interrupt's program may come
-// between. Submission wakes nobody (0.84 us an event instead of 2.4-3.2): the consumer comes round on a timer.
+// collector sees; the loss is counted by kind as well. The add is atomic because an interrupt's program may
+// come between. Submission wakes nobody (0.84 us an event instead of 2.4-3.2): the consumer comes round on a
+// timer.
 #ifndef GLASSBOX_BPF_EMIT_BPF_H
 #define GLASSBOX_BPF_EMIT_BPF_H
 
@@ -30,12 +31,12 @@ struct {
 __u64 dropped[GB_KIND_LIMIT] = {}; /* failed reserves by kind */
 
 /* Reserves an event and fills in everything but its arguments, which are zero; NULL when the ring is full. */
-static __always_inline struct gb_event *gb_begin_at(__u16 kind, __u64 ts_ns) {
+static __always_inline struct gb_event* gb_begin_at(__u16 kind, __u64 ts_ns) {
   const __u64 id = bpf_get_current_pid_tgid();
   const __u32 zero = 0;
-  __u64 *counter = bpf_map_lookup_elem(&sequence, &zero);
+  __u64* counter = bpf_map_lookup_elem(&sequence, &zero);
   const __u64 seq = counter ? __sync_fetch_and_add(counter, 1) : 0;
-  struct gb_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+  struct gb_event* e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
   if (!e) {
     __sync_fetch_and_add(&dropped[kind & (GB_KIND_LIMIT - 1)], 1);
     return 0;
@@ -49,12 +50,17 @@ static __always_inline struct gb_event *gb_begin_at(__u16 kind, __u64 ts_ns) {
   e->version = GB_EVENT_VERSION;
   e->reserved = 0;
 #pragma unroll
-  for (int i = 0; i < GB_EVENT_ARGS; i++) e->arg[i] = 0;
+  for (int i = 0; i < GB_EVENT_ARGS; i++)
+    e->arg[i] = 0;
   return e;
 }
 
-static __always_inline struct gb_event *gb_begin(__u16 kind) { return gb_begin_at(kind, bpf_ktime_get_ns()); }
+static __always_inline struct gb_event* gb_begin(__u16 kind) {
+  return gb_begin_at(kind, bpf_ktime_get_ns());
+}
 
-static __always_inline void gb_end(struct gb_event *e) { bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP); }
+static __always_inline void gb_end(struct gb_event* e) {
+  bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
 
 #endif /* GLASSBOX_BPF_EMIT_BPF_H */

@@ -1,21 +1,23 @@
-// The host's BPF programs: the USDT probes of one glassbox process and what the kernel does for its connections.
+// The host's BPF programs: the USDT probes of one glassbox process and what the kernel does for its
+// connections.
 //
 // Theory of operation
 //
 // USDT: one program a probe, generated from probes.def; the loader attaches each to every site of the probe.
 //
-// Kernel side: a connection of the NAT is followed from both ends. inet_sock_set_state tells about the NAT's own
-// sockets (the one that the target process takes to SYN_SENT is the NAT's; its later changes come in any context,
-// often in softirq) and, when such a socket is established, the 4-tuple goes into `flows`, seen from the server. A
-// server-side socket that becomes ESTABLISHED out of SYN_RECV and whose 4-tuple is in `flows` is the other end if
-// the server is on this machine: on loopback that happens inside the NAT's connect(), after the NAT's own socket was
-// established and in whatever context the softirq runs. It goes into `server_socks`.
+// Kernel side: a connection of the NAT is followed from both ends. inet_sock_set_state tells about the NAT's
+// own sockets (the one that the target process takes to SYN_SENT is the NAT's; its later changes come in any
+// context, often in softirq) and, when such a socket is established, the 4-tuple goes into `flows`, seen from
+// the server. A server-side socket that becomes ESTABLISHED out of SYN_RECV and whose 4-tuple is in `flows`
+// is the other end if the server is on this machine: on loopback that happens inside the NAT's connect(),
+// after the NAT's own socket was established and in whatever context the softirq runs. It goes into
+// `server_socks`.
 //
 // A process that accepts such a socket is a server: its reads, writes, close and shutdown of such sockets are
-// reported from the raw system call tracepoints, as are those of children it forks. Every system call of the machine
-// passes here, so the programs look at the number first and at the process next. accept() is reported when it has
-// returned a connection of the NAT, its entry then too, with the time it had: before, nobody can know whose
-// connection it will be. The host has tracepoints only, no kprobes; io_uring is not seen.
+// reported from the raw system call tracepoints, as are those of children it forks. Every system call of the
+// machine passes here, so the programs look at the number first and at the process next. accept() is reported
+// when it has returned a connection of the NAT, its entry then too, with the time it had: before, nobody can
+// know whose connection it will be. The host has tracepoints only, no kprobes; io_uring is not seen.
 #include "bpf/emit.bpf.h"
 #include "bpf/sock_view.bpf.h"
 
@@ -32,19 +34,21 @@ const volatile __u32 target_tgid = 0;
 __u64 map_errors = 0;  /* a map refused an update: some connection is not followed */
 __u64 usdt_errors = 0; /* an argument of a probe could not be read and is reported as 0 */
 
-static __always_inline int gb_usdt(struct pt_regs *ctx, __u16 kind, int count) {
-  struct gb_event *e = gb_begin(kind);
+static __always_inline int gb_usdt(struct pt_regs* ctx, __u16 kind, int count) {
+  struct gb_event* e = gb_begin(kind);
   if (!e) return 0;
 #pragma unroll
   for (int i = 0; i < count; i++) {
-    if (bpf_usdt_arg(ctx, i, (long *)&e->arg[i])) __sync_fetch_and_add(&usdt_errors, 1);
+    if (bpf_usdt_arg(ctx, i, (long*)&e->arg[i])) __sync_fetch_and_add(&usdt_errors, 1);
   }
   gb_end(e);
   return 0;
 }
 
-#define GB_USDT(name, count) \
-  SEC("usdt") int usdt_##name(struct pt_regs *ctx) { return gb_usdt(ctx, GB_KIND_##name, count); }
+#define GB_USDT(name, count)                         \
+  SEC("usdt") int usdt_##name(struct pt_regs* ctx) { \
+    return gb_usdt(ctx, GB_KIND_##name, count);      \
+  }
 #define GB_PROBE1(name, ...) GB_USDT(name, 1)
 #define GB_PROBE2(name, ...) GB_USDT(name, 2)
 #define GB_PROBE3(name, ...) GB_USDT(name, 3)
@@ -77,31 +81,31 @@ struct call {
   __u64 nr;
 };
 
-GB_LRU(nat_socks, __u64, __u8, 32768);             /* skaddr of the NAT's sockets */
-GB_LRU(flows, struct gb_sock_view, __u64, 32768);  /* the server's view of a NAT connection */
+GB_LRU(nat_socks, __u64, __u8, 32768);            /* skaddr of the NAT's sockets */
+GB_LRU(flows, struct gb_sock_view, __u64, 32768); /* the server's view of a NAT connection */
 GB_LRU(server_socks, __u64, struct server_sock, 32768);
 GB_LRU(server_tgids, __u32, __u8, 4096);
 GB_LRU(calls, __u32, struct call, 16384); /* by thread */
 
-static __always_inline void put(void *map, const void *key, const void *value) {
+static __always_inline void put(void* map, const void* key, const void* value) {
   if (bpf_map_update_elem(map, key, value, BPF_ANY)) __sync_fetch_and_add(&map_errors, 1);
 }
 
-static __always_inline void emit_state(const struct sock *sk, int old_state, int new_state,
-                                       const struct gb_sock_view *view, __u64 now) {
-  struct gb_event *e = gb_begin_at(GB_KIND_host_sock_state, now);
+static __always_inline void emit_state(const struct sock* sk, int old_state, int new_state,
+                                       const struct gb_sock_view* view, __u64 now) {
+  struct gb_event* e = gb_begin_at(GB_KIND_host_sock_state, now);
   if (!e) return;
   gb_fill_sock_state(e->arg, sk, old_state, new_state, view);
   gb_end(e);
 }
 
-static __always_inline void add_server_sock(__u64 skaddr, const struct gb_sock_view *view) {
+static __always_inline void add_server_sock(__u64 skaddr, const struct gb_sock_view* view) {
   const struct server_sock sock = {view->local_port, view->peer_port};
   put(&server_socks, &skaddr, &sock);
 }
 
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(sock_set_state, const struct sock *sk, int old_state, int new_state) {
+int BPF_PROG(sock_set_state, const struct sock* sk, int old_state, int new_state) {
   const __u64 now = bpf_ktime_get_ns();
   const __u64 skaddr = (__u64)sk;
   struct gb_sock_view view = {};
@@ -165,27 +169,27 @@ static __always_inline enum op op_of(long nr) {
 }
 
 /* The TCP socket behind a descriptor of the current process, or NULL. */
-static __always_inline struct sock *sock_of_fd(__u64 fd) {
-  const struct task_struct *task = (const struct task_struct *)bpf_get_current_task();
-  const struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-  struct file **slot = BPF_CORE_READ(table, fd);
-  struct file *file = 0;
+static __always_inline struct sock* sock_of_fd(__u64 fd) {
+  const struct task_struct* task = (const struct task_struct*)bpf_get_current_task();
+  const struct fdtable* table = BPF_CORE_READ(task, files, fdt);
+  struct file** slot = BPF_CORE_READ(table, fd);
+  struct file* file = 0;
   if (fd >= BPF_CORE_READ(table, max_fds)) return 0;
   if (bpf_probe_read_kernel(&file, sizeof(file), slot + fd) || !file) return 0;
   if ((BPF_CORE_READ(file, f_inode, i_mode) & 0170000) != 0140000) return 0; /* S_IFSOCK: sockfs */
-  struct socket *socket = BPF_CORE_READ(file, private_data);
-  struct sock *sk = BPF_CORE_READ(socket, sk);
+  struct socket* socket = BPF_CORE_READ(file, private_data);
+  struct sock* sk = BPF_CORE_READ(socket, sk);
   return sk && gb_is_tcp(sk) ? sk : 0;
 }
 
 static __always_inline int is_compat_call(void) {
-  const struct task_struct *task = (const struct task_struct *)bpf_get_current_task();
+  const struct task_struct* task = (const struct task_struct*)bpf_get_current_task();
   return BPF_CORE_READ(task, thread_info.status) & 2; /* TS_COMPAT: other call numbers */
 }
 
-static __always_inline void emit_call(__u16 kind, __u64 now, __u64 fd, __u64 skaddr, const struct server_sock *sock,
-                                      __s64 last) {
-  struct gb_event *e = gb_begin_at(kind, now);
+static __always_inline void emit_call(__u16 kind, __u64 now, __u64 fd, __u64 skaddr,
+                                      const struct server_sock* sock, __s64 last) {
+  struct gb_event* e = gb_begin_at(kind, now);
   if (!e) return;
   e->arg[0] = fd;
   e->arg[1] = skaddr;
@@ -196,7 +200,7 @@ static __always_inline void emit_call(__u16 kind, __u64 now, __u64 fd, __u64 ska
 }
 
 SEC("tp_btf/sys_enter")
-int BPF_PROG(sys_enter, struct pt_regs___kernel *regs, long nr) {
+int BPF_PROG(sys_enter, struct pt_regs___kernel* regs, long nr) {
   const enum op op = op_of(nr);
   if (op == OP_NONE) return 0;
   const __u64 now = bpf_ktime_get_ns();
@@ -207,7 +211,7 @@ int BPF_PROG(sys_enter, struct pt_regs___kernel *regs, long nr) {
   if (is_compat_call()) return 0;
 
   const __u64 fd = (__u32)BPF_CORE_READ(regs, di);
-  const struct sock *sk = sock_of_fd(fd);
+  const struct sock* sk = sock_of_fd(fd);
   const __u64 skaddr = (__u64)sk;
   if (!sk) return 0;
   struct call call = {.enter_ns = now, .fd = fd, .skaddr = skaddr, .nr = nr};
@@ -217,13 +221,14 @@ int BPF_PROG(sys_enter, struct pt_regs___kernel *regs, long nr) {
     put(&calls, &tid, &call);
     return 0;
   }
-  struct server_sock *sock = bpf_map_lookup_elem(&server_socks, &skaddr);
+  struct server_sock* sock = bpf_map_lookup_elem(&server_socks, &skaddr);
   if (!sock) return 0;
   if (op == OP_CLOSE || op == OP_SHUTDOWN) {
     emit_call(GB_KIND_host_server_shutdown, now, fd, skaddr, sock, op == OP_CLOSE ? 2 : 1);
     return 0;
   }
-  emit_call(op == OP_READ ? GB_KIND_host_server_read_enter : GB_KIND_host_server_write_enter, now, fd, skaddr, sock, 0);
+  emit_call(op == OP_READ ? GB_KIND_host_server_read_enter : GB_KIND_host_server_write_enter, now, fd, skaddr,
+            sock, 0);
   call.local_port = sock->local_port;
   call.peer_port = sock->peer_port;
   put(&calls, &tid, &call);
@@ -232,21 +237,22 @@ int BPF_PROG(sys_enter, struct pt_regs___kernel *regs, long nr) {
 
 /* accept() has returned new_fd: if it is a connection of the NAT, the process is a server from now on.
    call->enter_ns is 0 if the server was inside accept() already when tracing began. */
-static __always_inline void accepted(__u64 now, __u32 tgid, __u64 new_fd, const struct call *call) {
-  const struct sock *sk = sock_of_fd(new_fd);
+static __always_inline void accepted(__u64 now, __u32 tgid, __u64 new_fd, const struct call* call) {
+  const struct sock* sk = sock_of_fd(new_fd);
   const __u64 skaddr = (__u64)sk;
   struct gb_sock_view view = {};
   if (!sk) return;
   gb_view_sock(sk, &view);
   if (!bpf_map_lookup_elem(&server_socks, &skaddr)) {
-    /* An accept() that polls can win the race with the softirq that queued the connection and has yet to say so. */
+    /* An accept() that polls can win the race with the softirq that queued the connection and has yet to say
+     * so. */
     if (!bpf_map_lookup_elem(&flows, &view)) return;
     add_server_sock(skaddr, &view);
   }
   const __u8 one = 1;
   put(&server_tgids, &tgid, &one);
   if (call->enter_ns) {
-    struct gb_event *enter = gb_begin_at(GB_KIND_host_accept_enter, call->enter_ns);
+    struct gb_event* enter = gb_begin_at(GB_KIND_host_accept_enter, call->enter_ns);
     if (enter) {
       enter->arg[0] = call->fd;
       enter->arg[1] = call->skaddr;
@@ -254,7 +260,7 @@ static __always_inline void accepted(__u64 now, __u32 tgid, __u64 new_fd, const 
       gb_end(enter);
     }
   }
-  struct gb_event *e = gb_begin_at(GB_KIND_host_accept, now);
+  struct gb_event* e = gb_begin_at(GB_KIND_host_accept, now);
   if (!e) return;
   e->arg[0] = new_fd;
   e->arg[1] = skaddr;
@@ -268,7 +274,7 @@ static __always_inline void accepted(__u64 now, __u32 tgid, __u64 new_fd, const 
 }
 
 SEC("tp_btf/sys_exit")
-int BPF_PROG(sys_exit, struct pt_regs___kernel *regs, long result) {
+int BPF_PROG(sys_exit, struct pt_regs___kernel* regs, long result) {
   const long nr = BPF_CORE_READ(regs, orig_ax);
   const enum op op = op_of(nr);
   if (op != OP_ACCEPT && op != OP_READ && op != OP_WRITE) return 0;
@@ -280,14 +286,14 @@ int BPF_PROG(sys_exit, struct pt_regs___kernel *regs, long result) {
   if (is_compat_call()) return 0;
 
   struct call call = {.enter_ns = 0};
-  const struct call *found = bpf_map_lookup_elem(&calls, &tid);
+  const struct call* found = bpf_map_lookup_elem(&calls, &tid);
   if (found && found->nr == (__u64)nr) call = *found;
   if (op == OP_ACCEPT) {
     if (result >= 0) accepted(now, tgid, result, &call);
   } else if (call.enter_ns) {
     const struct server_sock sock = {call.local_port, call.peer_port};
-    emit_call(op == OP_READ ? GB_KIND_host_server_read : GB_KIND_host_server_write, now, call.fd, call.skaddr, &sock,
-              result);
+    emit_call(op == OP_READ ? GB_KIND_host_server_read : GB_KIND_host_server_write, now, call.fd, call.skaddr,
+              &sock, result);
   }
   bpf_map_delete_elem(&calls, &tid);
   return 0;
@@ -295,7 +301,7 @@ int BPF_PROG(sys_exit, struct pt_regs___kernel *regs, long result) {
 
 /* A child of a server inherits its connections. */
 SEC("tp_btf/sched_process_fork")
-int BPF_PROG(server_fork, struct task_struct *parent, struct task_struct *child) {
+int BPF_PROG(server_fork, struct task_struct* parent, struct task_struct* child) {
   const __u32 parent_tgid = BPF_CORE_READ(parent, tgid), child_tgid = BPF_CORE_READ(child, tgid);
   const __u8 one = 1;
   if (parent_tgid == child_tgid || !bpf_map_lookup_elem(&server_tgids, &parent_tgid)) return 0;

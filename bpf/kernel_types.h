@@ -1,9 +1,9 @@
 // The few kernel structures our BPF programs look into, each with just the fields that are read.
 //
 // CO-RE makes this enough: preserve_access_index records every access by structure and field name, and libbpf
-// looks up where that field is in the BTF of the kernel it loads into. Layout and completeness here do not matter;
-// names and kinds do. A generated vmlinux.h would tie the build to a machine that has BTF and hide which fields
-// we depend on. Checked against Debian's 6.1 (guest, lab) and 6.18.
+// looks up where that field is in the BTF of the kernel it loads into. Layout and completeness here do not
+// matter; names and kinds do. A generated vmlinux.h would tie the build to a machine that has BTF and hide
+// which fields we depend on. Checked against Debian's 6.1 (guest, lab) and 6.18.
 #ifndef GLASSBOX_BPF_KERNEL_TYPES_H
 #define GLASSBOX_BPF_KERNEL_TYPES_H
 
@@ -39,7 +39,7 @@ struct inet_sock {
 };
 
 struct socket {
-  struct sock *sk;
+  struct sock* sk;
 };
 
 struct inode {
@@ -47,17 +47,17 @@ struct inode {
 };
 
 struct file {
-  void *private_data;
-  struct inode *f_inode;
+  void* private_data;
+  struct inode* f_inode;
 };
 
 struct fdtable {
   unsigned int max_fds;
-  struct file **fd;
+  struct file** fd;
 };
 
 struct files_struct {
-  struct fdtable *fdt;
+  struct fdtable* fdt;
 };
 
 typedef struct {
@@ -77,12 +77,13 @@ struct task_struct {
   int exit_code;
   int pid;
   int tgid;
-  struct task_struct *real_parent;
-  struct files_struct *files;
-  struct signal_struct *signal;
+  struct task_struct* real_parent;
+  struct files_struct* files;
+  struct signal_struct* signal;
 };
 
-/* The kernel's own view of the registers at a system call (the userspace header spells the fields otherwise). */
+/* The kernel's own view of the registers at a system call (the userspace header spells the fields otherwise).
+ */
 struct pt_regs___kernel {
   unsigned long di;
   unsigned long si;
@@ -99,13 +100,13 @@ struct sk_buff {
   unsigned int data_len;
   char cb[48];
   __u16 network_header;
-  unsigned char *head;
-  unsigned char *data;
-  struct net_device *dev;
+  unsigned char* head;
+  unsigned char* data;
+  struct net_device* dev;
 };
 
 struct napi_gro_cb {
-  void *frag0;
+  void* frag0;
   unsigned int frag0_len;
 };
 

@@ -41,27 +41,28 @@ static __always_inline struct gb_addr gb_addr_v4(__be32 address) {
   return out;
 }
 
-static __always_inline struct gb_addr gb_addr_v6(const __be32 *word) {
+static __always_inline struct gb_addr gb_addr_v6(const __be32* word) {
   struct gb_addr out = {((__u64)bpf_ntohl(word[0]) << 32) | bpf_ntohl(word[1]),
                         ((__u64)bpf_ntohl(word[2]) << 32) | bpf_ntohl(word[3])};
   return out;
 }
 
-static __always_inline int gb_is_tcp(const struct sock *sk) {
+static __always_inline int gb_is_tcp(const struct sock* sk) {
   const __u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
   return (family == GB_AF_INET || family == GB_AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == GB_IPPROTO_TCP;
 }
 
-/* inet_sport and not skc_num: the port is given back, and skc_num zeroed, just before a socket's last state change. */
-static __always_inline __u64 gb_local_port(const struct sock *sk) {
-  return bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
+/* inet_sport and not skc_num: the port is given back, and skc_num zeroed, just before a socket's last state
+ * change. */
+static __always_inline __u64 gb_local_port(const struct sock* sk) {
+  return bpf_ntohs(BPF_CORE_READ((const struct inet_sock*)sk, inet_sport));
 }
 
-static __always_inline __u64 gb_peer_port(const struct sock *sk) {
+static __always_inline __u64 gb_peer_port(const struct sock* sk) {
   return bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 }
 
-static __always_inline void gb_view_sock(const struct sock *sk, struct gb_sock_view *view) {
+static __always_inline void gb_view_sock(const struct sock* sk, struct gb_sock_view* view) {
   view->local_port = gb_local_port(sk);
   view->peer_port = gb_peer_port(sk);
   if (BPF_CORE_READ(sk, __sk_common.skc_family) == GB_AF_INET6) {
@@ -77,8 +78,8 @@ static __always_inline void gb_view_sock(const struct sock *sk, struct gb_sock_v
 }
 
 /* The arguments of host_sock_state and guest_sock_state. */
-static __always_inline void gb_fill_sock_state(__u64 *arg, const struct sock *sk, int old_state, int new_state,
-                                               const struct gb_sock_view *view) {
+static __always_inline void gb_fill_sock_state(__u64* arg, const struct sock* sk, int old_state,
+                                               int new_state, const struct gb_sock_view* view) {
   arg[0] = (__u64)sk;
   arg[1] = BPF_CORE_READ(sk, __sk_common.skc_family);
   arg[2] = old_state;

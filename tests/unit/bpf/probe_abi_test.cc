@@ -1,0 +1,109 @@
+// The probe interface is a contract: what the ELF notes of a program say must be what probes.def says, in a
+// form that libbpf 1.1 and bpftrace can read; and probes.def may only grow at the end.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <map>
+#include <set>
+#include <string>
+
+#include "bpf/event_info.h"
+#include "bpf/events.h"
+#include "bpf/sdt_notes.h"
+#include "tests/unit/bpf/probe_fire.h"
+
+namespace glassbox::trace {
+namespace {
+
+constexpr std::uint8_t kNop = 0x90;
+
+std::map<std::string, const EventInfo*> declared_probes() {
+  std::map<std::string, const EventInfo*> declared;
+  for (const EventInfo& info : probes())
+    declared[std::string(info.name)] = &info;
+  return declared;
+}
+
+void expect_note_as_declared(const SdtNote& note, const EventInfo& info) {
+  SCOPED_TRACE(note.name);
+  EXPECT_NE(note.base, 0u) << "the linker threw .stapsdt.base away";
+  EXPECT_EQ(note.semaphore, 0u);
+  EXPECT_EQ(note.site_byte, kNop);
+  ASSERT_EQ(note.arguments.size(), info.arguments.size());
+  for (std::size_t i = 0; i < note.arguments.size(); ++i) {
+    const std::string& argument = note.arguments[i];
+    SCOPED_TRACE(argument);
+    EXPECT_EQ(std::stoi(argument.substr(0, argument.find('@'))), note_size(info.arguments[i].type));
+    EXPECT_EQ(argument.find(','), std::string::npos) << "operand with an index: libbpf 1.1 cannot read it";
+  }
+}
+
+void expect_program_has_all_probes(const std::string& path) {
+  const auto notes = read_sdt_notes(path);
+  ASSERT_TRUE(notes) << notes.error().message;
+  const auto declared = declared_probes();
+  std::set<std::string> seen;
+  for (const SdtNote& note : *notes) {
+    if (note.provider != "glassbox") continue;
+    ASSERT_TRUE(declared.contains(note.name)) << note.name << " is not in probes.def";
+    expect_note_as_declared(note, *declared.at(note.name));
+    seen.insert(note.name);
+  }
+  for (const auto& [name, info] : declared)
+    EXPECT_TRUE(seen.contains(name)) << name << " is nowhere in " << path;
+}
+
+TEST(ProbeAbi, EmittersMakeTheDeclaredNotes) {
+  fire_all_probes();  // keeps the emitters in this program
+  expect_program_has_all_probes("/proc/self/exe");
+}
+
+TEST(ProbeAbi, MonitorHasEveryProbe) {
+  if (access(GLASSBOX_PROGRAM, R_OK) != 0) GTEST_SKIP() << "the monitor is not built: " GLASSBOX_PROGRAM;
+  expect_program_has_all_probes(GLASSBOX_PROGRAM);
+}
+
+// Every line of the golden file must still be there, in its place and with its arguments in their order;
+// probes and arguments may have been added behind. After adding, add to the golden file too.
+TEST(ProbeAbi, GrowsAtTheEndOnly) {
+  std::ifstream golden(PROBES_GOLDEN);
+  ASSERT_TRUE(golden) << PROBES_GOLDEN;
+  std::size_t at = 0;
+  for (std::string line; std::getline(golden, line); ++at) {
+    ASSERT_LT(at, probes().size()) << line;
+    std::string now = fmt::format("{} {}", probes()[at].kind, probes()[at].name);
+    for (const ArgumentInfo& argument : probes()[at].arguments) {
+      now += fmt::format(" {}:{}", argument.name, argument.type);
+    }
+    EXPECT_TRUE((now + " ").starts_with(line + " ")) << "was: " << line << "\nnow: " << now;
+  }
+  EXPECT_EQ(at, probes().size()) << "the golden file lacks the newest probes";
+}
+
+TEST(ProbeAbi, KindsAreUniqueAndInTheirRanges) {
+  std::set<std::uint16_t> kinds;
+  for (const EventInfo& info : probes()) {
+    EXPECT_TRUE(kinds.insert(info.kind).second) << info.name;
+    EXPECT_LT(info.kind, 64) << info.name;
+  }
+  for (const EventInfo& info : kernel_events()) {
+    EXPECT_TRUE(kinds.insert(info.kind).second) << info.name;
+    EXPECT_GE(info.kind, 64) << info.name;
+    EXPECT_LT(info.kind, GB_KIND_LIMIT) << info.name;
+    EXPECT_LE(info.arguments.size(), static_cast<std::size_t>(GB_EVENT_ARGS)) << info.name;
+    EXPECT_EQ(find_event(info.kind), &info);
+  }
+  EXPECT_EQ(find_event(GB_KIND_NONE), nullptr);
+  EXPECT_EQ(sizeof(gb_event), 128u);
+}
+
+TEST(SdtNotes, ForeignFilesAreErrors) {
+  EXPECT_THAT(read_sdt_notes("/nonexistent/program").error().message,
+              testing::HasSubstr("/nonexistent/program"));
+  EXPECT_THAT(read_sdt_notes("/etc/passwd").error().message, testing::HasSubstr("not an ELF program"));
+}
+
+}  // namespace
+}  // namespace glassbox::trace
