@@ -3,12 +3,14 @@
 #include <csignal>
 #include <cstdio>
 
+#include "tools/bench/carry_on.h"
 #include "tools/bench/crr.h"
 #include "tools/bench/paths.h"
 #include "tools/bench/report.h"
 #include "tools/bench/stats.h"
 #include "vmm/base/lab.h"
 #include "vmm/base/log.h"
+#include "vmm/kvm/usability.h"
 
 namespace glassbox::bench {
 namespace {
@@ -36,8 +38,10 @@ void add_crr(CLI::App& app, Args& args) {
       ->capture_default_str();
   app.add_flag("--trace", spec.trace, "record both sides and print where each cycle's time went");
   app.add_option("--json", spec.json_path,
-                 "write the report to this file too, as JSON (tools/trace/report.schema.json)");
-  app.add_option("--keep-trace", spec.keep_trace, "keep the trace in this file, for glassbox-trace report");
+                 "write the report to this file too, as JSON (tools/trace/report.schema.json)")
+      ->take_last();
+  app.add_option("--keep-trace", spec.keep_trace, "keep the trace in this file, for glassbox-trace report")
+      ->take_last();
   app.add_option("--vcpus", spec.vcpus, "virtual CPUs of the guest")->capture_default_str();
   app.add_option("--memory", spec.memory_mib, "MiB of the guest")->capture_default_str();
 }
@@ -81,6 +85,15 @@ int main(int argc, char** argv) {
   if (!spec) {
     spdlog::error("{}", spec.error().message);
     return 2;
+  }
+  if (spec->stack == bench::StackKind::kGlassbox && !in_lab()) {
+    if (const auto kvm = kvm::check_kvm(); !kvm.usable) {
+      const auto status = bench::carry_on_with_files(
+          argc, argv, kvm.reason, {{"--json", spec->json_path}, {"--keep-trace", spec->keep_trace}});
+      if (status) return *status;
+      spdlog::error("{}", status.error().message);
+      return 1;
+    }
   }
   auto watch = bench::Watch::create();
   if (!watch) {

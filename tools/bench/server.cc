@@ -10,6 +10,7 @@
 
 #include "tools/bench/echo.h"
 #include "tools/bench/paths.h"
+#include "vmm/base/lab.h"
 
 namespace glassbox::bench {
 namespace {

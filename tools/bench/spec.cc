@@ -49,10 +49,7 @@ Result<StackKind> parse_stack(std::string_view text) {
 
 Status check(const CrrSpec& spec) {
   if (spec.cycles < 1 || spec.cycles > kMaxCycles) {
-    return fail(
-        "--cycles {}: 1 to {} (one address and port takes 28,232 short connections before TIME_WAIT runs it "
-        "dry)",
-        spec.cycles, kMaxCycles);
+    return fail("--cycles {}: 1 to {}", spec.cycles, kMaxCycles);
   }
   if (spec.warm_up > 1000) return fail("--warm-up {}: 0 to 1000", spec.warm_up);
   if (spec.trace && spec.stack != StackKind::kGlassbox) {

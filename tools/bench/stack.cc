@@ -61,7 +61,7 @@ class LoopbackStack final : public Stack {
   Status start(Watch&) override { return {}; }
   std::string host() const override { return "127.0.0.1"; }
   std::vector<std::string> shell() const override { return {"busybox", "sh"}; }
-  std::string single_client() const override { return program("gb-crr"); }
+  std::string single_client() const override { return program("guest/gb-crr"); }
   Result<std::unique_ptr<Child>> run_client(std::vector<std::string> argv) override {
     return Child::start({.what = "the client", .argv = std::move(argv)});
   }

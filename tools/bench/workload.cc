@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
 
@@ -77,20 +78,20 @@ Result<std::vector<std::uint64_t>> parse_fork(std::string_view output, std::uint
   return times;
 }
 
-// One number a line, nanoseconds; lines that start otherwise are remarks.
+// The JSON object of guest/crr: cycle_ns holds [start, duration] pairs.
 Result<std::vector<std::uint64_t>> parse_single(std::string_view output, std::uint32_t cycles) {
-  std::vector<std::uint64_t> times;
-  std::istringstream lines{std::string(output)};
-  std::string line;
-  while (std::getline(lines, line)) {
-    if (line.empty() || line[0] < '0' || line[0] > '9') continue;
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value);
-    if (error != std::errc{} || end != line.data() + line.size())
-      return fail("gb-crr: cannot read \"{}\"", line);
-    times.push_back(value);
+  const auto json = nlohmann::json::parse(output, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("cycle_ns") || !json["cycle_ns"].is_array()) {
+    return fail("gb-crr: cannot read \"{}\"", output.substr(0, 80));
   }
-  if (times.size() != cycles) return fail("gb-crr printed {} of {} cycles", times.size(), cycles);
+  std::vector<std::uint64_t> times;
+  for (const auto& pair : json["cycle_ns"]) {
+    if (!pair.is_array() || pair.size() != 2 || !pair[1].is_number_unsigned()) {
+      return fail("gb-crr: cycle {} is \"{}\"", times.size() + 1, pair.dump());
+    }
+    times.push_back(pair[1].get<std::uint64_t>());
+  }
+  if (times.size() != cycles) return fail("gb-crr timed {} of {} cycles", times.size(), cycles);
   return times;
 }
 

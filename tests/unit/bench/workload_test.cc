@@ -50,15 +50,20 @@ TEST(ParseFork, ClockGoingBackwardsIsNoticed) {
   EXPECT_THAT(error_of(WorkloadKind::kFork, "cycle 1 2.1 0\nreplies A\n", 1), HasSubstr("cycle 1"));
 }
 
-TEST(ParseSingle, TakesOneNumberALine) {
-  const auto times = parse_client(WorkloadKind::kSingle, "71000\n68000\n", 2);
+TEST(ParseSingle, TakesTheDurations) {
+  const auto times =
+      parse_client(WorkloadKind::kSingle,
+                   R"({"cycles":2,"failed":0,"payload_bytes":1,"cycle_ns":[[5,71000],[80000,68000]]})", 2);
   ASSERT_TRUE(times.has_value()) << times.error().message;
   EXPECT_THAT(*times, ElementsAre(71'000, 68'000));
 }
 
-TEST(ParseSingle, MissingOrBrokenLinesAreNoticed) {
-  EXPECT_THAT(error_of(WorkloadKind::kSingle, "71000\n", 2), HasSubstr("1 of 2"));
-  EXPECT_THAT(error_of(WorkloadKind::kSingle, "71000\n68x\n", 2), HasSubstr("68x"));
+TEST(ParseSingle, MissingOrBrokenCyclesAreNoticed) {
+  EXPECT_THAT(error_of(WorkloadKind::kSingle, R"({"cycle_ns":[[5,71000]]})", 2), HasSubstr("1 of 2"));
+  EXPECT_THAT(error_of(WorkloadKind::kSingle, R"({"cycle_ns":[[5,71000],[6]]})", 2), HasSubstr("cycle 2"));
+  EXPECT_THAT(error_of(WorkloadKind::kSingle, R"({"cycle_ns":[[5,-1]]})", 1), HasSubstr("cycle 1"));
+  EXPECT_THAT(error_of(WorkloadKind::kSingle, R"({"cycle_ns":[[5,71)", 1), HasSubstr("cannot read"));
+  EXPECT_THAT(error_of(WorkloadKind::kSingle, "", 1), HasSubstr("cannot read"));
 }
 
 TEST(ClientCommand, PassesTargetAndCount) {
