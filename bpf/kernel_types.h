@@ -99,6 +99,7 @@ struct sk_buff {
   unsigned int len;
   unsigned int data_len;
   char cb[48];
+  __be16 protocol;
   __u16 network_header;
   unsigned char* head;
   unsigned char* data;
