@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "net/counters.h"
 #include "net/event_loop.h"
 #include "net/guest_port.h"
 #include "vmm/base/result.h"
@@ -29,6 +30,9 @@ class Nat : public FrameSink {
   // Registers its hooks and deadline with the loop and itself as the port's sink. Both must outlive the NAT.
   [[nodiscard]] static Result<std::unique_ptr<Nat>> create(const NatConfig& config, EventLoop& loop,
                                                            GuestPort& port);
+
+  // Owner thread, or while the loop is not running; see net/counters.h.
+  [[nodiscard]] virtual const NatCounters& counters() const = 0;
 };
 
 }  // namespace glassbox::net

@@ -1,0 +1,40 @@
+// What the NAT has counted since it started. Plain numbers: one writer, the network thread; others read a
+// copy through EventLoop::post_and_wait().
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "net/reasons.h"
+
+namespace glassbox::net {
+
+struct NatCounters {
+  std::uint64_t guest_frames = 0;
+  std::uint64_t flows_opened = 0;
+  std::uint64_t retransmissions = 0;  // towards the guest
+  std::uint64_t overflow_bytes = 0;   // payload that had to wait in our memory for the host socket
+  std::uint64_t bytes_in = 0;         // TCP payload host to guest, of flows that ended
+  std::uint64_t bytes_out = 0;        // guest to host
+  std::uint32_t flows_open = 0;
+  std::uint32_t flows_connecting = 0;
+  std::array<std::uint64_t, kCloseReasons> closed{};
+  std::array<std::uint64_t, kRefuseReasons> refused{};
+  std::array<std::uint64_t, kDropReasons> dropped{};
+
+  [[nodiscard]] std::uint64_t operator[](CloseReason reason) const {
+    return closed.at(static_cast<std::size_t>(reason));
+  }
+  [[nodiscard]] std::uint64_t operator[](RefuseReason reason) const {
+    return refused.at(static_cast<std::size_t>(reason));
+  }
+  [[nodiscard]] std::uint64_t operator[](DropReason reason) const {
+    return dropped.at(static_cast<std::size_t>(reason));
+  }
+};
+
+// For people: one line a counter that is not zero.
+[[nodiscard]] std::string to_text(const NatCounters& counters);
+
+}  // namespace glassbox::net

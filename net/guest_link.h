@@ -1,0 +1,79 @@
+// Frames for the guest: headers are built in place in front of payload that lies in the guest's own receive
+// buffers already.
+//
+// Usage, with payload:
+//   if (link.begin(max_bytes)) {            // lends link.payload()
+//     n = recvmsg(fd, link.payload().span());
+//     n > 0 ? link.finish_tcp(segment, n) : link.cancel();
+//   }
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "net/counters.h"
+#include "net/flow_key.h"
+#include "net/guest_port.h"
+#include "net/iov.h"
+#include "net/nat.h"
+#include "net/seq.h"
+
+namespace glassbox::net {
+
+// One TCP segment towards the guest, without payload.
+struct TcpSegment {
+  const FlowKey* key = nullptr;
+  std::uint64_t flow = 0;
+  Seq seq = 0;
+  Seq ack = 0;
+  std::uint8_t flags = 0;
+  std::uint16_t window = 0;               // as on the wire
+  std::uint16_t mss = 0;                  // for segmentation of large frames
+  std::span<const std::uint8_t> options;  // multiple of 4, at most 8
+};
+
+class GuestLink {
+ public:
+  GuestLink(GuestPort& port, NatCounters& counters, std::uint16_t mtu)
+      : port_(port), counters_(counters), mtu_(mtu) {}
+
+  [[nodiscard]] GuestPort& port() { return port_; }
+  [[nodiscard]] std::uint16_t mtu() const { return mtu_; }
+  // The largest TCP payload that one frame may carry, given the guest's MSS.
+  [[nodiscard]] std::size_t max_tcp_payload(std::uint16_t mss) const;
+
+  void set_guest_mac(const MacAddress& mac) { guest_mac_ = mac; }
+
+  // Without payload. False if the guest gave no buffers (then on_rx_space() follows).
+  [[nodiscard]] bool send_tcp(const TcpSegment& segment);
+
+  // Reserves room for a TCP frame without options and up to max_bytes of payload.
+  [[nodiscard]] bool begin_tcp(std::size_t max_bytes);
+  [[nodiscard]] IovSlice& payload() { return payload_; }
+  void finish_tcp(const TcpSegment& segment, std::size_t payload_bytes);
+  void cancel() { port_.rx_cancel(); }
+
+  // A whole small frame: the Ethernet header's addresses are filled in, the rest is as given. Lost, and
+  // counted, when there are no buffers.
+  void send_frame(std::span<std::uint8_t> frame, std::uint16_t ethertype);
+  // An IPv4 packet of one protocol unit whose own checksum is done already.
+  void send_ipv4(std::span<std::uint8_t> frame, std::uint8_t protocol, Ipv4 source, Ipv4 destination);
+
+ private:
+  std::size_t build_tcp(std::uint8_t* out, const TcpSegment& segment, std::size_t payload_bytes,
+                        VnetHeader& vnet) const;
+  void put_ethernet(std::uint8_t* out, std::uint16_t ethertype) const;
+
+  GuestPort& port_;
+  NatCounters& counters_;
+  const std::uint16_t mtu_;
+  MacAddress guest_mac_ = kGuestMac;
+  std::span<const iovec> reserved_;
+  IovSlice payload_;
+};
+
+// Writes a 20-byte IPv4 header: don't fragment, identification 0 (RFC 6864, 4.1), checksum done.
+void put_ipv4_header(std::uint8_t* out, std::uint8_t protocol, Ipv4 source, Ipv4 destination,
+                     std::size_t payload_bytes);
+
+}  // namespace glassbox::net

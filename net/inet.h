@@ -1,0 +1,77 @@
+// Addresses, byte order and the wire formats that the NAT reads and writes. Headers are read out of a private
+// copy by offset and never cast, so that neither alignment nor a guest that changes its memory matters.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace glassbox::net {
+
+inline constexpr std::size_t kEthernetHeader = 14;
+inline constexpr std::size_t kArpPacket = 28;
+inline constexpr std::size_t kIpv4Header = 20;
+inline constexpr std::size_t kMaxIpv4Header = 60;
+inline constexpr std::size_t kTcpHeader = 20;
+inline constexpr std::size_t kMaxTcpHeader = 60;
+inline constexpr std::size_t kUdpHeader = 8;
+inline constexpr std::size_t kIcmpHeader = 8;
+inline constexpr std::size_t kMaxHeaders = kEthernetHeader + kMaxIpv4Header + kMaxTcpHeader;
+inline constexpr std::size_t kMaxIpPacket = 65535;
+
+inline constexpr std::uint16_t kEthertypeIpv4 = 0x0800;
+inline constexpr std::uint16_t kEthertypeArp = 0x0806;
+inline constexpr std::uint8_t kProtocolIcmp = 1;
+inline constexpr std::uint8_t kProtocolTcp = 6;
+inline constexpr std::uint8_t kProtocolUdp = 17;
+
+inline constexpr std::uint8_t kTcpFin = 0x01;
+inline constexpr std::uint8_t kTcpSyn = 0x02;
+inline constexpr std::uint8_t kTcpRst = 0x04;
+inline constexpr std::uint8_t kTcpPsh = 0x08;
+inline constexpr std::uint8_t kTcpAck = 0x10;
+
+[[nodiscard]] constexpr std::uint16_t load_be16(const std::uint8_t* p) {
+  return static_cast<std::uint16_t>((p[0] << 8) | p[1]);
+}
+[[nodiscard]] constexpr std::uint32_t load_be32(const std::uint8_t* p) {
+  return (static_cast<std::uint32_t>(load_be16(p)) << 16) | load_be16(p + 2);
+}
+constexpr void store_be16(std::uint8_t* p, std::uint16_t v) {
+  p[0] = static_cast<std::uint8_t>(v >> 8);
+  p[1] = static_cast<std::uint8_t>(v);
+}
+constexpr void store_be32(std::uint8_t* p, std::uint32_t v) {
+  store_be16(p, static_cast<std::uint16_t>(v >> 16));
+  store_be16(p + 2, static_cast<std::uint16_t>(v));
+}
+
+using Ipv4 = std::uint32_t;  // host order
+
+[[nodiscard]] constexpr Ipv4 ipv4(unsigned a, unsigned b, unsigned c, unsigned d) {
+  return (a << 24) | (b << 16) | (c << 8) | d;
+}
+[[nodiscard]] constexpr bool in_net(Ipv4 address, Ipv4 net, unsigned prefix) {
+  const Ipv4 mask = prefix == 0 ? 0 : ~Ipv4{0} << (32 - prefix);
+  return (address & mask) == (net & mask);
+}
+
+inline constexpr Ipv4 kGuestIp = ipv4(10, 0, 2, 15);
+inline constexpr Ipv4 kGatewayIp = ipv4(10, 0, 2, 2);
+inline constexpr Ipv4 kDnsIp = ipv4(10, 0, 2, 3);
+inline constexpr Ipv4 kNetwork = ipv4(10, 0, 2, 0);
+inline constexpr unsigned kNetworkPrefix = 24;
+
+// IPv4 in its mapped form ::ffff:a.b.c.d, so that flows of both families look alike.
+struct IpAddress {
+  std::uint64_t hi = 0;
+  std::uint64_t lo = 0;
+
+  [[nodiscard]] static constexpr IpAddress from_v4(Ipv4 v4) { return {0, 0xffff'0000'0000ULL | v4}; }
+  [[nodiscard]] constexpr bool is_v4() const { return hi == 0 && (lo >> 32) == 0xffff; }
+  [[nodiscard]] constexpr Ipv4 v4() const { return static_cast<Ipv4>(lo); }
+  friend constexpr bool operator==(const IpAddress&, const IpAddress&) = default;
+};
+
+}  // namespace glassbox::net

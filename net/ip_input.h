@@ -1,0 +1,32 @@
+// Checks of the guest's packets. Pure functions over a private copy of the headers: a guest's mistake comes
+// back as the reason for dropping the frame.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "net/inet.h"
+#include "net/reasons.h"
+#include "net/tcp.h"
+
+namespace glassbox::net {
+
+struct Ipv4Packet {
+  Ipv4 source = 0;
+  Ipv4 destination = 0;
+  std::uint8_t protocol = 0;
+  std::size_t header_bytes = 0;
+  std::size_t total_bytes = 0;  // header and payload; what the frame has beyond is padding
+};
+
+// headers: the copied bytes from the IP header on; frame_bytes: how many the frame has from there.
+[[nodiscard]] DropReason parse_ipv4(std::span<const std::uint8_t> headers, std::size_t frame_bytes,
+                                    Ipv4Packet& packet);
+
+// headers: the copied bytes from the TCP header on; bytes: of the whole segment. Sets all of tcp but the
+// addresses, and header_bytes.
+[[nodiscard]] DropReason parse_tcp(std::span<const std::uint8_t> headers, std::size_t bytes, TcpHeader& tcp,
+                                   std::size_t& header_bytes);
+
+}  // namespace glassbox::net

@@ -1,0 +1,232 @@
+// Theory of operation
+//
+// A frame of the guest is looked at once: its headers are copied, then checked, then acted upon; payload
+// stays where it is and goes to the host socket from there. TCP is in net/tcp.cc, the checks of what a guest
+// may send in net/ip_input.cc, where it may connect to in net/policy.cc, frames towards the guest in
+// net/guest_link.cc.
+//
+// A turn of the event loop: the port hands over the guest's frames (on_guest_frame, then on_guest_burst_end),
+// host sockets report edges, timers run; at the turn's end all flows that changed send what they have, and
+// what was queued is published to the guest at one stroke, with one interrupt.
+//
+// Every frame that is not acted upon is counted under a reason (net/reasons.h) and fires frame_drop.
+#include "net/nat.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "bpf/probes.h"
+#include "net/checksum.h"
+#include "net/icmp.h"
+#include "net/ip_input.h"
+#include "net/policy.h"
+#include "net/tcp.h"
+
+namespace glassbox::net {
+namespace {
+
+constexpr std::uint8_t kVnetNeedsChecksum = 1;
+constexpr std::uint16_t kMinMtu = 576;
+constexpr std::uint16_t kMaxMtu = 65520;
+constexpr std::size_t kMaxEchoBytes = 2048;
+constexpr std::uint8_t kIcmpEchoRequest = 8;
+
+// What process_guest_frame tells of a frame.
+struct FrameFacts {
+  std::uint64_t flow = 0;
+  std::uint32_t seq = 0;
+  std::uint16_t ip_protocol = 0;
+  std::uint16_t tcp_flags = 0;
+};
+
+class NatImpl final : public Nat {
+ public:
+  NatImpl(const NatConfig& config, EventLoop& loop, GuestPort& port)
+      : loop_(loop),
+        port_(port),
+        link_(port, counters_, config.mtu),
+        self_(std::make_shared<NatImpl*>(this)) {}
+
+  ~NatImpl() override {
+    *self_ = nullptr;
+    port_.set_sink(nullptr);
+  }
+
+  Status start(const NatConfig& config) {
+    GB_ASSIGN(policy_, DestinationPolicy::create(config.allow_host_loopback, loop_));
+    GB_ASSIGN(tcp_, Tcp::create(loop_, link_, *policy_, counters_));
+    // The loop outlives us and cannot forget a hook.
+    loop_.at_turn_end([self = self_] {
+      if (*self != nullptr) (*self)->end_turn();
+    });
+    loop_.on_deadline([self = self_] {
+      if (*self != nullptr) (*self)->tcp_->on_deadline();
+    });
+    port_.set_sink(this);
+    return {};
+  }
+
+  void on_guest_frame(std::span<const iovec> frame, const VnetHeader& vnet, std::uint16_t queue) override {
+    const std::size_t bytes = iov_bytes(frame);
+    const std::size_t copied = iov_gather(frame, headers_.data(), headers_.size());
+    const std::uint16_t ethertype = copied < kEthernetHeader ? std::uint16_t{0} : load_be16(&headers_[12]);
+    probe::process_guest_frame_begin(ethertype, static_cast<std::uint32_t>(bytes), queue);
+    ++counters_.guest_frames;
+    FrameFacts facts;
+    const DropReason reason = take_frame(frame, bytes, copied, vnet, facts);
+    if (reason != DropReason::kNone) {
+      ++counters_.dropped[static_cast<std::size_t>(reason)];
+      probe::frame_drop(static_cast<std::uint32_t>(reason), static_cast<std::uint32_t>(bytes));
+    }
+    probe::process_guest_frame(facts.flow, facts.seq, ethertype, facts.ip_protocol, facts.tcp_flags,
+                               static_cast<std::uint32_t>(bytes),
+                               static_cast<std::uint32_t>(port_.rx_queued()));
+  }
+
+  void on_guest_burst_end() override { tcp_->flush(); }
+  void on_rx_space() override { tcp_->on_rx_space(); }
+  const NatCounters& counters() const override { return counters_; }
+
+ private:
+  void end_turn() {
+    tcp_->flush();
+    if (const std::size_t queued = port_.rx_queued(); queued != 0) {
+      probe::drain_to_guest(static_cast<std::uint32_t>(queued), tcp_->backlog(), loop_.ready_events());
+      port_.rx_publish();
+    }
+    tcp_->after_publish();
+    loop_.set_deadline(tcp_->next_deadline_ns());
+  }
+
+  DropReason take_frame(std::span<const iovec> frame, std::size_t bytes, std::size_t copied,
+                        const VnetHeader& vnet, FrameFacts& facts) {
+    if (copied < kEthernetHeader) return DropReason::kShortFrame;
+    if (bytes > kEthernetHeader + kMaxIpPacket) return DropReason::kTooLong;
+    const bool broadcast =
+        std::all_of(headers_.begin(), headers_.begin() + 6, [](auto b) { return b == 0xff; });
+    if (!broadcast && !std::equal(kGatewayMac.begin(), kGatewayMac.end(), headers_.begin())) {
+      return DropReason::kNotForUs;
+    }
+    const std::span<const std::uint8_t> network(headers_.data() + kEthernetHeader, copied - kEthernetHeader);
+    switch (load_be16(&headers_[12])) {
+      case kEthertypeArp:
+        return take_arp(network);
+      case kEthertypeIpv4:
+        return broadcast ? DropReason::kNotForUs : take_ipv4(frame, bytes, network, vnet, facts);
+      default:
+        return DropReason::kUnknownEthertype;
+    }
+  }
+
+  // Answers for the gateway's and the name server's address, and for no other (RFC 826).
+  DropReason take_arp(std::span<const std::uint8_t> arp) {
+    constexpr std::array<std::uint8_t, 6> kEthernetIpv4 = {0, 1, 8, 0, 6, 4};
+    constexpr std::uint16_t kRequest = 1;
+    constexpr std::uint8_t kReply = 2;
+    if (arp.size() < kArpPacket) return DropReason::kShortFrame;
+    if (!std::equal(kEthernetIpv4.begin(), kEthernetIpv4.end(), arp.begin())) return DropReason::kBadArp;
+    if (load_be16(&arp[6]) != kRequest) return DropReason::kBadArp;
+    const Ipv4 target = load_be32(&arp[24]);
+    if (target != kGatewayIp && target != kDnsIp) return DropReason::kArpNotOurs;
+    learn_guest_mac(arp.subspan<8, 6>());
+    std::array<std::uint8_t, kEthernetHeader + kArpPacket> reply{};
+    std::uint8_t* out = reply.data() + kEthernetHeader;
+    std::memcpy(out, kEthernetIpv4.data(), kEthernetIpv4.size());
+    out[7] = kReply;
+    std::memcpy(out + 8, kGatewayMac.data(), kGatewayMac.size());
+    store_be32(out + 14, target);
+    std::memcpy(out + 18, &arp[8], 10);
+    link_.send_frame(reply, kEthertypeArp);
+    return DropReason::kNone;
+  }
+
+  void learn_guest_mac(std::span<const std::uint8_t, 6> from) {
+    MacAddress mac;
+    std::copy(from.begin(), from.end(), mac.begin());
+    if ((mac[0] & 1) == 0) link_.set_guest_mac(mac);
+  }
+
+  DropReason take_ipv4(std::span<const iovec> frame, std::size_t bytes, std::span<const std::uint8_t> network,
+                       const VnetHeader& vnet, FrameFacts& facts) {
+    Ipv4Packet packet;
+    const DropReason reason = parse_ipv4(network, bytes - kEthernetHeader, packet);
+    if (reason != DropReason::kNone) return reason;
+    facts.ip_protocol = packet.protocol;
+    if (packet.source != kGuestIp) return DropReason::kBadSource;
+    learn_guest_mac(std::span<const std::uint8_t>(headers_).subspan<6, 6>());
+    const auto transport = network.subspan(packet.header_bytes);
+    switch (packet.protocol) {
+      case kProtocolTcp:
+        return take_tcp(frame, packet, transport, vnet, facts);
+      case kProtocolIcmp:
+        return take_icmp(frame, packet);
+      default:
+        return DropReason::kUnknownProtocol;
+    }
+  }
+
+  DropReason take_tcp(std::span<const iovec> frame, const Ipv4Packet& packet,
+                      std::span<const std::uint8_t> transport, const VnetHeader& vnet, FrameFacts& facts) {
+    TcpHeader tcp;
+    std::size_t header_bytes = 0;
+    const std::size_t bytes = packet.total_bytes - packet.header_bytes;
+    const DropReason reason = parse_tcp(transport, bytes, tcp, header_bytes);
+    if (reason != DropReason::kNone) return reason;
+    facts.seq = tcp.seq;
+    facts.tcp_flags = tcp.flags;
+    payload_.assign(frame, kEthernetHeader + packet.header_bytes + header_bytes, bytes - header_bytes);
+    if (payload_.bytes() != bytes - header_bytes) return DropReason::kTooLong;
+    if ((vnet.flags & kVnetNeedsChecksum) == 0) {
+      Checksum sum;
+      sum.add_pseudo_header(packet.source, packet.destination, kProtocolTcp, bytes);
+      sum.add(transport.first(header_bytes));
+      sum.add(std::as_const(payload_).span());
+      if (sum.value() != 0) return DropReason::kBadChecksum;
+    }
+    tcp.key.guest = IpAddress::from_v4(packet.source);
+    tcp.key.dst = IpAddress::from_v4(packet.destination);
+    facts.flow = tcp_->on_segment(tcp, payload_);
+    return DropReason::kNone;
+  }
+
+  // The gateway and the name server answer an echo request themselves.
+  DropReason take_icmp(std::span<const iovec> frame, const Ipv4Packet& packet) {
+    const std::size_t bytes = packet.total_bytes - packet.header_bytes;
+    if (packet.destination != kGatewayIp && packet.destination != kDnsIp) return DropReason::kBadIcmp;
+    if (bytes < kIcmpHeader || bytes > kMaxEchoBytes) return DropReason::kBadIcmp;
+    payload_.assign(frame, kEthernetHeader + packet.header_bytes, bytes);
+    std::array<std::uint8_t, kMaxEchoBytes> copy;
+    if (iov_gather(payload_.span(), copy.data(), bytes) != bytes) return DropReason::kTooLong;
+    const auto message = std::span<const std::uint8_t>(copy).first(bytes);
+    Checksum sum;
+    sum.add(message);
+    if (sum.value() != 0) return DropReason::kBadChecksum;
+    if (message[0] != kIcmpEchoRequest || message[1] != 0) return DropReason::kBadIcmp;
+    send_echo_reply(link_, packet.destination, packet.source, message);
+    return DropReason::kNone;
+  }
+
+  EventLoop& loop_;
+  GuestPort& port_;
+  NatCounters counters_;
+  GuestLink link_;
+  std::shared_ptr<NatImpl*> self_;
+  std::unique_ptr<DestinationPolicy> policy_;
+  std::unique_ptr<Tcp> tcp_;
+  std::array<std::uint8_t, kMaxHeaders> headers_{};  // private copy of the frame at hand
+  IovSlice payload_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Nat>> Nat::create(const NatConfig& config, EventLoop& loop, GuestPort& port) {
+  if (config.mtu < kMinMtu || config.mtu > kMaxMtu) {
+    return fail("MTU {} is not between {} and {}", config.mtu, kMinMtu, kMaxMtu);
+  }
+  auto nat = std::make_unique<NatImpl>(config, loop, port);
+  GB_TRY(nat->start(config));
+  return nat;
+}
+
+}  // namespace glassbox::net

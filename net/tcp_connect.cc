@@ -1,0 +1,187 @@
+// Opening a flow: the guest's SYN, the host's connect(), the SYN-ACK or the refusal.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+
+#include "bpf/probes.h"
+#include "net/icmp.h"
+#include "net/tcp.h"
+#include "net/tcp_limits.h"
+
+namespace glassbox::net {
+namespace {
+
+constexpr std::uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+
+RefuseReason reason_of(int error) {
+  switch (error) {
+    case ECONNREFUSED:
+    case ECONNRESET:
+      return RefuseReason::kConnectionRefused;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+    case ENONET:
+      return RefuseReason::kUnreachable;
+    case ETIMEDOUT:
+      return RefuseReason::kConnectTimeout;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case EADDRNOTAVAIL:
+    case EADDRINUSE:
+    case EAGAIN:
+      return RefuseReason::kHostResources;
+    case EACCES:
+    case EPERM:
+      return RefuseReason::kHostPolicy;
+    default:
+      return RefuseReason::kHostError;
+  }
+}
+
+}  // namespace
+
+std::uint64_t Tcp::open_flow(const TcpHeader& header) {
+  const auto verdict = policy_.check(header.key.dst.v4());
+  RefuseReason reason = verdict.refuse;
+  if (reason == RefuseReason::kNone && header.key.dst_port == 0) reason = RefuseReason::kBadDestination;
+  if (reason == RefuseReason::kNone && counters_.flows_connecting >= kMaxConnecting) {
+    reason = RefuseReason::kTooManyConnecting;
+  }
+  TcpFlow* flow = nullptr;
+  if (reason == RefuseReason::kNone) {
+    flow = table_->insert(header.key);
+    if (flow == nullptr) reason = RefuseReason::kTableFull;
+  }
+  if (flow == nullptr) {
+    refuse(header.key, header.seq, reason);
+    return 0;
+  }
+  init_flow(*flow, header);
+  const std::uint64_t id = flow->id;
+  const FlowKey& key = flow->key;
+  probe::tcp_syn(id, AF_INET, key.guest.hi, key.guest.lo, key.guest_port, key.dst.hi, key.dst.lo,
+                 key.dst_port, flow->irs);
+  connect_host(*flow, verdict.connect_to, verdict.local);
+  return id;
+}
+
+void Tcp::init_flow(TcpFlow& flow, const TcpHeader& header) {
+  flow.tcp = this;
+  flow.id = ++last_flow_id_;
+  flow.state = TcpFlow::State::kConnecting;
+  flow.active_ns = now();
+  // RFC 6528: a keyed hash of the connection plus a clock of 4 microseconds a tick.
+  flow.iss = static_cast<Seq>(hash_of(flow.key, ~table_->secret()) + now() / 4096);
+  flow.snd_una = flow.iss;
+  flow.snd_nxt = flow.snd_max = flow.sock_seq = flow.peek_at = flow.recover = flow.iss + 1;
+  take_syn(flow, header);
+  ++counters_.flows_opened;
+  ++counters_.flows_open;
+  ++counters_.flows_connecting;
+  start_timer(flow, now() + kConnectNs);
+}
+
+void Tcp::take_syn(TcpFlow& flow, const TcpHeader& header) {
+  flow.irs = header.seq;
+  flow.rcv_nxt = flow.rcv_edge = header.seq + 1;
+  const auto largest = static_cast<std::uint16_t>(link_.mtu() - kIpv4Header - kTcpHeader);
+  flow.mss = std::min(std::max(header.mss == 0 ? kDefaultMss : header.mss, kMinMss), largest);
+  flow.scale_ok = header.scale >= 0;
+  flow.snd_scale =
+      flow.scale_ok ? std::min(static_cast<std::uint8_t>(header.scale), kMaxScale) : std::uint8_t{0};
+  flow.rcv_scale = flow.scale_ok ? kOurScale : std::uint8_t{0};
+  flow.snd_wnd = header.window;  // that of a SYN is never scaled (RFC 7323, 2.2)
+  flow.snd_wl1 = header.seq;
+  flow.snd_wl2 = flow.iss;
+}
+
+void Tcp::connect_host(TcpFlow& flow, Ipv4 address, bool local) {
+  flow.fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (flow.fd < 0) return connect_failed(flow, errno);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(flow.key.dst_port);
+  to.sin_addr.s_addr = htonl(address);
+  probe::tcp_connect_begin(flow.id, flow.fd);
+  const auto* name = reinterpret_cast<const sockaddr*>(&to);
+  int error = ::connect(flow.fd, name, sizeof(to)) == 0 ? 0 : errno;
+  // To a local server the handshake ends while connect() gives the socket back, too late for its result; the
+  // second call tells, and saves a turn of the event loop.
+  if (error == EINPROGRESS && local) {
+    error = ::connect(flow.fd, name, sizeof(to)) == 0 ? 0 : errno;
+    if (error == EALREADY) error = EINPROGRESS;
+  }
+  if (error != EINPROGRESS) {
+    probe::tcp_connect_done(flow.id, flow.fd, error, error == 0 ? 1 : 0);
+    if (error != 0) return connect_failed(flow, error);
+  }
+  const std::uint32_t events = error == 0 ? kEvents : kEvents | EPOLLOUT;
+  flow.watches_writable = error != 0;
+  if (!loop_.add(flow.fd, events, &flow)) return connect_failed(flow, ENOMEM);
+  if (error == 0) connected(flow, true);
+}
+
+void Tcp::finish_connect(TcpFlow& flow, std::uint32_t events) {
+  if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) return;
+  int error = 0;
+  if (events & (EPOLLERR | EPOLLHUP)) {
+    socklen_t length = sizeof(error);
+    ::getsockopt(flow.fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  }
+  probe::tcp_connect_done(flow.id, flow.fd, error, 0);
+  if (error != 0) return connect_failed(flow, error);
+  connected(flow, false);
+}
+
+void Tcp::connected(TcpFlow& flow, bool immediate) {
+  flow.state = TcpFlow::State::kSynReceived;
+  flow.immediate = immediate;
+  --counters_.flows_connecting;
+  flow.syn_ack_due = true;
+  mark_dirty(flow);
+}
+
+void Tcp::connect_failed(TcpFlow& flow, int error) {
+  refuse(flow.key, flow.irs, reason_of(error));
+  close_flow(flow, error == ETIMEDOUT ? CloseReason::kConnectTimeout : CloseReason::kConnectFailed);
+}
+
+// An unreachable destination is told by ICMP, as a router would; everything else by a reset.
+void Tcp::refuse(const FlowKey& key, Seq isn, RefuseReason reason) {
+  ++counters_.refused[static_cast<std::size_t>(reason)];
+  probe::flow_refused(static_cast<std::uint32_t>(reason));
+  if (reason == RefuseReason::kUnreachable || reason == RefuseReason::kConnectTimeout) {
+    std::array<std::uint8_t, 8> transport;
+    store_be16(transport.data(), key.guest_port);
+    store_be16(&transport[2], key.dst_port);
+    store_be32(&transport[4], isn);
+    return send_unreachable(link_, kIcmpHostUnreachable, kProtocolTcp, key, transport);
+  }
+  const TcpSegment reset{.key = &key, .ack = isn + 1, .flags = kTcpRst | kTcpAck, .options = {}};
+  if (!link_.send_tcp(reset)) count(DropReason::kNoReceiveBuffer, 0);
+}
+
+// The host is still being connected. A repeated SYN changes nothing; one with another initial sequence number
+// means that the guest began anew from the same port.
+void Tcp::while_connecting(TcpFlow& flow, const TcpHeader& header) {
+  if (header.has(kTcpRst)) {
+    if (header.seq == flow.irs + 1) return close_flow(flow, CloseReason::kGuestReset);
+    return count(DropReason::kBadReset, 0);
+  }
+  if (header.has(kTcpSyn) && !header.has(kTcpAck)) {
+    if (header.seq == flow.irs) return count(DropReason::kDuplicate, 0);
+    return take_syn(flow, header);
+  }
+  count(DropReason::kBadAck, 0);
+}
+
+}  // namespace glassbox::net
