@@ -1,0 +1,29 @@
+// A file the user named: kernel or initrd. Errors carry its role and name.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+
+#include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox::boot {
+
+class InputFile {
+ public:
+  [[nodiscard]] static Result<InputFile> open(const std::filesystem::path& path, const char* what);
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  // Fills target, which is at most size() bytes, from the start of the file; once.
+  [[nodiscard]] Status read_into(std::span<std::byte> target) const;
+
+ private:
+  InputFile(std::filesystem::path path, const char* what, UniqueFd fd, std::uint64_t size)
+      : path_(std::move(path)), what_(what), fd_(std::move(fd)), size_(size) {}
+  std::filesystem::path path_;
+  const char* what_;
+  UniqueFd fd_;
+  std::uint64_t size_;
+};
+
+}  // namespace glassbox::boot

@@ -1,0 +1,39 @@
+// Puts a kernel and an initrd into guest memory.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "vmm/base/result.h"
+#include "vmm/boot/bytes.h"
+#include "vmm/boot/elf.h"
+#include "vmm/machine/guest_memory.h"
+
+namespace glassbox::boot {
+
+enum class Protocol {
+  kPvh,      // 32-bit entry, hvm_start_info
+  kLinux64,  // 64-bit entry, the Linux "zero page"
+};
+
+struct LoadedKernel {
+  Protocol protocol = Protocol::kPvh;
+  GuestPhysAddr entry = 0;
+  GuestPhysAddr end = 0;  // first byte after the kernel and its zeroed memory
+};
+
+struct LoadedInitrd {
+  GuestPhysAddr address = 0;
+  std::uint64_t size = 0;
+};
+
+// An ELF kernel from an ELF file or out of a bzImage; PVH where the kernel has that entry.
+[[nodiscard]] Result<LoadedKernel> load_kernel(const std::filesystem::path& path, const GuestMemory& memory);
+// The same for an image in memory; errors do not name a file.
+[[nodiscard]] Result<LoadedKernel> load_kernel_image(ByteView image, const GuestMemory& memory);
+
+// Places the initrd at the end of memory below the PCI hole, clear of the kernel.
+[[nodiscard]] Result<LoadedInitrd> load_initrd(const std::filesystem::path& path, const GuestMemory& memory,
+                                               GuestPhysAddr kernel_end);
+
+}  // namespace glassbox::boot

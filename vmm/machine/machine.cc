@@ -1,0 +1,208 @@
+#include "vmm/machine/machine.h"
+
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "bpf/probes.h"
+#include "vmm/acpi/tables.h"
+#include "vmm/kvm/cpuid.h"
+#include "vmm/machine/boot_stage.h"
+#include "vmm/machine/layout.h"
+
+namespace glassbox {
+namespace {
+
+constexpr std::uint64_t kMinMemoryMib = 64;
+// A kernel that reported a panic still prints to its console and then resets, unless told not to (panic=0).
+constexpr auto kPanicGrace = std::chrono::seconds(2);
+
+void mark(BootStage stage) {
+  probe::boot_mark(static_cast<std::uint32_t>(stage));
+}
+
+Status check(const MachineConfig& config) {
+  if (config.vcpus < 1 || config.vcpus > layout::kMaxVcpus) {
+    return fail("{} vCPUs are not possible; 1 to {} are", config.vcpus, layout::kMaxVcpus);
+  }
+  if (config.memory_mib < kMinMemoryMib || config.memory_mib > (1ULL << 24)) {
+    return fail("{} MiB of guest memory are not possible; {} MiB is the least", config.memory_mib,
+                kMinMemoryMib);
+  }
+  return {};
+}
+
+// What firmware would have set up.
+std::array<kvm_msr_entry, 2> firmware_msrs() {
+  std::array<kvm_msr_entry, 2> msrs = {};
+  msrs[0].index = 0x1A0;  // IA32_MISC_ENABLE
+  msrs[0].data = 1;       // fast strings
+  msrs[1].index = 0x2FF;  // IA32_MTRR_DEF_TYPE
+  msrs[1].data = 0x806;   // MTRRs on, write-back
+  return msrs;
+}
+
+}  // namespace
+
+std::string default_command_line() {
+  // tsc=reliable: no watchdog timer for a clock that has no rival here. panic=-1: reset at once, which ends
+  // the machine. 8250.nr_uarts=1: do not probe for three ports that are not there.
+  return "console=ttyS0 quiet panic=-1 tsc=reliable 8250.nr_uarts=1 pci=norom";
+}
+
+Result<std::unique_ptr<Machine>> Machine::create(MachineConfig config) {
+  GB_TRY(check(config));
+  std::unique_ptr<Machine> machine(new Machine(std::move(config)));
+  GB_TRY(machine->build());
+  return machine;
+}
+
+Status Machine::build() {
+  GB_ASSIGN(const kvm::Kvm kvm, kvm::Kvm::open());
+  GB_ASSIGN(GuestMemory memory, GuestMemory::create(config_.memory_mib << 20));
+  GB_ASSIGN(kvm::Vm vm, kvm.create_vm());
+  GB_TRY(vm.set_real_mode_pages(layout::kIdentityMapPage, layout::kTaskStatePages));
+  GB_TRY(vm.create_irqchip());
+  std::uint32_t slot = 0;
+  for (const GuestMemory::Region& region : memory.regions())
+    GB_TRY(vm.add_memory(slot++, region));
+  services_ = std::make_unique<MachineServices>(
+      std::move(memory), std::move(vm),
+      MachineServices::Requests{[this] { end(Outcome::Kind::kPoweredOff, "the guest powered off"); },
+                                [this] {
+                                  end(Outcome::Kind::kReset,
+                                      "the guest asked for a reset, and glassbox does not reboot");
+                                }});
+  GB_TRY(services_->routing().start());
+  GB_TRY(build_platform());
+  GB_TRY(add_vcpus(kvm));
+  mark(BootStage::kMachineCreated);
+  GB_TRY(load());
+  mark(BootStage::kKernelLoaded);
+  return {};
+}
+
+Status Machine::build_platform() {
+  serial_irq_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!serial_irq_) return fail_errno(errno, "eventfd");
+  GB_TRY(services_->assign_irqfd(serial_irq_.get(), layout::kSerialIrq));
+  auto output = [first = true,
+                 pass_on = config_.console_output](std::span<const std::uint8_t> bytes) mutable {
+    if (first) mark(BootStage::kConsoleOutput);
+    first = false;
+    if (pass_on) pass_on(bytes);
+  };
+  GB_ASSIGN(console_,
+            devices::Console::create(std::move(output), config_.console_input_fd, serial_irq_.get()));
+  power_ = std::make_unique<devices::PowerPorts>(*services_);
+  keyboard_reset_ = std::make_unique<devices::KeyboardReset>(*services_);
+  panic_port_ = std::make_unique<devices::PanicPort>([this] { on_guest_panic(); });
+  GB_TRY(services_->map_pio(layout::kSerialPort, devices::Serial::kPorts, &console_->serial()));
+  GB_TRY(services_->map_pio(layout::kSleepControlPort, 3, power_.get()));
+  GB_TRY(services_->map_pio(layout::kKeyboardResetPort, 1, keyboard_reset_.get()));
+  return services_->map_pio(layout::kPvpanicPort, 1, panic_port_.get());
+}
+
+Status Machine::load() {
+  const GuestMemory& memory = services_->memory();
+  GB_ASSIGN(handover_.kernel, boot::load_kernel(config_.kernel, memory));
+  if (config_.initrd) {
+    GB_ASSIGN(handover_.initrd, boot::load_initrd(*config_.initrd, memory, handover_.kernel.end));
+  }
+  GB_ASSIGN(handover_.rsdp, acpi::write_tables(config_.vcpus, memory));
+  handover_.command_line = config_.command_line;
+  return boot::write_handover(handover_, memory);
+}
+
+Status Machine::add_vcpus(const kvm::Kvm& kvm) {
+  GB_ASSIGN(const auto supported, kvm.supported_cpuid());
+  const auto msrs = firmware_msrs();
+  for (unsigned i = 0; i < config_.vcpus; ++i) {
+    GB_ASSIGN(kvm::Vcpu vcpu, services_->vm().create_vcpu(i));
+    GB_TRY(vcpu.set_cpuid(kvm::guest_cpuid(supported, i, config_.vcpus)));
+    GB_TRY(vcpu.set_msrs(msrs));
+    vcpus_.push_back(std::make_unique<VcpuThread>(i, std::move(vcpu), services_->mmio(), services_->ports(),
+                                                  VcpuThread::Events{[this](std::string why) {
+                                                    end(Outcome::Kind::kError,
+                                                        "the guest came to a halt: " + std::move(why));
+                                                  }}));
+  }
+  return {};
+}
+
+Status Machine::start() {
+  GB_TRY(boot::set_entry_registers(handover_, vcpus_.front()->vcpu()));
+  console_->start();
+  mark(BootStage::kVcpusStarted);
+  for (const auto& vcpu : vcpus_)
+    vcpu->start();
+  return {};
+}
+
+void Machine::stop() {
+  end(Outcome::Kind::kStopped, "stopped");
+}
+
+void Machine::end(Outcome::Kind kind, std::string message) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!ended_) ended_ = Outcome{kind, std::move(message)};
+  }
+  changed_.notify_all();
+}
+
+void Machine::on_guest_panic() {
+  {
+    const std::lock_guard lock(mutex_);
+    panic_reported_ = true;
+  }
+  changed_.notify_all();
+}
+
+Outcome Machine::wait() {
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return ended_ || panic_reported_; });
+    if (!ended_) changed_.wait_for(lock, kPanicGrace, [this] { return ended_.has_value(); });
+    if (!ended_) ended_ = Outcome{Outcome::Kind::kPanic, ""};
+  }
+  end_threads();
+  mark(BootStage::kEnded);
+  return final_outcome();
+}
+
+void Machine::end_threads() {
+  for (const auto& vcpu : vcpus_)
+    vcpu->stop();
+  for (const auto& vcpu : vcpus_)
+    vcpu->join();
+  if (console_) console_->finish();
+}
+
+// A panic ends in a reset or a triple fault: what came before says more than the reset does.
+Outcome Machine::final_outcome() {
+  const std::lock_guard lock(mutex_);
+  const bool ended_by_guest =
+      ended_->kind != Outcome::Kind::kStopped && ended_->kind != Outcome::Kind::kPoweredOff;
+  const std::string& text = console_->panic_message();
+  if (ended_by_guest && (panic_reported_ || !text.empty())) {
+    return Outcome{Outcome::Kind::kPanic,
+                   text.empty() ? "the guest's kernel panicked" : "the guest's kernel panicked: " + text};
+  }
+  return *ended_;
+}
+
+Machine::~Machine() {
+  end_threads();
+}
+
+std::uint64_t Machine::exits() const {
+  std::uint64_t sum = 0;
+  for (const auto& vcpu : vcpus_)
+    sum += vcpu->exits();
+  return sum;
+}
+
+}  // namespace glassbox

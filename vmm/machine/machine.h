@@ -1,0 +1,94 @@
+// A virtual machine: memory, vCPUs, the platform devices, and the kernel in it.
+//
+//   GB_ASSIGN(auto machine, Machine::create(config));
+//   ... devices are made with machine->services() ...
+//   GB_TRY(machine->start());
+//   const Outcome outcome = machine->wait();   // stop() from another thread ends it
+//   ... devices are destroyed, then the machine ...
+//
+// Thread: create, start, wait and destruction on one thread; stop() on any; services() as its header says.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
+#include "vmm/boot/entry.h"
+#include "vmm/devices/console.h"
+#include "vmm/devices/power.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/machine/machine_services.h"
+#include "vmm/machine/outcome.h"
+#include "vmm/machine/services.h"
+#include "vmm/machine/vcpu_thread.h"
+
+namespace glassbox {
+
+struct MachineConfig {
+  std::filesystem::path kernel;
+  std::optional<std::filesystem::path> initrd;
+  std::string command_line;  // all of it; see default_command_line()
+  unsigned vcpus = 1;
+  std::uint64_t memory_mib = 512;
+  devices::Console::Output console_output;  // on the console's thread, may block
+  int console_input_fd = -1;                // stays the caller's
+};
+
+// What every Linux guest of ours is given before the user's own arguments.
+[[nodiscard]] std::string default_command_line();
+
+class Machine {
+ public:
+  // Checks the configuration, makes the VM and loads the kernel. Runs nothing yet.
+  [[nodiscard]] static Result<std::unique_ptr<Machine>> create(MachineConfig config);
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+  ~Machine();
+
+  [[nodiscard]] VmServices& services() { return *services_; }
+
+  [[nodiscard]] Status start();
+  // Blocks until the machine has ended and no vCPU runs any more.
+  [[nodiscard]] Outcome wait();
+  void stop();
+
+  // Exits to us so far, all vCPUs. Any thread.
+  [[nodiscard]] std::uint64_t exits() const;
+
+ private:
+  explicit Machine(MachineConfig config) : config_(std::move(config)) {}
+  Status build();
+  Status build_platform();
+  Status load();
+  Status add_vcpus(const kvm::Kvm& kvm);
+  void end(Outcome::Kind kind, std::string message);
+  void on_guest_panic();
+  void end_threads();
+  Outcome final_outcome();
+
+  MachineConfig config_;
+  std::unique_ptr<MachineServices> services_;
+  UniqueFd serial_irq_;
+  std::unique_ptr<devices::Console> console_;
+  std::unique_ptr<devices::PowerPorts> power_;
+  std::unique_ptr<devices::KeyboardReset> keyboard_reset_;
+  std::unique_ptr<devices::PanicPort> panic_port_;
+  boot::Handover handover_;
+  std::vector<std::unique_ptr<VcpuThread>> vcpus_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<Outcome> ended_;  // the first reason counts
+  bool panic_reported_ = false;   // through pvpanic
+};
+
+}  // namespace glassbox

@@ -1,0 +1,62 @@
+// VmServices on top of KVM: what devices see of the machine.
+#pragma once
+
+#include <functional>
+
+#include "vmm/kvm/io_bus.h"
+#include "vmm/kvm/irq_routing.h"
+#include "vmm/kvm/vm.h"
+#include "vmm/machine/services.h"
+
+namespace glassbox {
+
+class MachineServices : public VmServices {
+ public:
+  struct Requests {
+    std::function<void()> power_off;
+    std::function<void()> reset;
+  };
+  MachineServices(GuestMemory memory, kvm::Vm vm, Requests requests)
+      : memory_(std::move(memory)), vm_(std::move(vm)), routing_(vm_), requests_(std::move(requests)) {}
+
+  [[nodiscard]] kvm::Vm& vm() { return vm_; }
+  [[nodiscard]] kvm::IrqRouting& routing() { return routing_; }
+  [[nodiscard]] kvm::IoBus& mmio() { return mmio_; }
+  [[nodiscard]] kvm::IoBus& ports() { return ports_; }
+
+  [[nodiscard]] const GuestMemory& memory() const override { return memory_; }
+  [[nodiscard]] Result<unsigned> alloc_gsi() override { return routing_.alloc_gsi(); }
+  [[nodiscard]] Status set_msi(unsigned gsi, const MsiMessage& message) override {
+    return routing_.set_msi(gsi, message);
+  }
+  [[nodiscard]] Status assign_irqfd(int event_fd, unsigned gsi) override {
+    return vm_.assign_irqfd(event_fd, gsi);
+  }
+  [[nodiscard]] Status deassign_irqfd(int event_fd, unsigned gsi) override {
+    return vm_.deassign_irqfd(event_fd, gsi);
+  }
+  [[nodiscard]] Status assign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) override {
+    return vm_.assign_ioeventfd(addr, len, event_fd);
+  }
+  [[nodiscard]] Status deassign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) override {
+    return vm_.deassign_ioeventfd(addr, len, event_fd);
+  }
+  [[nodiscard]] Status map_mmio(GuestPhysAddr base, std::uint64_t size, IoHandler* handler) override;
+  void unmap_mmio(GuestPhysAddr base) override { mmio_.remove(base); }
+  [[nodiscard]] Status map_pio(std::uint16_t base, std::uint16_t size, IoHandler* handler) override {
+    return ports_.add(base, size, handler);
+  }
+  void request_power_off() override { requests_.power_off(); }
+  void request_reset() override { requests_.reset(); }
+
+ private:
+  // Order matters: guest memory is unmapped only after KVM has let go of it.
+  GuestMemory memory_;
+  kvm::Vm vm_;
+  kvm::IrqRouting routing_;
+  kvm::IoBus mmio_{"memory"};
+  kvm::IoBus ports_{"port"};
+  Requests requests_;
+};
+
+}  // namespace glassbox

@@ -1,0 +1,58 @@
+// One vCPU's thread: KVM_RUN, and the exits.
+//
+// Theory of operation: the loop asks a KVM vCPU to run and hands each exit to the bus it belongs to; it
+// allocates nothing and takes no lock but the bus's. It ends when stop() is called or when an exit cannot be
+// handled, which it reports once through Events::failed. stop() sets kvm_run's immediate_exit, which the next
+// KVM_RUN cannot miss, and sends a signal whose only purpose is to end the present one.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "vmm/kvm/io_bus.h"
+#include "vmm/kvm/vcpu.h"
+
+namespace glassbox {
+
+class VcpuThread {
+ public:
+  struct Events {
+    std::function<void(std::string why)> failed;  // on the vCPU's thread, which ends after it
+  };
+
+  VcpuThread(unsigned index, kvm::Vcpu vcpu, kvm::IoBus& mmio, kvm::IoBus& ports, Events events)
+      : index_(index), vcpu_(std::move(vcpu)), mmio_(mmio), ports_(ports), events_(std::move(events)) {}
+  VcpuThread(const VcpuThread&) = delete;
+  VcpuThread& operator=(const VcpuThread&) = delete;
+  ~VcpuThread();
+
+  [[nodiscard]] kvm::Vcpu& vcpu() { return vcpu_; }
+  void start();
+  // Asks the thread to end; it may be inside a device still. Thread: the one that calls join().
+  void stop();
+  void join();
+  // Exits to us so far. Any thread.
+  [[nodiscard]] std::uint64_t exits() const { return exits_.load(std::memory_order_relaxed); }
+
+ private:
+  void run();
+  bool handle_exit();
+  void handle_port();
+  void handle_mmio();
+  void fail_with(std::string why);
+
+  const unsigned index_;
+  kvm::Vcpu vcpu_;
+  kvm::IoBus& mmio_;
+  kvm::IoBus& ports_;
+  const Events events_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<std::uint64_t> exits_{0};
+  std::thread thread_;
+};
+
+}  // namespace glassbox
