@@ -33,6 +33,7 @@ bool valid_name(std::string_view name) {
 // Where this user's VMs are. An explicit XDG_RUNTIME_DIR wins only for ordinary users: root's VMs are where
 // every root shell looks for them.
 Result<fs::path> own_base() {
+  if (const char* chosen = std::getenv("GLASSBOX_RUNTIME_DIR")) return fs::path(chosen);
   if (::geteuid() == 0) return fs::path("/run/glassbox");
   const char* xdg = std::getenv("XDG_RUNTIME_DIR");
   if (xdg != nullptr && xdg[0] == '/') return fs::path(xdg) / "glassbox";
@@ -47,7 +48,7 @@ std::vector<fs::path> all_bases() {
   std::vector<fs::path> bases;
   if (const auto own = own_base()) bases.push_back(*own);
   std::error_code error;
-  if (::geteuid() == 0) {
+  if (::geteuid() == 0 && std::getenv("GLASSBOX_RUNTIME_DIR") == nullptr) {
     for (const auto& entry : fs::directory_iterator("/run/user", error))
       bases.push_back(entry.path() / "glassbox");
   }

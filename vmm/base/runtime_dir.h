@@ -3,6 +3,8 @@
 //   /run/glassbox/NAME/             root's VMs
 //   $XDG_RUNTIME_DIR/glassbox/NAME/ other users' (root's collector looks into /run/user/*/glassbox too)
 //
+// GLASSBOX_RUNTIME_DIR names another directory in place of these (tests use it).
+//
 // In it:
 //
 //   pid         decimal pid of the monitor, write-locked while it lives (an open file description lock):

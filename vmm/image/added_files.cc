@@ -105,11 +105,7 @@ Result<AddedPath> parse_added_path(std::string_view argument) {
   // "HOST:/" puts a folder's content into the guest's root, but a file into it under its own name.
   const bool into_root = has_guest && path.guest == "/" && fs::is_directory(path.host, error);
   if (path.guest.ends_with('/') && !into_root) path.guest += name.string();
-  const fs::path guest = fs::path(path.guest).lexically_normal();
-  for (const auto& part : guest) {
-    if (part == "..") return fail("--add {}: the guest path must not hold '..'", argument);
-  }
-  path.guest = guest.string();
+  path.guest = fs::path(path.guest).lexically_normal().string();
   return path;
 }
 

@@ -1,0 +1,308 @@
+// The agent's command server and the host's client against each other, over a UNIX socket in one process.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <termios.h>
+
+#include <atomic>
+#include <csignal>
+#include <thread>
+
+#include "guest/agent/server.h"
+#include "vmm/client/session.h"
+
+namespace glassbox {
+namespace {
+
+using client::Outcome;
+
+struct PipePair {
+  UniqueFd read;
+  UniqueFd write;
+};
+
+PipePair make_pipe() {
+  int fds[2];
+  EXPECT_EQ(::pipe2(fds, O_CLOEXEC), 0);
+  return {UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+std::string read_all(int fd) {
+  std::string all;
+  std::array<char, 65536> bytes;
+  for (ssize_t n = 0; (n = ::read(fd, bytes.data(), bytes.size())) > 0;) {
+    all.append(bytes.data(), static_cast<std::size_t>(n));
+  }
+  return all;
+}
+
+void write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n <= 0) return;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+// A server on an abstract UNIX socket, with its thread.
+class AgentSession : public testing::Test {
+ protected:
+  void SetUp() override {
+    ::signal(SIGPIPE, SIG_IGN);
+    auto watch = client::SignalWatch::create();
+    ASSERT_TRUE(watch);
+    signals_.emplace(std::move(*watch));  // before the thread: it inherits the mask
+    UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    address_.sun_family = AF_UNIX;
+    const std::string name = "glassbox-agent-test-" + std::to_string(::getpid());
+    std::copy(name.begin(), name.end(), address_.sun_path + 1);
+    ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address_), sizeof(address_)), 0);
+    ASSERT_EQ(::listen(listener.get(), 16), 0);
+    stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
+    server_ = std::thread([this, l = std::move(listener)]() mutable {
+      agent::Server server({.exec_listener = std::move(l),
+                            .trace_listener = UniqueFd(),
+                            .signal_fd = UniqueFd(),
+                            .stop_fd = UniqueFd(::dup(stop_.get()))},
+                           {.trace_connection = {},
+                            .power_off =
+                                [this] {
+                                  powered_off_ = true;
+                                  ::eventfd_write(stop_.get(), 1);
+                                },
+                            .signal = {}});
+      EXPECT_TRUE(server.run());
+    });
+  }
+  void TearDown() override {
+    ::eventfd_write(stop_.get(), 1);
+    if (server_.joinable()) server_.join();
+  }
+
+  UniqueFd connect() const {
+    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof(address_)), 0);
+    return fd;
+  }
+
+  struct Ran {
+    Outcome outcome;
+    std::string out;
+    std::string err;
+  };
+
+  // Runs it with that input; the input's end follows.
+  Ran run(std::vector<std::string> argv, std::string input = {}, bool tty = false) {
+    PipePair in = make_pipe(), out = make_pipe(), err = make_pipe();
+    Ran ran;
+    std::thread feeder([&] {
+      write_all(in.write.get(), input);
+      in.write.reset();
+    });
+    std::thread out_reader([&] { ran.out = read_all(out.read.get()); });
+    std::thread err_reader([&] { ran.err = read_all(err.read.get()); });
+    auto outcome =
+        client::run_command(connect(), {.argv = std::move(argv), .env = {}, .cwd = "/", .tty = tty},
+                            {in.read.get(), out.write.get(), err.write.get()}, *signals_);
+    EXPECT_TRUE(outcome);
+    if (outcome) ran.outcome = *outcome;
+    in.read.reset();
+    out.write.reset();
+    err.write.reset();
+    feeder.join();
+    out_reader.join();
+    err_reader.join();
+    return ran;
+  }
+
+  Ran shell(const std::string& script, std::string input = {}) {
+    return run({"sh", "-c", script}, std::move(input));
+  }
+
+  std::optional<client::SignalWatch> signals_;
+  sockaddr_un address_{};
+  UniqueFd stop_;
+  std::thread server_;
+  std::atomic<bool> powered_off_{false};
+};
+
+TEST_F(AgentSession, OutputAndStatusComeBack) {
+  const Ran ran = shell("echo out; echo err >&2; exit 7");
+  EXPECT_EQ(ran.outcome.kind, Outcome::Kind::kExited);
+  EXPECT_EQ(ran.outcome.status, 7);
+  EXPECT_EQ(ran.out, "out\n");
+  EXPECT_EQ(ran.err, "err\n");
+}
+
+TEST_F(AgentSession, DeathBySignalIs128PlusN) {
+  EXPECT_EQ(shell("kill -SEGV $$").outcome.status, 128 + SIGSEGV);
+}
+
+TEST_F(AgentSession, MissingCommandIs127AndUnrunnableIs126) {
+  const Ran missing = run({"no-such-command-of-glassbox"});
+  EXPECT_EQ(missing.outcome.kind, Outcome::Kind::kCannotRun);
+  EXPECT_EQ(missing.outcome.status, 127);
+  EXPECT_NE(missing.outcome.message.find("no-such-command-of-glassbox"), std::string::npos);
+  EXPECT_EQ(run({"/etc/passwd"}).outcome.status, 126);
+}
+
+TEST_F(AgentSession, TenMegabytesPassThroughCatIntact) {
+  std::string data(10 << 20, '\0');
+  std::uint32_t x = 12345;
+  for (char& c : data)
+    c = static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
+  const Ran ran = run({"cat"}, data);
+  EXPECT_EQ(ran.outcome.status, 0);
+  EXPECT_TRUE(ran.out == data);
+}
+
+TEST_F(AgentSession, CommandThatReadsNothingEndsInSpiteOfInput) {
+  const Ran ran = run({"true"}, std::string(4 << 20, 'x'));
+  EXPECT_EQ(ran.outcome.status, 0);
+}
+
+TEST_F(AgentSession, EndOfInputReachesTheCommand) {
+  EXPECT_EQ(run({"wc", "-c"}, "12345").out, "5\n");
+}
+
+TEST_F(AgentSession, BackgroundProcessDoesNotHoldTheSession) {
+  const Ran ran = shell("sleep 1000 & echo $!");
+  EXPECT_EQ(ran.outcome.status, 0);
+  ASSERT_FALSE(ran.out.empty());
+  EXPECT_EQ(::kill(std::stoi(ran.out), SIGKILL), 0);
+}
+
+TEST_F(AgentSession, OutputWrittenJustBeforeTheEndIsComplete) {
+  const Ran ran = shell("head -c 3000000 /dev/zero; echo done >&2");
+  EXPECT_EQ(ran.out.size(), 3000000U);
+  EXPECT_EQ(ran.err, "done\n");
+}
+
+TEST_F(AgentSession, SeveralCommandsRunSideBySide) {
+  PipePair in = make_pipe(), out = make_pipe();
+  Outcome held;
+  std::thread holder([&] {
+    auto outcome = client::run_command(connect(), {.argv = {"cat"}, .env = {}, .cwd = "/", .tty = false},
+                                       {in.read.get(), out.write.get(), out.write.get()}, *signals_);
+    if (outcome) held = *outcome;
+  });
+  EXPECT_EQ(shell("exit 3").outcome.status, 3);  // while the other waits for input
+  in.write.reset();
+  holder.join();
+  EXPECT_EQ(held.kind, Outcome::Kind::kExited);
+}
+
+TEST_F(AgentSession, SignalOvertakesInputThatNobodyReads) {
+  PipePair in = make_pipe(), out = make_pipe();
+  std::thread feeder([&] { write_all(in.write.get(), std::string(1 << 20, 'x')); });
+  std::thread killer([&] {
+    char byte = 0;
+    EXPECT_EQ(::read(out.read.get(), &byte, 1), 1);  // the command has started
+    ::kill(::getpid(), SIGTERM);
+  });
+  auto outcome = client::run_command(
+      connect(), {.argv = {"sh", "-c", "echo; exec sleep 1000"}, .env = {}, .cwd = "/", .tty = false},
+      {in.read.get(), out.write.get(), out.write.get()}, *signals_);
+  killer.join();
+  in.read.reset();
+  feeder.join();
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->kind, Outcome::Kind::kExited);
+  EXPECT_EQ(outcome->status, 128 + SIGTERM);
+}
+
+TEST_F(AgentSession, CommandGetsHangupWhenTheHostGoesAway) {
+  UniqueFd connection = connect();
+  PipePair witness = make_pipe();
+  const std::string fd = std::to_string(witness.write.get());
+  // The command holds the pipe's end open through /proc; its end of file says that the command is gone.
+  const std::string start = R"({"argv":["sh","-c","exec 9>/proc/)" + std::to_string(::getpid()) + "/fd/" +
+                            fd + R"(; echo ready >&9; sleep 1000"]})";
+  ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecStart, start));
+  char byte = 0;
+  ASSERT_EQ(::read(witness.read.get(), &byte, 1), 1);
+  witness.write.reset();
+  connection.reset();
+  while (::read(witness.read.get(), &byte, 1) > 0) {
+  }
+}
+
+TEST_F(AgentSession, TerminalIsOneWithTheSizeAndEndOfFileOfTheHost) {
+  const Ran ran = run({"sh", "-c", "test -t 0 && test -t 1 && stty size && cat"}, "typed\n", true);
+  EXPECT_EQ(ran.outcome.status, 0);
+  EXPECT_NE(ran.out.find("24 80"), std::string::npos);
+  EXPECT_NE(ran.out.find("typed"), std::string::npos);
+}
+
+TEST_F(AgentSession, UsersTerminalIsRawMeanwhileAndRestoredAfter) {
+  UniqueFd master(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+  int unlock = 0;
+  ASSERT_EQ(::ioctl(master.get(), TIOCSPTLCK, &unlock), 0);
+  UniqueFd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  const winsize size{50, 132, 0, 0};
+  ASSERT_EQ(::ioctl(slave.get(), TIOCSWINSZ, &size), 0);
+  termios before{}, during{}, after{};
+  ASSERT_EQ(::tcgetattr(slave.get(), &before), 0);
+  PipePair out = make_pipe();
+  std::string seen;
+  std::thread reader([&] {
+    std::array<char, 256> bytes;
+    while (seen.find("50 132") == std::string::npos) {
+      const ssize_t n = ::read(out.read.get(), bytes.data(), bytes.size());
+      if (n <= 0) return;
+      seen.append(bytes.data(), static_cast<std::size_t>(n));
+    }
+    ::tcgetattr(slave.get(), &during);
+    write_all(master.get(), "\x03");  // a key, which becomes SIGINT in the guest
+  });
+  auto outcome = client::run_command(
+      connect(), {.argv = {"sh", "-c", "stty size; cat"}, .env = {}, .cwd = "/", .tty = true},
+      {slave.get(), out.write.get(), out.write.get()}, *signals_);
+  out.write.reset();
+  reader.join();
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->status, 128 + SIGINT) << seen;
+  EXPECT_EQ(during.c_lflag & (ICANON | ECHO | ISIG), 0U);
+  ASSERT_EQ(::tcgetattr(slave.get(), &after), 0);
+  EXPECT_EQ(after.c_lflag, before.c_lflag);
+}
+
+TEST_F(AgentSession, EnvironmentAndDirectoryAreThoseAskedFor) {
+  PipePair in = make_pipe(), out = make_pipe();
+  in.write.reset();
+  auto outcome = client::run_command(
+      connect(),
+      {.argv = {"sh", "-c", "echo $COLOUR $HOME; pwd"}, .env = {"COLOUR=blue"}, .cwd = "/usr", .tty = false},
+      {in.read.get(), out.write.get(), out.write.get()}, *signals_);
+  out.write.reset();
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(read_all(out.read.get()), "blue /root\n/usr\n");
+}
+
+TEST_F(AgentSession, ProtocolViolationEndsTheConnection) {
+  UniqueFd connection = connect();
+  ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kStdin, "before the start"));
+  EXPECT_FALSE(protocol::receive_message(connection.get()));
+}
+
+TEST_F(AgentSession, BadStartIsRefusedWithAReason) {
+  UniqueFd connection = connect();
+  ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecStart, R"({"argv":[]})"));
+  const auto answer = protocol::receive_message(connection.get());
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->type, protocol::MessageType::kExecFailed);
+}
+
+TEST_F(AgentSession, PowerOffIsPassedOn) {
+  const UniqueFd connection = connect();
+  ASSERT_TRUE(client::request_power_off(connection.get()));
+  server_.join();
+  EXPECT_TRUE(powered_off_);
+}
+
+}  // namespace
+}  // namespace glassbox

@@ -1,0 +1,63 @@
+// The host's end of one command in the guest: `glassbox run -- CMD` and `glassbox exec`.
+//
+// Theory of operation. One poll loop over stdin, stdout, stderr, signals and the connection. Input is sent
+// while less than kStdinWindow bytes are unacknowledged. Output is written in pieces that a pipe with room
+// takes without blocking, and the connection is read only once it is out: a slow reader slows the command,
+// and never keeps a signal from it. Descriptors of the user are never made non-blocking, since other
+// processes share them.
+//
+// Signals: with a terminal, keys make them in the guest, and a signal sent to us ends the session. Without
+// one they are passed to the command, until kGiveUpAfter of them have had no effect.
+//
+// Messages from the guest are checked: an unknown type or a wrong length ends the session as lost.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
+#include "vmm/client/signals.h"
+
+namespace glassbox::client {
+
+inline constexpr int kGiveUpAfter = 3;
+
+struct CommandSpec {
+  std::vector<std::string> argv;
+  std::vector<std::string> env;  // "NAME=value", added to the agent's defaults
+  std::string cwd = "/";
+  bool tty = false;
+};
+
+// The user's descriptors; they stay the caller's.
+struct Streams {
+  int in = 0;
+  int out = 1;
+  int err = 2;
+};
+
+struct Outcome {
+  enum class Kind {
+    kExited,       // status is as a shell would give it
+    kCannotRun,    // status 126 or 127, message says why
+    kInterrupted,  // by a signal to us; status is 128 + signal
+    kLost,         // the guest went away, or does not keep to the protocol; message says which
+  };
+  Kind kind = Kind::kLost;
+  int status = 0;
+  std::string message;
+};
+
+// Runs the command over a connection to kExecPort, to its end. The terminal, if any, is raw meanwhile.
+[[nodiscard]] Result<Outcome> run_command(UniqueFd connection, const CommandSpec& command,
+                                          const Streams& streams, const SignalWatch& signals);
+
+// What the user's environment adds to the guest's: TERM, LANG.
+[[nodiscard]] std::vector<std::string> terminal_env();
+
+// Asks the agent to power the guest off, over a connection to kExecPort.
+[[nodiscard]] Status request_power_off(int connection);
+
+}  // namespace glassbox::client
