@@ -1,9 +1,11 @@
 #include "tools/bench/crr.h"
 
+#include "tools/bench/describe.h"
 #include "tools/bench/recorder.h"
 #include "tools/bench/server.h"
 #include "tools/bench/stack.h"
 #include "tools/bench/workload.h"
+#include "tools/trace/trace_writer.h"
 
 namespace glassbox::bench {
 namespace {
@@ -62,6 +64,13 @@ class Background {
   Child* child_;
 };
 
+// The report is then made from the trace alone, now or later.
+Status add_description(const std::string& trace_path, const CrrResult& result) {
+  GB_ASSIGN(auto writer, trace::TraceWriter::append(trace_path));
+  GB_TRY(writer.add_meta(describe(result, summarize(result.cycle_ns))));
+  return writer.flush();
+}
+
 }  // namespace
 
 Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Watch& watch,
@@ -88,6 +97,7 @@ Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Wa
     }
     progress.stage("collecting the guest's events");
     GB_TRY(recorder->finish(watch));
+    GB_TRY(add_description(trace_path, result));
   } else {
     progress.stage("cycle");
     GB_ASSIGN(result.cycle_ns, run.cycles(spec.cycles));

@@ -1,0 +1,44 @@
+#include "tools/bench/describe.h"
+
+#include "tools/bench/report.h"
+
+namespace glassbox::bench {
+namespace {
+
+constexpr std::size_t kMaxListed = 50'000;
+
+nlohmann::json in_us(std::optional<std::uint64_t> ns) {
+  if (!ns) return nullptr;
+  return static_cast<double>(*ns) / 1e3;
+}
+
+}  // namespace
+
+nlohmann::json describe(const CrrResult& result, const Summary& summary) {
+  const CrrSpec& spec = result.spec;
+  nlohmann::json all;
+  all["workload"] = {
+      {"name", name(spec.workload)}, {"title", headline(spec)},       {"server", name(spec.server)},
+      {"cycles", spec.cycles},       {"warm_up", spec.warm_up},       {"stack", name(spec.stack)},
+      {"vcpus", spec.vcpus},         {"memory_mib", spec.memory_mib}, {"server_port", result.port}};
+  nlohmann::json client{
+      {"clock", spec.workload == WorkloadKind::kFork ? "the shell's EPOCHREALTIME" : "CLOCK_MONOTONIC"},
+      {"n", summary.n},
+      {"min_us", in_us(summary.min_ns)},
+      {"p50_us", in_us(summary.p50_ns)},
+      {"p90_us", in_us(summary.p90_ns)},
+      {"p99_us", in_us(summary.p99_ns)},
+      {"p999_us", in_us(summary.p999_ns)},
+      {"max_us", in_us(summary.max_ns)},
+      {"median_interval", nullptr}};
+  if (const auto& interval = summary.median_interval) {
+    client["median_interval"] = {{"low_us", in_us(interval->low_ns)},
+                                 {"high_us", in_us(interval->high_ns)},
+                                 {"confidence", interval->confidence}};
+  }
+  all["client"] = std::move(client);
+  if (result.cycle_ns.size() <= kMaxListed) all["client_cycle_ns"] = result.cycle_ns;
+  return all;
+}
+
+}  // namespace glassbox::bench
