@@ -20,7 +20,7 @@ clean_up() {
   if [[ $lab_is_ours == yes ]]; then "$root/tools/in-lab" --stop || true; fi
 }
 trap clean_up EXIT
-trap 'say "interrupted"; clean_up; exit 130' INT
+trap 'echo >&2; say "interrupted"; clean_up; exit 130' INT
 trap 'clean_up; exit 143' TERM HUP
 
 # Waits for the running step and shows what its log says meanwhile.
@@ -56,6 +56,17 @@ step() {
   return "$status"
 }
 
+# Runs CMD with this script's own descriptors and terminal. Bash would run a trap only after CMD had ended, and would
+# have a background CMD ignore Ctrl-C; hence both halves of this.
+attached() {
+  local status=0
+  (trap - INT QUIT && exec "$@") <&0 &
+  step_pid=$!
+  wait "$step_pid" || status=$?
+  step_pid=
+  return "$status"
+}
+
 # The project's files that match; also in a checkout that belongs to somebody else.
 tracked() { git -C "$root" -c safe.directory="$root" ls-files -- "$@"; }
 
@@ -67,10 +78,11 @@ runner=()
 choose_machine() {
   local reason
   if reason=$(timeout 60 "$root/build/glassbox" kvm-check 2>&1); then
-    say "guests run on this machine's KVM ($reason)"
+    say "guests run on this machine's KVM (${reason#usable: })"
     return
   fi
-  say "guests run in the lab, because KVM is not usable here: ${reason:-no answer from glassbox kvm-check}"
+  reason=${reason#not usable: }
+  say "KVM is not usable here (${reason:-no answer from glassbox kvm-check}): guests run in the lab"
   "$root/tools/setup" --with-lab || return 1
   "$root/tools/in-lab" --status >/dev/null 2>&1 || lab_is_ours=yes
   "$root/tools/in-lab" --start || return 1
