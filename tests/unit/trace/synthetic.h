@@ -1,0 +1,69 @@
+// Builds traces of known truth: every event is placed in true host time, and the guest's are stamped by a
+// clock with a known offset and drift.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <random>
+
+#include "tools/trace/trace.h"
+
+namespace glassbox::trace::testing {
+
+// What the guest's clock shows at true host time t.
+struct GuestClock {
+  std::int64_t offset_ns = 5'000'000'000;
+  double drift_ppm = 0;
+  [[nodiscard]] std::int64_t theta(std::int64_t t) const {
+    return offset_ns + static_cast<std::int64_t>(static_cast<double>(t) * drift_ppm * 1e-6);
+  }
+};
+
+struct CycleOptions {
+  bool fork = true;          // process per cycle, as `printf A | nc`; else one process for all
+  bool late_accept = false;  // the server accepts after the request is there
+  std::int64_t accept_delay_ns = 10'000'000;
+  bool late_read = false;        // ... and reads late
+  bool late_eof = false;         // the client has the reply before the server closes
+  bool suppress_irq = false;     // a polling guest asked for no interrupts
+  bool late_irq = false;         // the guest takes the frame before the interrupt is raised
+  bool late_send_probe = false;  // host_send fires after the server has read
+};
+
+class TraceBuilder {
+ public:
+  explicit TraceBuilder(GuestClock clock = {}, unsigned seed = 1) : clock_(clock), random_(seed) {}
+
+  // Exchanges around true time t: the host stamps in the middle of a guest window of this width.
+  void exchange(std::int64_t t, std::int64_t width_ns = 100'000);
+  // One whole cycle from true time t on; returns its end.
+  std::int64_t cycle(std::int64_t t, const CycleOptions& options = {});
+  // Exchanges every 10 ms over [from, to].
+  void idle(std::int64_t from, std::int64_t to);
+
+  void host(std::int64_t t, std::uint16_t kind, std::uint32_t tid, std::initializer_list<std::uint64_t> args);
+  void guest(std::int64_t t, std::uint16_t kind, std::uint32_t tgid,
+             std::initializer_list<std::uint64_t> args);
+
+  [[nodiscard]] Trace build() const;  // checked as a reader does
+
+ private:
+  std::int64_t step(std::int64_t typical_ns);
+
+  GuestClock clock_;
+  std::mt19937_64 random_;
+  Trace trace_;
+  std::uint64_t host_seq_ = 0, guest_seq_ = 0, agent_seq_ = 0;
+  std::uint32_t exchange_ = 0, next_pid_ = 1000;
+  std::uint64_t next_flow_ = 1;
+};
+
+// `count` cycles with exchanges between them.
+[[nodiscard]] Trace make_trace(int count, const CycleOptions& options = {}, GuestClock clock = {},
+                               unsigned seed = 1);
+
+// A copy without any event of that kind.
+[[nodiscard]] Trace without_kind(const Trace& trace, std::uint16_t kind);
+
+}  // namespace glassbox::trace::testing

@@ -1,0 +1,104 @@
+#include "tools/trace/attribute.h"
+
+#include <algorithm>
+
+#include "tools/trace/chain.h"
+#include "tools/trace/flows.h"
+
+namespace glassbox::trace {
+namespace {
+
+// Nodes i < j are possible neighbours if nothing that must lie between them was seen.
+void note_segments(const std::vector<Node>& chain, CycleResult& result,
+                   std::array<bool, kSegments>& applies) {
+  const auto there = [](const Node& n) { return n.at_ns.has_value() || n.known_early; };
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    if (chain[i].evidence_only) continue;
+    bool seen = there(chain[i]);
+    for (std::size_t j = i + 1; j < chain.size(); ++j) {
+      if (chain[j].evidence_only) continue;
+      const Segment segment = segment_of(chain[i].slot, chain[j].slot);
+      if (segment != Segment::kUnattributed) {
+        applies[static_cast<std::size_t>(segment)] = true;
+        if (seen && there(chain[j])) result.segment_seen[static_cast<std::size_t>(segment)] = true;
+      }
+      if (!chain[j].optional) break;
+    }
+  }
+}
+
+CycleResult resolve(std::vector<Node> chain, CycleKind kind, std::uint64_t flow, Attribution& out) {
+  CycleResult result;
+  result.kind = kind;
+  result.flow = flow;
+  note_segments(chain, result, out.applies);
+  result.begin_ns = *chain.front().at_ns;
+  result.end_ns = *chain.back().at_ns;
+  result.path = resolve_path(std::move(chain));
+  for (const Step& step : result.path.steps) {
+    const std::int64_t ns = step.end_ns - step.begin_ns;
+    if (step.segment == Segment::kUnattributed)
+      result.unattributed_ns += ns;
+    else
+      result.segment_ns[static_cast<std::size_t>(step.segment)] += ns;
+  }
+  return result;
+}
+
+void attribute_host_only(const FlowTable& flows, Attribution& out) {
+  for (const HostFlow& flow : flows.flows()) {
+    auto chain = build_host_chain(flow);
+    if (chain.empty() || *chain.front().at_ns > *chain.back().at_ns)
+      ++out.incomplete;
+    else
+      out.cycles.push_back(resolve(std::move(chain), CycleKind::kHostOnly, flow.flow, out));
+  }
+}
+
+}  // namespace
+
+ClockReport derive_clock(const Trace& trace) {
+  ClockReport report;
+  report.evidence = collect_clock_evidence(trace);
+  ClockHull hull(report.evidence.constraints);
+  if (!hull.known()) return report;
+  for (const gb_event& e : trace.guest.events) {
+    if (e.kind == GB_KIND_guest_clock) continue;
+    const std::int64_t t = hull.to_host(static_cast<std::int64_t>(e.ts_ns));
+    report.bound_ns = std::max(report.bound_ns, hull.at(t).half_width_ns());
+  }
+  report.hull = std::move(hull);
+  return report;
+}
+
+Attribution attribute(const Trace& trace, const ClockReport& clock) {
+  Attribution out;
+  const FlowTable flows(trace);
+  if (trace.guest.events.empty()) {
+    attribute_host_only(flows, out);
+    return out;
+  }
+  if (!clock.hull) return out;
+  const GuestCycles found = find_guest_cycles(trace);
+  out.incomplete = found.incomplete;
+  const GuestFrames frames(trace);
+  const KindsSeen seen = kinds_seen(trace);
+  const ChainContext context{*clock.hull, frames, seen};
+  for (const GuestCycle& cycle : found.complete) {
+    const GuestConnection& c = cycle.connection;
+    const std::int64_t begin = clock.hull->to_host(static_cast<std::int64_t>(c.first_ns));
+    const std::int64_t end = clock.hull->to_host(static_cast<std::int64_t>(c.last_ns));
+    const std::int64_t slack = clock.hull->at(begin).half_width_ns() + 1;
+    const HostFlow* flow = flows.find(c.local_port, c.peer_port, begin - slack, end + slack);
+    auto chain = build_chain(cycle, flow, context);
+    if (chain.size() < 2 || !chain.front().at_ns || *chain.front().at_ns > *chain.back().at_ns) {
+      ++out.incomplete;
+      continue;
+    }
+    if (flow == nullptr) ++out.without_flow;
+    out.cycles.push_back(resolve(std::move(chain), cycle.kind, flow ? flow->flow : 0, out));
+  }
+  return out;
+}
+
+}  // namespace glassbox::trace

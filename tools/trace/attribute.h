@@ -1,0 +1,51 @@
+// From a trace to where each cycle's time went. Pure: no I/O, no clock of its own.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/trace/clock.h"
+#include "tools/trace/clock_constraints.h"
+#include "tools/trace/guest_cycles.h"
+#include "tools/trace/path.h"
+#include "tools/trace/trace.h"
+
+namespace glassbox::trace {
+
+struct CycleResult {
+  CycleKind kind = CycleKind::kSingle;
+  std::uint64_t flow = 0;                 // 0: the host saw nothing of it
+  std::int64_t begin_ns = 0, end_ns = 0;  // host time
+  std::array<std::int64_t, kSegments> segment_ns{};
+  // The segment's boundaries were there to be neighbours, whether or not it was on the path (then it took 0).
+  std::array<bool, kSegments> segment_seen{};
+  std::int64_t unattributed_ns = 0;
+  Path path;
+  [[nodiscard]] std::int64_t total_ns() const { return end_ns - begin_ns; }
+};
+
+struct Attribution {
+  std::vector<CycleResult> cycles;
+  std::size_t incomplete = 0;    // begun or ended outside the trace, or an event of it was lost
+  std::size_t without_flow = 0;  // complete in the guest, not seen by the host: among `cycles`
+  // A segment that belongs to the path of some cycle, whether or not its events were there.
+  std::array<bool, kSegments> applies{};
+};
+
+struct ClockReport {
+  ClockEvidence evidence;
+  std::optional<ClockHull> hull;  // where both sides of theta are known
+  std::int64_t bound_ns = 0;      // half-width of the hull, worst over all guest events
+};
+
+[[nodiscard]] ClockReport derive_clock(const Trace& trace);
+
+// Needs clock.hull if the trace has guest events; fails without. A trace without guest events gives cycles as
+// the host saw them.
+[[nodiscard]] Attribution attribute(const Trace& trace, const ClockReport& clock);
+
+}  // namespace glassbox::trace

@@ -1,0 +1,211 @@
+#include "tools/trace/chain.h"
+
+#include <algorithm>
+
+namespace glassbox::trace {
+namespace {
+
+enum TcpFlag : std::uint64_t { kFin = 1, kSyn = 2, kAck = 16 };
+constexpr int kFlags = 4, kPayload = 9;  // arguments of guest_xmit and guest_receive
+
+std::uint32_t ports_key(std::uint64_t local, std::uint64_t peer) {
+  return static_cast<std::uint32_t>((local & 0xffff) << 16 | (peer & 0xffff));
+}
+
+template <typename Predicate>
+EventRef first_frame(const std::vector<EventRef>& frames, std::uint64_t from_ns, std::uint64_t to_ns,
+                     Predicate&& wanted) {
+  auto it = std::lower_bound(frames.begin(), frames.end(), from_ns,
+                             [](EventRef e, std::uint64_t t) { return e->ts_ns < t; });
+  for (; it != frames.end() && (*it)->ts_ns <= to_ns; ++it)
+    if (wanted(**it)) return *it;
+  return nullptr;
+}
+
+class Builder {
+ public:
+  explicit Builder(const ChainContext& context) : context_(context) {}
+
+  void add(Slot slot, Lane lane, EventRef e, bool optional = false) {
+    Node node;
+    node.slot = slot;
+    node.lane = lane;
+    node.optional = optional;
+    if (e != nullptr) {
+      node.at_ns = static_cast<std::int64_t>(e->ts_ns);
+      if (is_guest_slot(slot)) {
+        node.at_ns = context_.clock.to_host(*node.at_ns);
+        node.slack_ns = std::max<std::int64_t>(1, context_.clock.at(*node.at_ns).half_width_ns());
+      }
+    }
+    nodes.push_back(node);
+  }
+  void add_optional(Slot slot, Lane lane, EventRef e) { add(slot, lane, e, true); }
+  // A suppressed interrupt is no boundary: the guest was looking anyway.
+  void add_irq(Slot slot, Lane lane, EventRef e) {
+    const bool suppressed = e != nullptr && e->arg[2] != 0;
+    add_optional(slot, lane, suppressed ? nullptr : e);
+    nodes.back().known_early = suppressed;
+  }
+  void add_evidence(Slot slot, Lane lane, EventRef e) {
+    if (e == nullptr) return;
+    add(slot, lane, e);
+    nodes.back().evidence_only = true;
+  }
+
+  void handshake_on_host(const HostFlow& f) {
+    add(Slot::syn_frame, Lane::kNet, f.syn_frame);
+    add(Slot::syn_flow, Lane::kNet, f.syn);
+    add(Slot::host_connect_begin, Lane::kNet, f.connect_begin);
+    add(Slot::host_connect_done, Lane::kNet, f.connect_done);
+    add(Slot::syn_ack_queued, Lane::kNet, f.syn_ack_queued);
+    add(Slot::syn_ack_inject, Lane::kNet, f.syn_ack_inject);
+    add_irq(Slot::syn_ack_irq, Lane::kNet, f.syn_ack_irq);
+  }
+
+  void exchange_on_host(const HostFlow& f) {
+    add(Slot::request_frame, Lane::kNet, f.request_frame);
+    if (f.remote_server) {
+      add(Slot::request_sent, Lane::kNet, f.request_sent);
+    } else {
+      // The probe fires after the system call: the server may have run on before it.
+      add_optional(Slot::request_sent, Lane::kNet, f.request_sent);
+      add_evidence(Slot::request_sent, Lane::kNet, f.request_frame_end);
+      add_optional(Slot::server_accept, Lane::kServer, f.accept);
+      add_optional(Slot::server_read_enter, Lane::kServer, f.read_enter);
+      add(Slot::server_read, Lane::kServer, f.read);
+      add(Slot::server_write_enter, Lane::kServer, f.write_enter);
+    }
+    add(Slot::reply_recv, Lane::kNet, f.reply_recv);
+    add(Slot::reply_inject, Lane::kNet, f.reply_inject);
+    add_irq(Slot::reply_irq, Lane::kNet, f.reply_irq);
+  }
+
+  // What brings the end of file: the server's close, and before it the client's half-close if the server
+  // waited for that.
+  void end_of_file(const HostFlow& f, const GuestConnection& c, EventRef fin_xmit, EventRef fin_receive) {
+    if (!f.remote_server) {
+      if (f.server_eof) {
+        add_optional(Slot::half_close, Lane::kEof, c.half_close);
+        add_optional(Slot::fin_xmit, Lane::kEof, fin_xmit);
+        add_optional(Slot::fin_frame, Lane::kEof, f.fin_frame);
+        add_optional(Slot::fin_sent, Lane::kEof, f.fin_sent);
+        add_optional(Slot::server_eof, Lane::kEof, f.server_eof);
+      } else if (!context_.seen[GB_KIND_host_server_read]) {
+        add_optional(Slot::server_eof, Lane::kEof, nullptr);  // whether it waited is not known
+      }
+      add_optional(Slot::server_close, Lane::kEof, f.server_close);
+    }
+    add_optional(Slot::eof_recv, Lane::kEof, f.eof_recv);
+    add_optional(Slot::eof_inject, Lane::kEof, f.eof_inject);
+    add_irq(Slot::eof_irq, Lane::kEof, f.eof_irq);
+    add_optional(Slot::eof_receive, Lane::kEof, fin_receive);
+  }
+
+  // clone_begin and fork alternate; where one of a pair was not seen, its place is kept.
+  void forks(const GuestCycle& cycle) {
+    bool in_clone = false;
+    for (const EventRef e : cycle.forks) {
+      const bool clone = e->kind == GB_KIND_guest_clone_begin;
+      if (clone && in_clone) add(Slot::fork, Lane::kGuest, nullptr);
+      if (!clone && !in_clone && !nodes.empty()) add(Slot::clone_begin, Lane::kGuest, nullptr);
+      add(clone ? Slot::clone_begin : Slot::fork, Lane::kGuest, e);
+      in_clone = clone;
+    }
+    if (in_clone) add(Slot::fork, Lane::kGuest, nullptr);
+    if (!cycle.execs) return;
+    add(Slot::exec_begin, Lane::kGuest, cycle.exec_begin);
+    add(Slot::exec_done, Lane::kGuest, cycle.exec_done);
+  }
+
+  void ending(const GuestCycle& cycle) {
+    const GuestConnection& c = cycle.connection;
+    const bool fork = cycle.kind == CycleKind::kFork;
+    // Unless the client closed the socket itself, exit does, after it was announced.
+    const EventRef closed = c.close_done ? c.close_done : c.close;
+    const bool closes_first = fork && cycle.exit && closed && closed->ts_ns < cycle.exit->ts_ns;
+    if (fork && !closes_first) add(Slot::exit, Lane::kGuest, cycle.exit);
+    add(Slot::close, Lane::kGuest, c.close);
+    add(Slot::close_done, Lane::kGuest, c.close_done);
+    if (closes_first) add(Slot::exit, Lane::kGuest, cycle.exit);
+    if (fork && cycle.client_reap) {
+      add(Slot::reap, Lane::kGuest, cycle.client_reap);
+      if (cycle.last_reap != cycle.client_reap && cycle.last_reap->ts_ns > cycle.client_reap->ts_ns)
+        add(Slot::reap, Lane::kGuest, cycle.last_reap);
+    }
+    while (!nodes.empty() && !nodes.back().at_ns)
+      nodes.pop_back();
+  }
+
+  std::vector<Node> nodes;
+
+ private:
+  const ChainContext& context_;
+};
+
+}  // namespace
+
+GuestFrames::GuestFrames(const Trace& trace) {
+  for (const gb_event& e : trace.guest.events) {
+    if (e.kind == GB_KIND_guest_xmit) by_ports_[ports_key(e.arg[0], e.arg[1])].xmit.push_back(&e);
+    if (e.kind == GB_KIND_guest_receive) by_ports_[ports_key(e.arg[0], e.arg[1])].receive.push_back(&e);
+  }
+}
+
+const GuestFrames::Frames& GuestFrames::of(const GuestConnection& c) const {
+  const auto it = by_ports_.find(ports_key(c.local_port, c.peer_port));
+  return it == by_ports_.end() ? none_ : it->second;
+}
+
+std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow, const ChainContext& context) {
+  static const HostFlow kUnseen;
+  const HostFlow& f = flow != nullptr ? *flow : kUnseen;
+  const GuestConnection& c = cycle.connection;
+  const GuestFrames::Frames& frames = context.frames.of(c);
+  const auto frame = [&c](const std::vector<EventRef>& list, std::uint64_t mask, std::uint64_t flags,
+                          bool payload, std::uint64_t from_ns) {
+    return first_frame(list, from_ns, std::max(c.last_ns, c.first_ns), [&](const gb_event& e) {
+      return (e.arg[kFlags] & mask) == flags && (!payload || e.arg[kPayload] > 0);
+    });
+  };
+  Builder b(context);
+  if (cycle.kind == CycleKind::kFork) b.forks(cycle);
+  if (c.socket || !b.nodes.empty()) b.add(Slot::socket, Lane::kGuest, c.socket);
+  b.add(Slot::connect_begin, Lane::kGuest, c.connect_begin);
+  b.add(Slot::syn_xmit, Lane::kGuest, frame(frames.xmit, kSyn, kSyn, false, c.first_ns));
+  b.handshake_on_host(f);
+  b.add(Slot::syn_ack_receive, Lane::kGuest,
+        frame(frames.receive, kSyn | kAck, kSyn | kAck, false, c.first_ns));
+  b.add(Slot::established, Lane::kGuest, c.established);
+  b.add_optional(Slot::connect_done, Lane::kGuest, c.connect_done);  // early if the socket does not block
+  b.add(Slot::request_send, Lane::kGuest, c.send);
+  b.add(Slot::request_xmit, Lane::kGuest, frame(frames.xmit, kSyn, 0, true, c.first_ns));
+  b.exchange_on_host(f);
+  b.add(Slot::reply_receive, Lane::kGuest, frame(frames.receive, kSyn, 0, true, c.first_ns));
+  b.add(Slot::reply_read, Lane::kGuest, c.read);
+  if (c.read_eof) {
+    const EventRef fin_xmit =
+        c.half_close ? frame(frames.xmit, kFin, kFin, false, c.half_close->ts_ns) : nullptr;
+    b.end_of_file(f, c, fin_xmit, frame(frames.receive, kFin, kFin, false, c.first_ns));
+    b.add(Slot::eof_read, Lane::kGuest, c.read_eof);
+  }
+  b.ending(cycle);
+  return std::move(b.nodes);
+}
+
+std::vector<Node> build_host_chain(const HostFlow& flow) {
+  const ClockHull no_clock({});
+  const GuestFrames no_frames{Trace{}};
+  const KindsSeen seen{};
+  const ChainContext context{no_clock, no_frames, seen};
+  Builder b(context);
+  b.handshake_on_host(flow);
+  b.exchange_on_host(flow);
+  while (!b.nodes.empty() && !b.nodes.back().at_ns)
+    b.nodes.pop_back();
+  if (b.nodes.size() < 2 || !b.nodes.front().at_ns) return {};
+  b.nodes.back().optional = false;
+  return std::move(b.nodes);
+}
+
+}  // namespace glassbox::trace

@@ -1,0 +1,42 @@
+// Puts the boundaries of one cycle in causal order, for resolve_path().
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "tools/trace/clock.h"
+#include "tools/trace/flows.h"
+#include "tools/trace/guest_cycles.h"
+#include "tools/trace/path.h"
+
+namespace glassbox::trace {
+
+// TCP frames of the guest by its port and the peer's.
+class GuestFrames {
+ public:
+  explicit GuestFrames(const Trace& trace);
+  struct Frames {
+    std::vector<EventRef> xmit, receive;  // by time
+  };
+  [[nodiscard]] const Frames& of(const GuestConnection& c) const;
+
+ private:
+  std::unordered_map<std::uint32_t, Frames> by_ports_;
+  Frames none_;
+};
+
+struct ChainContext {
+  const ClockHull& clock;
+  const GuestFrames& frames;
+  const KindsSeen& seen;
+};
+
+// `flow` is null if the host saw nothing of the connection. First and last node are seen.
+[[nodiscard]] std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow,
+                                            const ChainContext& context);
+
+// Without a guest in the trace: from the SYN's arrival to the last frame for the guest. Empty if the flow has
+// no beginning or no end in the trace.
+[[nodiscard]] std::vector<Node> build_host_chain(const HostFlow& flow);
+
+}  // namespace glassbox::trace

@@ -1,0 +1,26 @@
+// Questions about event kinds that the two lists (bpf/event_info.h) answer.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "bpf/event_info.h"
+#include "bpf/events.h"
+
+namespace glassbox::trace {
+
+[[nodiscard]] std::string_view kind_name(std::uint16_t kind);  // "?" for a kind that does not exist
+[[nodiscard]] constexpr bool is_guest_kind(std::uint16_t kind) {
+  return kind >= 128 && kind < GB_KIND_LIMIT;
+}
+[[nodiscard]] constexpr bool is_host_kind(std::uint16_t kind) {
+  return kind > 0 && kind < 128;
+}
+
+// The flow number of a host event that carries one, 0 otherwise.
+[[nodiscard]] std::uint64_t flow_of(const gb_event& event);
+
+// FNV-1a over names, types and arguments in order: two builds with the same hash mean the same by an event.
+[[nodiscard]] std::uint64_t probe_interface_hash();
+
+}  // namespace glassbox::trace
