@@ -7,10 +7,12 @@
 #include <string>
 
 #include "vmm/base/lab.h"
+#include "vmm/base/runtime_dir.h"
 #include "vmm/cli/command.h"
 #include "vmm/cli/stop_signals.h"
 #include "vmm/kvm/usability.h"
 #include "vmm/machine/machine.h"
+#include "vmm/virtio/device_set.h"
 
 namespace glassbox::cli {
 namespace {
@@ -69,6 +71,11 @@ int run(const RunOptions& options, int argc, char** argv) {
   StopSignals signals;  // before any thread starts
   auto machine = Machine::create(config_from(options));
   if (!machine) return report(machine.error(), kExitOurFailure);
+  auto directory = RuntimeDir::claim("");
+  if (!directory) return report(directory.error(), kExitOurFailure);
+  auto devices =
+      virtio::Devices::create((*machine)->services(), {.vsock_path = directory->path() / "vsock.sock"});
+  if (!devices) return report(devices.error(), kExitOurFailure);
   if (const Status started = (*machine)->start(); !started) return report(started.error(), kExitOurFailure);
   signals.on_signal([&] { (*machine)->stop(); });
   const Outcome outcome = (*machine)->wait();

@@ -22,7 +22,7 @@ namespace glassbox::virtio {
 struct DevicesConfig {
   std::filesystem::path vsock_path;  // where to listen; also the stem of guest-initiated connections' sockets
   std::uint64_t guest_cid = protocol::kGuestCid;
-  net::NatConfig nat;
+  net::NatConfig nat = {};
 };
 
 class Devices {
