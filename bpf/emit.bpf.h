@@ -29,11 +29,14 @@ struct {
 } sequence SEC(".maps");
 
 __u64 dropped[GB_KIND_LIMIT] = {}; /* failed reserves by kind */
+__u64 stopped = 0;                 /* set by the loader: no events from now on */
 
-/* Reserves an event and fills in everything but its arguments, which are zero; NULL when the ring is full. */
+/* Reserves an event and fills in everything but its arguments, which are zero; NULL when the ring is full or
+   tracing has ended. */
 static __always_inline struct gb_event* gb_begin_at(__u16 kind, __u64 ts_ns) {
   const __u64 id = bpf_get_current_pid_tgid();
   const __u32 zero = 0;
+  if (stopped) return 0;
   __u64* counter = bpf_map_lookup_elem(&sequence, &zero);
   const __u64 seq = counter ? __sync_fetch_and_add(counter, 1) : 0;
   struct gb_event* e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);

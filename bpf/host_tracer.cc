@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "bpf/libbpf_log.h"
+#include "bpf/links.h"
 #include "bpf/sdt_notes.h"
 // The generated skeleton is C.
 #pragma GCC diagnostic push
@@ -71,11 +72,6 @@ Result<std::map<std::string, std::size_t>> probe_sites(const std::string& exe, p
   }
   return sites;
 }
-
-struct LinkDestroy {
-  void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-};
-using LinkPtr = std::unique_ptr<bpf_link, LinkDestroy>;
 
 struct RingFree {
   void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
@@ -210,7 +206,7 @@ HostDrops HostTracer::drops() const {
 }
 
 void HostTracer::detach() {
-  impl_->links.clear();
+  silence(impl_->skeleton->bss->stopped);
 }
 
 }  // namespace glassbox::trace

@@ -69,7 +69,8 @@ class HostTracer {
 
   [[nodiscard]] HostDrops drops() const;
 
-  // No events are made after this; those in the ring remain for one last poll(). Idempotent.
+  // No events are made after this; those in the ring remain for one last poll(). Idempotent. The programs
+  // leave the kernel with the destructor, which takes a second or two.
   void detach();
 
  private:

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "bpf/libbpf_log.h"
+#include "bpf/links.h"
 // The generated skeleton is C.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wcast-qual"
@@ -28,9 +29,6 @@ enum class Attempt {
   kKprobe,
 };
 
-struct LinkDestroy {
-  void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-};
 struct RingFree {
   void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
 };
@@ -40,7 +38,6 @@ struct BtfFree {
 struct SkeletonDestroy {
   void operator()(gb_guest* skeleton) const { gb_guest__destroy(skeleton); }
 };
-using LinkPtr = std::unique_ptr<bpf_link, LinkDestroy>;
 using SkeletonPtr = std::unique_ptr<gb_guest, SkeletonDestroy>;
 
 // A section name is "<how>/<hook>".
@@ -202,7 +199,7 @@ protocol::TraceDrops GuestTracer::drops() const {
 }
 
 void GuestTracer::stop() {
-  impl_->links.clear();
+  silence(impl_->skeleton->bss->stopped);
 }
 
 }  // namespace glassbox::trace

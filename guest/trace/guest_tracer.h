@@ -44,7 +44,8 @@ class GuestTracer {
   // tracepoint came without their kprobe.
   [[nodiscard]] protocol::TraceDrops drops() const;
 
-  // Detaches: no events are made after this; those in the ring remain for a last consume(). Idempotent.
+  // No events are made after this; those in the ring remain for a last consume(). Idempotent. The programs
+  // leave the kernel with the destructor, which takes a second or two: destroy it when nobody waits.
   void stop();
 
  private:
