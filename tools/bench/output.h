@@ -1,0 +1,23 @@
+// Where a run's figures go: the table or the client's times to standard output, JSON and trace to files.
+#pragma once
+
+#include <string>
+
+#include "tools/bench/crr.h"
+#include "tools/bench/watch.h"
+#include "vmm/base/result.h"
+
+namespace glassbox::bench {
+
+// Fails at once where a file that the run is to write cannot be: better than after minutes of measuring.
+[[nodiscard]] Status check_writable(const std::string& path);
+
+// The untraced report.
+[[nodiscard]] Status print_client_report(const CrrResult& result);
+// The traced one: glassbox-trace's report of the file.
+[[nodiscard]] Status print_trace_report(const CrrResult& result, const std::string& trace_path, Watch& watch);
+
+// Copies `from` to `to`, complete or not at all.
+[[nodiscard]] Status keep_file(const std::string& from, const std::string& to);
+
+}  // namespace glassbox::bench
