@@ -23,6 +23,7 @@ struct RunOptions {
   std::string append;
   unsigned vcpus = 1;
   std::uint64_t memory_mib = 512;
+  bool allow_host_loopback = false;
 };
 
 // Gives up on a reader that takes nothing for a second, so that the end of the machine never waits for it.
@@ -73,8 +74,9 @@ int run(const RunOptions& options, int argc, char** argv) {
   if (!machine) return report(machine.error(), kExitOurFailure);
   auto directory = RuntimeDir::claim("");
   if (!directory) return report(directory.error(), kExitOurFailure);
-  auto devices =
-      virtio::Devices::create((*machine)->services(), {.vsock_path = directory->path() / "vsock.sock"});
+  auto devices = virtio::Devices::create((*machine)->services(),
+                                         {.vsock_path = directory->path() / "vsock.sock",
+                                          .nat = {.allow_host_loopback = options.allow_host_loopback}});
   if (!devices) return report(devices.error(), kExitOurFailure);
   if (const Status started = (*machine)->start(); !started) return report(started.error(), kExitOurFailure);
   signals.on_signal([&] { (*machine)->stop(); });
@@ -95,6 +97,8 @@ void add_run(Cli& cli) {
   command->add_option("--append", options->append, "Kernel arguments, after glassbox's own");
   command->add_option("--vcpus", options->vcpus, "Virtual processors")->capture_default_str();
   command->add_option("--memory", options->memory_mib, "Guest memory in MiB")->capture_default_str();
+  command->add_flag("--allow-host-loopback", options->allow_host_loopback,
+                    "Let the guest reach the host's 127.0.0.1 at 10.0.2.2");
   command->footer(
       "Examples:\n"
       "  glassbox run --kernel vmlinuz --initrd initrd.img --vcpus 2\n"
