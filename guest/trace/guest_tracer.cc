@@ -147,12 +147,13 @@ struct GuestTracer::Impl {
 GuestTracer::GuestTracer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GuestTracer::~GuestTracer() = default;
 
-Result<std::unique_ptr<GuestTracer>> GuestTracer::open(std::size_t ring_bytes) {
+Result<std::unique_ptr<GuestTracer>> GuestTracer::open(std::size_t ring_bytes, bool use_fentry) {
   if (geteuid() != 0) return fail("tracing the kernel needs root");
   capture_libbpf_log();
   auto impl = std::make_unique<Impl>();
   Status loaded;
   for (const Attempt attempt : {Attempt::kFentry, Attempt::kKnownFentry, Attempt::kKprobe}) {
+    if (!use_fentry && attempt != Attempt::kKprobe) continue;
     loaded = impl->load(attempt, ring_bytes);
     if (!loaded) continue;
     impl->ring.reset(

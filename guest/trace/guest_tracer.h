@@ -24,8 +24,9 @@ class GuestTracer {
   using Consumer = std::function<void(const gb_event&)>;
 
   // ring_bytes is a power of two of at least one page; 136 bytes an event. Fails only if the kernel refuses
-  // the programs altogether: a hook that it lacks is in hooks() as missing.
-  static Result<std::unique_ptr<GuestTracer>> open(std::size_t ring_bytes);
+  // the programs altogether: a hook that it lacks is in hooks() as missing. use_fentry is false in tests, to
+  // have what a kernel without fentry gets.
+  static Result<std::unique_ptr<GuestTracer>> open(std::size_t ring_bytes, bool use_fentry = true);
 
   ~GuestTracer();
   GuestTracer(const GuestTracer&) = delete;

@@ -31,13 +31,14 @@ constexpr std::uint64_t kLoopbackLow = 0xffff'7f00'0001;    // ::ffff:127.0.0.1
 constexpr std::uint64_t kVethServerLow = 0xffff'0a63'0001;  // ::ffff:10.99.0.1
 constexpr std::uint64_t kVethClientLow = 0xffff'0a63'0002;
 
-class GuestTracerTest : public testing::Test {
+// With fentry, and as on a kernel that has none.
+class GuestTracerTest : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "tracing needs root";
     if (access("/sys/bus/event_source/devices/kprobe", F_OK) != 0)
       GTEST_SKIP() << "this kernel has no kprobes";
-    auto tracer = GuestTracer::open(4 << 20);
+    auto tracer = GuestTracer::open(4 << 20, GetParam());
     ASSERT_TRUE(tracer) << tracer.error().message;
     tracer_ = std::move(*tracer);
   }
@@ -91,16 +92,23 @@ pid_t in_child(Body body) {
   return child;
 }
 
-TEST_F(GuestTracerTest, EveryHookAttaches) {
+TEST_P(GuestTracerTest, EveryHookAttaches) {
   for (const std::string& hook : tracer_->hooks())
     EXPECT_THAT(hook, testing::Not(testing::HasSubstr("missing")));
+  const std::string enter = GetParam() ? "fentry" : "kprobe";
+  const std::string leave = GetParam() ? "fexit" : "kretprobe";
   EXPECT_THAT(tracer_->hooks(),
-              testing::IsSupersetOf({"kernel_clone kprobe", "bprm_execve kprobe", "sched_process_fork tp_btf",
-                                     "inet_stream_connect fentry", "inet_stream_connect fexit",
-                                     "dev_gro_receive fentry", "net_dev_start_xmit tp_btf"}));
+              testing::UnorderedElementsAre(
+                  "kernel_clone kprobe", "bprm_execve kprobe", "sched_process_fork tp_btf",
+                  "sched_process_exec tp_btf", "sched_process_exit tp_btf", "inet_sock_set_state tp_btf",
+                  "net_dev_start_xmit tp_btf", "release_task " + enter, "__sys_socket " + enter,
+                  "inet_stream_connect " + enter, "tcp_sendmsg " + enter, "tcp_recvmsg " + enter,
+                  "inet_shutdown " + enter, "tcp_close " + enter, "dev_gro_receive " + enter,
+                  "inet_stream_connect " + leave, "tcp_recvmsg " + leave, "inet_shutdown " + leave,
+                  "tcp_close " + leave));
 }
 
-TEST_F(GuestTracerTest, LifeOfAProcess) {
+TEST_P(GuestTracerTest, LifeOfAProcess) {
   const pid_t parent = in_child([] {
     const pid_t child = fork();
     if (child == 0) {
@@ -134,7 +142,7 @@ TEST_F(GuestTracerTest, LifeOfAProcess) {
   EXPECT_GT(order[0], 0u);
 }
 
-TEST_F(GuestTracerTest, OwnEventsAreFilteredAndCounted) {
+TEST_P(GuestTracerTest, OwnEventsAreFilteredAndCounted) {
   in_child([] {});
   collect();
   EXPECT_TRUE(of(GB_KIND_guest_fork, getpid()).empty());
@@ -142,7 +150,7 @@ TEST_F(GuestTracerTest, OwnEventsAreFilteredAndCounted) {
   EXPECT_GE(tracer_->drops().own_events, 3u);  // clone, fork, reap
 }
 
-TEST_F(GuestTracerTest, NothingComesAfterStop) {
+TEST_P(GuestTracerTest, NothingComesAfterStop) {
   in_child([] { in_child([] {}); });
   tracer_->stop();
   in_child([] { in_child([] {}); });
@@ -195,7 +203,7 @@ Cycle run_cycle(in_addr_t address, int client_namespace = -1) {
   return {client, ntohs(server.sin_port)};
 }
 
-TEST_F(GuestTracerTest, LifeOfASocket) {
+TEST_P(GuestTracerTest, LifeOfASocket) {
   const Cycle cycle = run_cycle(INADDR_LOOPBACK);
   collect();
 
@@ -256,7 +264,7 @@ TEST_F(GuestTracerTest, LifeOfASocket) {
       << "loopback is no device";
 }
 
-TEST_F(GuestTracerTest, FailedConnectHasItsErrno) {
+TEST_P(GuestTracerTest, FailedConnectHasItsErrno) {
   const pid_t client = in_child([] {
     const UniqueFd fd(socket(AF_INET, SOCK_STREAM, 0));
     sockaddr_in server{};
@@ -318,7 +326,7 @@ class VethPair {
   bool ok_ = false;
 };
 
-TEST_F(GuestTracerTest, FramesOnTheWire) {
+TEST_P(GuestTracerTest, FramesOnTheWire) {
   const VethPair veth;
   if (!veth.ok()) GTEST_SKIP() << "no veth pair with GRO here";
   const Cycle cycle = run_cycle(0x0a630001, veth.client());
@@ -356,6 +364,9 @@ TEST_F(GuestTracerTest, FramesOnTheWire) {
   EXPECT_EQ(frames(GB_KIND_guest_xmit, cycle.server_port, port).size(),
             frames(GB_KIND_guest_receive, port, cycle.server_port).size());
 }
+
+INSTANTIATE_TEST_SUITE_P(Hooks, GuestTracerTest, testing::Bool(),
+                         [](const auto& use_fentry) { return use_fentry.param ? "Fentry" : "Kprobes"; });
 
 }  // namespace
 }  // namespace glassbox::trace
