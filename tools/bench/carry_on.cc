@@ -73,7 +73,7 @@ Result<int> carry_on_with_files(int argc, char** argv, std::string_view reason,
   std::vector<Staged> staged;
   std::string dir = program_dir() / "bench-out-XXXXXX";
   for (const OutputFile& output : outputs) {
-    if (output.path.empty() || survives_lab(output.path, shared)) continue;
+    if (output.path.empty() || output.path == "-" || survives_lab(output.path, shared)) continue;
     if (staged.empty() && ::mkdtemp(dir.data()) == nullptr) return fail_errno(errno, "cannot make {}", dir);
     staged.push_back({fs::path(dir) / fmt::format("{}", staged.size()), fs::absolute(output.path)});
     words.insert(words.end(), {output.option, staged.back().inside.string()});

@@ -1,6 +1,7 @@
 #include "tools/bench/crr.h"
 
 #include "tools/bench/describe.h"
+#include "tools/bench/progress.h"
 #include "tools/bench/recorder.h"
 #include "tools/bench/server.h"
 #include "tools/bench/stack.h"
@@ -73,8 +74,8 @@ Status add_description(const std::string& trace_path, const CrrResult& result) {
 
 }  // namespace
 
-Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Watch& watch,
-                          Progress& progress) {
+Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Watch& watch) {
+  Progress progress;
   GB_ASSIGN(Server server, Server::start(spec.server, spec.port));
   const Background server_watched(watch, server.child());
   const auto stack = make_stack(spec);

@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "tools/bench/progress.h"
 #include "tools/bench/spec.h"
 #include "tools/bench/watch.h"
 #include "vmm/base/result.h"
@@ -26,7 +25,6 @@ struct CrrResult {
 
 // With spec.trace, the trace is at `trace_path` afterwards, with the run's description and the client's times
 // in it.
-[[nodiscard]] Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Watch& watch,
-                                        Progress& progress);
+[[nodiscard]] Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Watch& watch);
 
 }  // namespace glassbox::bench

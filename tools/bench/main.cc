@@ -5,9 +5,8 @@
 
 #include "tools/bench/carry_on.h"
 #include "tools/bench/crr.h"
+#include "tools/bench/output.h"
 #include "tools/bench/paths.h"
-#include "tools/bench/report.h"
-#include "tools/bench/stats.h"
 #include "vmm/base/lab.h"
 #include "vmm/base/log.h"
 #include "vmm/kvm/usability.h"
@@ -56,12 +55,12 @@ Result<CrrSpec> resolve(const Args& args) {
 }
 
 Status crr(const CrrSpec& spec, Watch& watch) {
+  GB_TRY(check_writable(spec.json_path));
+  GB_TRY(check_writable(spec.keep_trace));
   GB_ASSIGN(const TempDir temp, TempDir::create());
-  const std::string trace_path = spec.keep_trace.empty() ? temp.file("trace") : spec.keep_trace;
-  Progress progress;
-  GB_ASSIGN(const CrrResult result, run_crr(spec, trace_path, watch, progress));
-  fmt::print("{}", text_report(result, summarize(result.cycle_ns), "?"));
-  return {};
+  const std::string trace_path = temp.file("trace");
+  GB_ASSIGN(const CrrResult result, run_crr(spec, trace_path, watch));
+  return spec.trace ? print_trace_report(result, trace_path, watch) : print_client_report(result);
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <fstream>
 
 #include "tools/bench/paths.h"
+#include "tools/bench/report.h"
+#include "tools/bench/stats.h"
 
 namespace glassbox::bench {
 namespace {
@@ -65,6 +67,21 @@ Status keep_file(const std::string& from, const std::string& to) {
     fs::remove(part, ignored);
     return fail("cannot write {}: {}", to, error.message());
   }
+  return {};
+}
+
+Status print_client_report(const CrrResult& result) {
+  const Summary summary = summarize(result.cycle_ns);
+  const nlohmann::json machine;
+  if (const std::string& path = result.spec.json_path; !path.empty()) {
+    const std::string json = json_report(result, summary, machine).dump(2) + "\n";
+    if (path == "-") {
+      fmt::print("{}", json);
+      return {};
+    }
+    GB_TRY(write_file(path, json));
+  }
+  fmt::print("{}", text_report(result, summary, machine));
   return {};
 }
 

@@ -1,18 +1,18 @@
 #include "tools/bench/report.h"
 
-#include <cmath>
+#include "tools/bench/describe.h"
+#include "tools/trace/report.h"
 
 namespace glassbox::bench {
 
-std::string format_time(std::optional<std::uint64_t> ns) {
+namespace {
+
+std::string time_text(std::optional<std::uint64_t> ns) {
   if (!ns) return "-";
-  const double us = static_cast<double>(*ns) / 1e3;
-  const auto digits = [](double value) { return value < 9.995 ? 2 : value < 99.95 ? 1 : 0; };
-  if (us < 999.5) return fmt::format("{:.{}f} us", us, digits(us));
-  const double ms = us / 1e3;
-  if (ms < 999.5) return fmt::format("{:.{}f} ms", ms, digits(ms));
-  return fmt::format("{:.{}f} s", ms / 1e3, digits(ms / 1e3));
+  return trace::format_time(static_cast<std::int64_t>(*ns));
 }
+
+}  // namespace
 
 std::string headline(const CrrSpec& spec) {
   return fmt::format(
@@ -21,20 +21,30 @@ std::string headline(const CrrSpec& spec) {
       describe(spec.server));
 }
 
-std::string text_report(const CrrResult& result, const Summary& summary, const std::string& machine) {
-  std::string text = headline(result.spec) + "\nmachine: " + machine + "\n";
-  text +=
-      fmt::format("client's own clock, untraced, after {} warm-up cycles: n {}, p50 {}, p90 {}",
-                  result.spec.warm_up, summary.n, format_time(summary.p50_ns), format_time(summary.p90_ns));
-  if (summary.p99_ns) text += fmt::format(", p99 {}", format_time(summary.p99_ns));
-  if (summary.p999_ns) text += fmt::format(", p99.9 {}", format_time(summary.p999_ns));
-  text += fmt::format(", max {}\n", format_time(summary.max_ns));
+std::string text_report(const CrrResult& result, const Summary& summary, const nlohmann::json& machine) {
+  std::string text = headline(result.spec) + "\nmachine: " + trace::describe_machine(machine) + "\n";
+  text += fmt::format("client's own clock, untraced, after {} warm-up cycles: n {}, p50 {}, p90 {}",
+                      result.spec.warm_up, summary.n, time_text(summary.p50_ns), time_text(summary.p90_ns));
+  if (summary.p99_ns) text += fmt::format(", p99 {}", time_text(summary.p99_ns));
+  if (summary.p999_ns) text += fmt::format(", p99.9 {}", time_text(summary.p999_ns));
+  text += fmt::format(", max {}\n", time_text(summary.max_ns));
   if (const auto& interval = summary.median_interval) {
-    text += fmt::format("the median lies between {} and {} (order statistics, {:.1f} %)\n",
-                        format_time(interval->low_ns), format_time(interval->high_ns),
-                        interval->confidence * 100);
+    text +=
+        fmt::format("the median lies between {} and {} (order statistics, {:.1f} %)\n",
+                    time_text(interval->low_ns), time_text(interval->high_ns), interval->confidence * 100);
   }
   return text;
+}
+
+nlohmann::json json_report(const CrrResult& result, const Summary& summary, const nlohmann::json& machine) {
+  trace::Report report;
+  report.title = headline(result.spec);
+  report.machine = machine;
+  const nlohmann::json described = describe(result, summary);
+  report.workload = described["workload"];
+  report.client = described["client"];
+  report.notes.emplace_back("not traced: the client's own times are all there is");
+  return trace::to_json(report);
 }
 
 }  // namespace glassbox::bench

@@ -2,7 +2,7 @@
 // is glassbox-trace's.)
 #pragma once
 
-#include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "tools/bench/crr.h"
@@ -10,13 +10,14 @@
 
 namespace glassbox::bench {
 
-// "8.51 ms", "71 us": three significant digits, "-" for what may not be stated.
-[[nodiscard]] std::string format_time(std::optional<std::uint64_t> ns);
-
 // The first line of every report: workload, cycles, server.
 [[nodiscard]] std::string headline(const CrrSpec& spec);
 
+// machine: {"kind","cpu","kernel","virtualization"} of the report's schema.
 [[nodiscard]] std::string text_report(const CrrResult& result, const Summary& summary,
-                                      const std::string& machine);
+                                      const nlohmann::json& machine);
+// The report's JSON without a trace: the client's figures, everything else null, zero or empty.
+[[nodiscard]] nlohmann::json json_report(const CrrResult& result, const Summary& summary,
+                                         const nlohmann::json& machine);
 
 }  // namespace glassbox::bench

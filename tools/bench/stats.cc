@@ -7,6 +7,7 @@ namespace glassbox::bench {
 namespace {
 
 constexpr double kMedianConfidence = 0.95;
+constexpr double kTail = 0.99;
 constexpr double kSamplesBeyond = 10;
 
 // P(X = k) for X ~ Binomial(n, 1/2), in logarithms so that n in the ten thousands does not underflow.
@@ -32,7 +33,7 @@ std::optional<std::uint64_t> percentile(std::span<const std::uint64_t> sorted, d
 }
 
 std::size_t samples_needed(double p) {
-  if (p <= 0.5) return 1;
+  if (p < kTail) return 1;
   return static_cast<std::size_t>(std::llround(kSamplesBeyond / (1 - p)));
 }
 

@@ -1,9 +1,9 @@
 // Order statistics of a benchmark's samples, and the rules about what may be stated at all.
 //
 // A percentile is the nearest-rank one: the smallest sample that at least p of all samples do not exceed. It
-// is always a sample that was measured, never an interpolation. A percentile needs ten samples beyond it
-// before it is stated: p90 from 100 samples, p99 from 1,000, p99.9 from 10,000; what may not be stated is an
-// empty optional. p50 needs one sample.
+// is always a sample that was measured, never an interpolation (tools/trace/report.h has the same
+// definition). One from the tail needs ten samples beyond it before it is stated: p99 from 1,000, p99.9 from
+// 10,000; what may not be stated is an empty optional.
 //
 // Pure: no I/O, no clock. Times are nanoseconds.
 #pragma once

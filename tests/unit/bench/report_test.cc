@@ -9,31 +9,30 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-TEST(FormatTime, HasThreeDigits) {
-  EXPECT_EQ(format_time(1'234), "1.23 us");
-  EXPECT_EQ(format_time(9'996), "10.0 us");
-  EXPECT_EQ(format_time(71'040), "71.0 us");
-  EXPECT_EQ(format_time(812'000), "812 us");
-  EXPECT_EQ(format_time(999'800), "1.00 ms");
-  EXPECT_EQ(format_time(8'512'000), "8.51 ms");
-  EXPECT_EQ(format_time(1'500'000'000), "1.50 s");
-  EXPECT_EQ(format_time(0), "0.00 us");
-}
-
-TEST(FormatTime, WhatMayNotBeStatedIsADash) {
-  EXPECT_EQ(format_time(std::nullopt), "-");
-}
-
 TEST(TextReport, SaysWhatWasMeasuredAndOnWhat) {
   CrrResult result;
   result.spec.server = {ServerKind::kPoll, 40, 0};
   result.cycle_ns.assign(200, 8'510'000);
-  const std::string text = text_report(result, summarize(result.cycle_ns), "a machine");
+  const std::string text =
+      text_report(result, summarize(result.cycle_ns),
+                  {{"kind", "lab"}, {"cpu", "a CPU"}, {"kernel", "6.1"}, {"virtualization", "qemu"}});
   EXPECT_THAT(
       text, HasSubstr("glassbox crr: 200 cycles, one process per cycle, echo server on the host that polls"));
-  EXPECT_THAT(text, HasSubstr("machine: a machine\n"));
+  EXPECT_THAT(text, HasSubstr("machine: lab (nested KVM"));
   EXPECT_THAT(text, HasSubstr("after 10 warm-up cycles: n 200, p50 8.51 ms, p90 8.51 ms, max 8.51 ms"));
   EXPECT_THAT(text, Not(HasSubstr("p99")));
+}
+
+TEST(JsonReport, HasTheClientsFiguresAndNoOthers) {
+  CrrResult result;
+  result.cycle_ns.assign(200, 8'510'000);
+  const auto json = json_report(result, summarize(result.cycle_ns), {{"kind", "lab"}});
+  EXPECT_DOUBLE_EQ(json["client"]["p50_us"], 8510);
+  EXPECT_EQ(json["machine"]["kind"], "lab");
+  EXPECT_EQ(json["workload"]["name"], "fork");
+  EXPECT_TRUE(json["total"]["p50_us"].is_null());
+  EXPECT_TRUE(json["unattributed_share"].is_null());
+  EXPECT_TRUE(json["segments"].empty());
 }
 
 }  // namespace

@@ -39,15 +39,14 @@ TEST(Percentile, EveryRankOfEverySizeIsMet) {
   }
 }
 
-TEST(SamplesNeeded, TenBeyondThePercentile) {
+TEST(SamplesNeeded, TenBeyondATailPercentile) {
   EXPECT_EQ(samples_needed(0.5), 1u);
-  EXPECT_EQ(samples_needed(0.9), 100u);
+  EXPECT_EQ(samples_needed(0.9), 1u);
   EXPECT_EQ(samples_needed(0.99), 1000u);
   EXPECT_EQ(samples_needed(0.999), 10'000u);
 }
 
 TEST(Summary, StatesNoP99BelowAThousand) {
-  EXPECT_EQ(summarize(one_to(99)).p90_ns, std::nullopt);
   EXPECT_EQ(summarize(one_to(100)).p90_ns, 90);
   EXPECT_EQ(summarize(one_to(999)).p99_ns, std::nullopt);
   EXPECT_EQ(summarize(one_to(1000)).p99_ns, 990);
