@@ -1,23 +1,34 @@
 #include "guest/agent/kernel_events.h"
 
+#include "guest/agent/init.h"
+#include "guest/trace/guest_tracer.h"
+
 namespace glassbox::agent {
 namespace {
 
-// An agent that was built without the BPF programs still serves the clock's exchanges.
-class NoKernelEvents : public EventSource {
+// Emptied every few milliseconds; room for some 30,000 events in between.
+constexpr std::size_t kRingBytes = 4U << 20;
+
+class KernelEvents : public EventSource {
  public:
   Result<std::vector<std::string>> open() override {
-    return std::vector<std::string>{"kernel_events missing the agent was built without BPF programs"};
+    GB_ASSIGN(tracer_, trace::GuestTracer::open(kRingBytes));
+    return tracer_->hooks();
   }
-  void consume(const std::function<void(const gb_event&)>& /*take*/) override {}
-  void stop() override {}
-  protocol::TraceDrops drops() override { return {}; }
+  void consume(const std::function<void(const gb_event&)>& take) override {
+    if (const auto count = tracer_->consume(take); !count) say("%s", count.error().message.c_str());
+  }
+  void stop() override { tracer_->stop(); }
+  protocol::TraceDrops drops() override { return tracer_->drops(); }
+
+ private:
+  std::unique_ptr<trace::GuestTracer> tracer_;
 };
 
 }  // namespace
 
 std::unique_ptr<EventSource> make_kernel_events() {
-  return std::make_unique<NoKernelEvents>();
+  return std::make_unique<KernelEvents>();
 }
 
 }  // namespace glassbox::agent

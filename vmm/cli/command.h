@@ -4,6 +4,8 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "vmm/base/result.h"
 
@@ -23,6 +25,7 @@ struct Cli {
   CLI::App& app;
   int argc;
   char** argv;
+  std::vector<std::string> command;  // what followed "--"
   std::function<int()> action;
 };
 
@@ -30,6 +33,9 @@ struct Cli {
 int report(const Error& error, int status);
 
 void add_run(Cli& cli);
+void add_exec(Cli& cli);
+void add_ls(Cli& cli);
+void add_stop(Cli& cli);
 void add_kvm_check(Cli& cli);
 
 }  // namespace glassbox::cli

@@ -1,0 +1,52 @@
+#include "vmm/cli/exit_status.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+
+#include "vmm/cli/command.h"
+
+namespace glassbox::cli {
+
+int exit_status(const Outcome& outcome) {
+  switch (outcome.kind) {
+    case Outcome::Kind::kStopped:
+      return 0;
+    case Outcome::Kind::kPanic:
+      return kExitGuestPanic;
+    case Outcome::Kind::kPoweredOff:
+    case Outcome::Kind::kReset:
+      return kExitGuestPoweredOff;
+    case Outcome::Kind::kError:
+      break;
+  }
+  return kExitOurFailure;
+}
+
+Result<VmWatch> VmWatch::open(const RunningVm& vm) {
+  UniqueFd pid_fd(static_cast<int>(::syscall(SYS_pidfd_open, vm.pid, 0)));
+  if (!pid_fd) return fail_errno(errno, "cannot watch the VM {} (pid {})", vm.name, vm.pid);
+  UniqueFd file(::open((vm.dir / kOutcomeFile).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  return VmWatch(std::move(pid_fd), std::move(file));
+}
+
+std::optional<EndOfVm> VmWatch::wait(int timeout_ms) const {
+  pollfd ended{pid_fd_.get(), POLLIN, 0};
+  if (::poll(&ended, 1, timeout_ms) != 1) return std::nullopt;
+  std::array<char, 1024> text{};
+  const ssize_t n = file_ ? ::pread(file_.get(), text.data(), text.size() - 1, 0) : 0;
+  EndOfVm end{kExitOurFailure, "the monitor was killed"};
+  if (n <= 0) return end;
+  const char* last = text.data() + n;
+  const auto [rest, error] = std::from_chars(text.data(), last, end.status);
+  if (error == std::errc() && rest < last) end.message.assign(rest + 1, last);
+  while (end.message.ends_with('\n'))
+    end.message.pop_back();
+  return end;
+}
+
+}  // namespace glassbox::cli

@@ -1,0 +1,93 @@
+// glassbox ls: the VMs that run, here and in the lab.
+#include <ctime>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "vmm/base/runtime_dir.h"
+#include "vmm/cli/command.h"
+#include "vmm/cli/remote.h"
+
+namespace glassbox::cli {
+namespace {
+
+using nlohmann::json;
+
+// The monitor's own description. It may be gone, or of another user who wrote anything: then only name and
+// pid, which list_running_vms() has checked.
+json describe(const RunningVm& vm) {
+  json result = {{"name", vm.name},         {"pid", vm.pid},         {"where", "here"},
+                 {"vcpus", nullptr},        {"memory_mib", nullptr}, {"started_at", nullptr},
+                 {"command", json::array()}};
+  std::ifstream file(vm.dir / "info.json");
+  const json info = json::parse(file, nullptr, false);
+  if (!info.is_object()) return result;
+  for (const char* key : {"vcpus", "memory_mib", "started_at"}) {
+    if (info.contains(key) && info[key].is_number_integer()) result[key] = info[key];
+  }
+  if (info.contains("command") && info["command"].is_array()) result["command"] = info["command"];
+  return result;
+}
+
+json all_vms() {
+  json vms = json::array();
+  for (const RunningVm& vm : list_running_vms())
+    vms.push_back(describe(vm));
+  const json there = json::parse(list_in_lab(), nullptr, false);
+  if (!there.is_array()) return vms;
+  for (json vm : there) {
+    if (!vm.is_object() || !vm.contains("name")) continue;
+    vm["where"] = "lab";
+    vms.push_back(std::move(vm));
+  }
+  return vms;
+}
+
+std::string number(const json& value) {
+  return value.is_number() ? value.dump() : "-";
+}
+
+std::string age(const json& started_at) {
+  if (!started_at.is_number_integer()) return "-";
+  const std::int64_t s = std::max<std::int64_t>(0, std::time(nullptr) - started_at.get<std::int64_t>());
+  if (s < 120) return fmt::format("{} s", s);
+  if (s < 7200) return fmt::format("{} min", s / 60);
+  return fmt::format("{} h", s / 3600);
+}
+
+std::string words(const json& command) {
+  std::string text;
+  for (const json& word : command) {
+    if (!word.is_string()) continue;
+    for (const char c : (text.empty() ? "" : " ") + word.get<std::string>())
+      text.push_back(c >= ' ' && c <= '~' ? c : '?');
+  }
+  return text.empty() ? "-" : text.substr(0, 40);
+}
+
+int ls(bool as_json) {
+  const json vms = all_vms();
+  if (as_json) {
+    fmt::print("{}\n", vms.dump(2, ' ', false, json::error_handler_t::replace));
+    return 0;
+  }
+  constexpr const char* kRow = "{:<20} {:>8} {:>5} {:>7} {:>8} {:<5} {}\n";
+  fmt::print(fmt::runtime(kRow), "NAME", "PID", "VCPUS", "MEMORY", "UP", "WHERE", "COMMAND");
+  for (const json& vm : vms) {
+    fmt::print(fmt::runtime(kRow), vm.value("name", "?"), number(vm["pid"]), number(vm["vcpus"]),
+               number(vm["memory_mib"]), age(vm["started_at"]), vm.value("where", "?"), words(vm["command"]));
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_ls(Cli& cli) {
+  auto as_json = std::make_shared<bool>(false);
+  CLI::App* command = cli.app.add_subcommand("ls", "List the running VMs");
+  command->add_flag("--json", *as_json, "As a JSON array");
+  command->footer(
+      "PIDs of VMs in the lab are the lab's. MEMORY is in MiB. Exit status: 0, also if none runs.");
+  command->callback([&cli, as_json] { cli.action = [as_json] { return ls(*as_json); }; });
+}
+
+}  // namespace glassbox::cli

@@ -1,0 +1,85 @@
+// A VM on a thread of its own: the machine, its devices and its place in the runtime directory, so that the
+// main thread is free for the user's terminal and signals.
+//
+//   GB_ASSIGN(auto vm, VmHost::start(spec, signals));
+//   poll: vm->ready_fd() then vm->take_ready(); vm->ended_fd(); vm->stop(); const Outcome& o = vm->wait();
+//
+// Thread: one, apart from the VM's own.
+#pragma once
+
+#include <future>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "vmm/base/result.h"
+#include "vmm/base/runtime_dir.h"
+#include "vmm/base/unique_fd.h"
+#include "vmm/cli/console_log.h"
+#include "vmm/client/ready_listener.h"
+#include "vmm/client/signals.h"
+#include "vmm/image/added_files.h"
+#include "vmm/machine/machine.h"
+
+namespace glassbox::cli {
+
+struct VmSpec {
+  std::string kernel;
+  std::string initrd;  // may be empty
+  std::vector<AddedPath> added;
+  std::string append;
+  unsigned vcpus = 1;
+  std::uint64_t memory_mib = 512;
+  std::string name;  // empty: one is chosen
+  bool allow_host_loopback = false;
+  bool console_on_stdio = false;     // the serial console is the user interface
+  bool echo_console = false;         // console output to stderr
+  std::vector<std::string> command;  // for `ls` only
+};
+
+class VmHost {
+ public:
+  // Returns once the first vCPU runs. The signals have to be blocked before the first thread starts, hence
+  // the parameter.
+  [[nodiscard]] static Result<std::unique_ptr<VmHost>> start(VmSpec spec, const client::SignalWatch& signals);
+  VmHost(const VmHost&) = delete;
+  VmHost& operator=(const VmHost&) = delete;
+  ~VmHost();
+
+  [[nodiscard]] std::string name() const { return directory_.name(); }
+  [[nodiscard]] std::filesystem::path vsock_path() const { return directory_.path() / "vsock.sock"; }
+
+  [[nodiscard]] int ready_fd() const { return ready_.fd(); }
+  [[nodiscard]] bool take_ready() { return ready_.take(); }
+
+  // Readable once the machine has ended.
+  [[nodiscard]] int ended_fd() const { return ended_.get(); }
+  void stop();
+  // Waits for the end.
+  [[nodiscard]] const Outcome& wait();
+
+  [[nodiscard]] std::string console_tail(std::size_t lines) const { return console_.tail(lines); }
+
+ private:
+  VmHost(VmSpec spec, RuntimeDir directory, client::ReadyListener ready);
+  void run(std::promise<Status>& started);
+  Result<std::string> initrd_path();
+  Status write_info();
+  void write_outcome();
+
+  const VmSpec spec_;
+  RuntimeDir directory_;
+  client::ReadyListener ready_;
+  ConsoleLog console_;
+  UniqueFd ended_;
+  UniqueFd initrd_;        // with --add: memory that holds the image and what was added
+  UniqueFd outcome_file_;  // see exit_status.h
+  Outcome outcome_;
+  std::mutex mutex_;  // guards machine_ against its destruction
+  std::unique_ptr<Machine> machine_;
+  std::thread thread_;
+};
+
+}  // namespace glassbox::cli
