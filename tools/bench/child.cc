@@ -136,8 +136,8 @@ std::optional<ExitStatus> Child::reap() {
 }
 
 void Child::signal(int number) const {
-  // The pid is ours until it is reaped, so it cannot have been reused.
-  if (pid_ > 0 && !status_) ::kill(pid_, number);
+  // The pid is ours until it is reaped, so neither it nor the group can have been reused.
+  if (pid_ > 0 && !status_) ::kill(-pid_, number);
 }
 
 bool Child::wait(int limit_ms) {

@@ -56,7 +56,7 @@ class Child {
 
   // The status once it ended; does not block.
   std::optional<ExitStatus> reap();
-  void signal(int number) const;
+  void signal(int number) const;  // to its whole group
   // Waits up to `limit_ms` for its end, taking up its output; false if it still runs. For winding up only:
   // Watch is what waits during a run.
   bool wait(int limit_ms);

@@ -6,7 +6,9 @@
 #include "tools/bench/server.h"
 #include "tools/bench/stack.h"
 #include "tools/bench/workload.h"
+#include "tools/trace/machine.h"
 #include "tools/trace/trace_writer.h"
+#include "vmm/base/lab.h"
 
 namespace glassbox::bench {
 namespace {
@@ -82,7 +84,9 @@ Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Wa
   if (!stack->vm_name().empty()) progress.stage("starting the guest");
   GB_TRY(stack->start(watch));
 
-  CrrResult result{spec, server.port(), {}};
+  CrrResult result{spec, server.port(), nullptr, {}};
+  if (!spec.trace) result.machine = trace::machine_info(stack->pid());
+  if (!spec.trace && in_lab()) result.machine["kind"] = "lab";  // also where the stack runs no VM
   Run run(spec, *stack, server, watch, progress);
   if (spec.warm_up > 0) {
     progress.stage("warm-up cycle");

@@ -9,6 +9,8 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
 #include "tools/bench/spec.h"
@@ -20,6 +22,7 @@ namespace glassbox::bench {
 struct CrrResult {
   CrrSpec spec;
   std::uint16_t port = 0;
+  nlohmann::json machine;               // of an untraced run; a trace says it itself
   std::vector<std::uint64_t> cycle_ns;  // as the client timed them, in order
 };
 

@@ -72,16 +72,15 @@ Status keep_file(const std::string& from, const std::string& to) {
 
 Status print_client_report(const CrrResult& result) {
   const Summary summary = summarize(result.cycle_ns);
-  const nlohmann::json machine;
   if (const std::string& path = result.spec.json_path; !path.empty()) {
-    const std::string json = json_report(result, summary, machine).dump(2) + "\n";
+    const std::string json = json_report(result, summary).dump(2) + "\n";
     if (path == "-") {
       fmt::print("{}", json);
       return {};
     }
     GB_TRY(write_file(path, json));
   }
-  fmt::print("{}", text_report(result, summary, machine));
+  fmt::print("{}", text_report(result, summary));
   return {};
 }
 

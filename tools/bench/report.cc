@@ -21,8 +21,8 @@ std::string headline(const CrrSpec& spec) {
       describe(spec.server));
 }
 
-std::string text_report(const CrrResult& result, const Summary& summary, const nlohmann::json& machine) {
-  std::string text = headline(result.spec) + "\nmachine: " + trace::describe_machine(machine) + "\n";
+std::string text_report(const CrrResult& result, const Summary& summary) {
+  std::string text = headline(result.spec) + "\nmachine: " + trace::describe_machine(result.machine) + "\n";
   text += fmt::format("client's own clock, untraced, after {} warm-up cycles: n {}, p50 {}, p90 {}",
                       result.spec.warm_up, summary.n, time_text(summary.p50_ns), time_text(summary.p90_ns));
   if (summary.p99_ns) text += fmt::format(", p99 {}", time_text(summary.p99_ns));
@@ -36,10 +36,10 @@ std::string text_report(const CrrResult& result, const Summary& summary, const n
   return text;
 }
 
-nlohmann::json json_report(const CrrResult& result, const Summary& summary, const nlohmann::json& machine) {
+nlohmann::json json_report(const CrrResult& result, const Summary& summary) {
   trace::Report report;
   report.title = headline(result.spec);
-  report.machine = machine;
+  report.machine = result.machine;
   const nlohmann::json described = describe(result, summary);
   report.workload = described["workload"];
   report.client = described["client"];

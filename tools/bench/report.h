@@ -13,11 +13,8 @@ namespace glassbox::bench {
 // The first line of every report: workload, cycles, server.
 [[nodiscard]] std::string headline(const CrrSpec& spec);
 
-// machine: {"kind","cpu","kernel","virtualization"} of the report's schema.
-[[nodiscard]] std::string text_report(const CrrResult& result, const Summary& summary,
-                                      const nlohmann::json& machine);
+[[nodiscard]] std::string text_report(const CrrResult& result, const Summary& summary);
 // The report's JSON without a trace: the client's figures, everything else null, zero or empty.
-[[nodiscard]] nlohmann::json json_report(const CrrResult& result, const Summary& summary,
-                                         const nlohmann::json& machine);
+[[nodiscard]] nlohmann::json json_report(const CrrResult& result, const Summary& summary);
 
 }  // namespace glassbox::bench

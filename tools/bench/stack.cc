@@ -1,6 +1,7 @@
 #include "tools/bench/stack.h"
 
 #include "tools/bench/paths.h"
+#include "vmm/base/runtime_dir.h"
 
 namespace glassbox::bench {
 namespace {
@@ -32,6 +33,10 @@ class GlassboxStack final : public Stack {
   std::vector<std::string> shell() const override { return {"sh"}; }
   std::string single_client() const override { return "gb-crr"; }
   std::string vm_name() const override { return name_; }
+  pid_t pid() const override {
+    const auto vm = find_running_vm(name_);
+    return vm ? vm->pid : ::getpid();
+  }
 
   Result<std::unique_ptr<Child>> run_client(std::vector<std::string> argv) override {
     std::vector<std::string> full{program("glassbox"), "exec", name_, "--"};

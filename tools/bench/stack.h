@@ -4,6 +4,9 @@
 // The client programs are the same on every stack.
 #pragma once
 
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +31,8 @@ class Stack {
   [[nodiscard]] virtual Result<std::unique_ptr<Child>> run_client(std::vector<std::string> argv) = 0;
   // The VM's name, for the collector; empty where there is none.
   [[nodiscard]] virtual std::string vm_name() const { return {}; }
+  // The process under test, while the stack runs; ourselves where there is none.
+  [[nodiscard]] virtual pid_t pid() const { return ::getpid(); }
   // Orderly; the destructor does it too, silently.
   [[nodiscard]] virtual Status stop() = 0;
 };

@@ -12,10 +12,9 @@ using ::testing::Not;
 TEST(TextReport, SaysWhatWasMeasuredAndOnWhat) {
   CrrResult result;
   result.spec.server = {ServerKind::kPoll, 40, 0};
+  result.machine = {{"kind", "lab"}, {"cpu", "a CPU"}};
   result.cycle_ns.assign(200, 8'510'000);
-  const std::string text =
-      text_report(result, summarize(result.cycle_ns),
-                  {{"kind", "lab"}, {"cpu", "a CPU"}, {"kernel", "6.1"}, {"virtualization", "qemu"}});
+  const std::string text = text_report(result, summarize(result.cycle_ns));
   EXPECT_THAT(
       text, HasSubstr("glassbox crr: 200 cycles, one process per cycle, echo server on the host that polls"));
   EXPECT_THAT(text, HasSubstr("machine: lab (nested KVM"));
@@ -25,8 +24,9 @@ TEST(TextReport, SaysWhatWasMeasuredAndOnWhat) {
 
 TEST(JsonReport, HasTheClientsFiguresAndNoOthers) {
   CrrResult result;
+  result.machine = {{"kind", "lab"}};
   result.cycle_ns.assign(200, 8'510'000);
-  const auto json = json_report(result, summarize(result.cycle_ns), {{"kind", "lab"}});
+  const auto json = json_report(result, summarize(result.cycle_ns));
   EXPECT_DOUBLE_EQ(json["client"]["p50_us"], 8510);
   EXPECT_EQ(json["machine"]["kind"], "lab");
   EXPECT_EQ(json["workload"]["name"], "fork");

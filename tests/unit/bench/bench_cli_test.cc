@@ -1,0 +1,156 @@
+// glassbox-bench as its user meets it, on the loopback stack: no guest needed.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tools/bench/child.h"
+#include "tools/bench/echo.h"
+
+namespace glassbox::bench {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+struct Outcome {
+  int status = -1;
+  std::string out, err;
+};
+
+std::unique_ptr<Child> start(std::vector<std::string> more) {
+  const auto bench =
+      std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / "glassbox-bench";
+  std::vector<std::string> argv{bench, "crr"};
+  argv.insert(argv.end(), more.begin(), more.end());
+  auto child = Child::start({.what = "glassbox-bench", .argv = std::move(argv), .stop_signal = SIGINT});
+  EXPECT_TRUE(child.has_value());
+  return std::move(*child);
+}
+
+Outcome crr(std::vector<std::string> more) {
+  more.insert(more.begin(), {"--stack", "loopback"});
+  const auto child = start(std::move(more));
+  while (!child->wait(1000)) {
+  }
+  return {child->reap()->code, child->out(), child->err()};
+}
+
+nlohmann::json crr_json(std::vector<std::string> more) {
+  more.insert(more.end(), {"--json", "-"});
+  const Outcome outcome = crr(std::move(more));
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  return nlohmann::json::parse(outcome.out, nullptr, false);
+}
+
+// The pids whose parent is `pid`, from /proc.
+std::vector<pid_t> children_of(pid_t pid) {
+  std::ifstream in(fmt::format("/proc/{0}/task/{0}/children", pid));
+  std::vector<pid_t> pids;
+  for (pid_t one = 0; in >> one;)
+    pids.push_back(one);
+  return pids;
+}
+
+TEST(BenchCli, ForkTimesEveryCycle) {
+  const auto json = crr_json({"--workload", "fork", "--cycles", "30", "--warm-up", "2"});
+  EXPECT_EQ(json["client"]["n"], 30);
+  EXPECT_GT(json["client"]["p50_us"], 0);
+  EXPECT_EQ(json["workload"]["server"], "blocking");
+}
+
+TEST(BenchCli, SingleTimesEveryCycle) {
+  const auto json = crr_json({"--workload", "single", "--cycles", "1000"});
+  EXPECT_EQ(json["client"]["n"], 1000);
+  EXPECT_GT(json["client"]["p99_us"], 0);
+}
+
+TEST(BenchCli, ThePollingServersSleepIsInTheCycle) {
+  const auto json =
+      crr_json({"--workload", "single", "--cycles", "8", "--warm-up", "1", "--server", "poll:30"});
+  // The server found nobody, sleeps 30 ms, and the next client arrives while it does.
+  EXPECT_GT(json["client"]["p50_us"], 15'000);
+}
+
+TEST(BenchCli, AnExternalServerIsUsed) {
+  UniqueFd listener = *listen_on_loopback(0);
+  const std::string port = std::to_string(*bound_port(listener));
+  std::atomic<std::uint64_t> served{0};
+  std::thread server([&] { (void)serve_echo(listener, {}, served); });
+  const auto json =
+      crr_json({"--workload", "fork", "--cycles", "5", "--warm-up", "0", "--server", "external:" + port});
+  ::shutdown(listener.get(), SHUT_RDWR);
+  server.join();
+  EXPECT_EQ(json["client"]["n"], 5);
+  EXPECT_EQ(served.load(), 5U);
+}
+
+// A server that answers something else has no figures.
+TEST(BenchCli, AWrongReplyIsAnError) {
+  UniqueFd listener = *listen_on_loopback(0);
+  const std::string port = std::to_string(*bound_port(listener));
+  std::thread server([&] {
+    for (;;) {
+      const UniqueFd client(::accept(listener.get(), nullptr, nullptr));
+      if (!client) return;
+      char byte = 0;
+      if (::read(client.get(), &byte, 1) == 1) (void)!::write(client.get(), "B", 1);
+    }
+  });
+  const Outcome outcome =
+      crr({"--workload", "fork", "--cycles", "3", "--warm-up", "0", "--server", "external:" + port});
+  ::shutdown(listener.get(), SHUT_RDWR);
+  server.join();
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("not the request"));
+  EXPECT_THAT(outcome.out, IsEmpty());
+}
+
+TEST(BenchCli, ErrorsNameTheThing) {
+  const UniqueFd taken = *listen_on_loopback(0);
+  const std::string port = std::to_string(*bound_port(taken));
+  Outcome outcome = crr({"--port", port});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("port " + port + " is in use"));
+  outcome = crr({"--json", "/nonexistent/x.json"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("/nonexistent/x.json"));
+}
+
+TEST(BenchCli, UsageErrorsExitTwo) {
+  for (const auto& wrong : std::vector<std::vector<std::string>>{
+           {"--server", "poll:0"}, {"--workload", "x"}, {"--cycles", "0"}, {"--nope"}, {"--trace"}}) {
+    EXPECT_EQ(crr(wrong).status, 2) << wrong.front();
+  }
+}
+
+TEST(BenchCli, AServerThatDiesEndsTheRunWithOneLine) {
+  const auto bench = start({"--stack", "loopback", "--server", "poll:500", "--cycles", "1000"});
+  std::vector<pid_t> children;
+  while ((children = children_of(bench->pid())).size() < 2)
+    ASSERT_FALSE(bench->wait(10)) << bench->err();
+  ::kill(children.front(), SIGKILL);  // the server is started first
+  while (!bench->wait(1000)) {
+  }
+  EXPECT_EQ(bench->reap()->code, 1);
+  EXPECT_THAT(last_line(bench->err()), HasSubstr("the echo server was ended by signal 9"));
+}
+
+TEST(BenchCli, CtrlCLeavesNothing) {
+  const auto bench = start({"--stack", "loopback", "--server", "poll:500", "--cycles", "1000"});
+  std::vector<pid_t> children;
+  while ((children = children_of(bench->pid())).size() < 2)
+    ASSERT_FALSE(bench->wait(10)) << bench->err();
+  EXPECT_EQ(bench->stop(60'000).code, 128 + SIGINT);
+  for (const pid_t pid : children)
+    EXPECT_EQ(::kill(pid, 0), -1) << pid;
+}
+
+}  // namespace
+}  // namespace glassbox::bench
