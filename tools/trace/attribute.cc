@@ -74,11 +74,10 @@ ClockReport derive_clock(const Trace& trace) {
 Attribution attribute(const Trace& trace, const ClockReport& clock) {
   Attribution out;
   const FlowTable flows(trace);
-  if (trace.guest.events.empty()) {
+  if (trace.guest.events.empty() || !clock.hull) {
     attribute_host_only(flows, out);
     return out;
   }
-  if (!clock.hull) return out;
   const GuestCycles found = find_guest_cycles(trace);
   out.incomplete = found.incomplete;
   const GuestFrames frames(trace);

@@ -44,8 +44,7 @@ struct ClockReport {
 
 [[nodiscard]] ClockReport derive_clock(const Trace& trace);
 
-// Needs clock.hull if the trace has guest events; fails without. A trace without guest events gives cycles as
-// the host saw them.
+// Without guest events, or without a clock to place them by, cycles are those that the host saw.
 [[nodiscard]] Attribution attribute(const Trace& trace, const ClockReport& clock);
 
 }  // namespace glassbox::trace

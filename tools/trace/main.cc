@@ -1,0 +1,213 @@
+// glassbox-trace: parses the command line; what the commands do is in record.h, report.h and doctor.h.
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <sstream>
+
+#include "tools/trace/doctor.h"
+#include "tools/trace/kinds.h"
+#include "tools/trace/lab_target.h"
+#include "tools/trace/record.h"
+#include "tools/trace/report.h"
+#include "tools/trace/trace_reader.h"
+#include "tools/trace/trace_writer.h"
+#include "tools/trace/waterfall.h"
+#include "vmm/base/log.h"
+
+namespace glassbox::trace {
+namespace {
+
+constexpr int kExitFailure = 1, kExitUsage = 2;
+
+int failed(const Error& error, int status = kExitFailure) {
+  spdlog::error("{}", error.message);
+  return status;
+}
+
+// JSON text, or the name of a file that has it.
+Result<nlohmann::json> parse_meta(const std::string& argument) {
+  std::string text = argument;
+  if (!text.starts_with("{")) {
+    std::ifstream in(argument);
+    if (!in) return fail("--meta: \"{}\" is neither a JSON object nor a file", argument);
+    text.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
+  if (!value.is_object()) return fail("--meta: not a JSON object");
+  return value;
+}
+
+struct Args {
+  std::string name, file, meta, format = "table";
+  pid_t pid = 0;
+  double duration_s = 0;
+  int ready_fd = -1;
+  std::size_t cycle = 0, slowest = 0;
+};
+
+int run_record(const Args& args, int argc, char** argv) {
+  RecordOptions options;
+  if (!args.meta.empty()) {
+    auto meta = parse_meta(args.meta);
+    if (!meta) return failed(meta.error(), kExitUsage);
+    options.meta = std::move(*meta);
+  }
+  auto target = find_target(args.name.empty() ? std::nullopt : std::optional(args.name),
+                            args.pid == 0 ? std::nullopt : std::optional(args.pid));
+  if (!target) {
+    if (args.pid == 0 && lab_runs())
+      return failed(record_in_lab(argc, argv, args.file, target.error().message));
+    return failed(target.error());
+  }
+  options.target = std::move(*target);
+  options.output = args.file;
+  if (args.duration_s > 0) options.duration_s = args.duration_s;
+  options.ready_fd = args.ready_fd;
+  const auto summary = record(options);
+  if (!summary) return failed(summary.error());
+  if (!summary->note.empty()) spdlog::warn("{}", printable(summary->note));
+  fmt::print(stderr, "glassbox-trace: {}: {} events of the host ({} lost), {} of the guest ({} lost) in {}\n",
+             options.target.description, summary->host_events, summary->host_drops, summary->guest_events,
+             summary->guest_drops, args.file);
+  return 0;
+}
+
+int print_cycles(const Trace& trace, const Args& args) {
+  Attribution a = attribute(trace, derive_clock(trace));
+  if (args.cycle > 0) {
+    if (args.cycle > a.cycles.size())
+      return failed(Error{fmt::format("{}: there are {} cycles", args.file, a.cycles.size()), 0}, kExitUsage);
+    std::cout << format_waterfall(a.cycles[args.cycle - 1], args.cycle);
+    return 0;
+  }
+  std::vector<std::size_t> order(a.cycles.size());
+  for (std::size_t k = 0; k < order.size(); ++k)
+    order[k] = k;
+  std::stable_sort(order.begin(), order.end(), [&a](std::size_t x, std::size_t y) {
+    return a.cycles[x].total_ns() > a.cycles[y].total_ns();
+  });
+  for (std::size_t k = 0; k < std::min(args.slowest, order.size()); ++k)
+    std::cout << format_waterfall(a.cycles[order[k]], order[k] + 1);
+  return 0;
+}
+
+int run_report(const Args& args) {
+  const auto trace = read_trace(args.file);
+  if (!trace) return failed(trace.error());
+  if (args.cycle > 0 || args.slowest > 0) return print_cycles(*trace, args);
+  const Report report = make_report(*trace);
+  if (args.format == "json")
+    std::cout << to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  else
+    std::cout << format_table(report);
+  std::cout.flush();
+  if (report.violation)
+    return failed(
+        Error{fmt::format("{}: the clocks contradict each other: {}", args.file, *report.violation), 0});
+  if (report.complete == 0) return failed(Error{args.file + ": no complete cycle in the trace", 0});
+  return 0;
+}
+
+int run_annotate(const Args& args) {
+  const auto meta = parse_meta(args.meta);
+  if (!meta) return failed(meta.error(), kExitUsage);
+  auto writer = TraceWriter::append(args.file);
+  if (!writer) return failed(writer.error());
+  if (const Status status = writer->add_meta(*meta); !status) return failed(status.error());
+  return 0;
+}
+
+int run_probes() {
+  for (const auto list : {probes(), kernel_events()}) {
+    for (const EventInfo& info : list) {
+      fmt::print("{:<28} {:>3}  {}\n", info.name, info.kind, info.fires);
+      for (const ArgumentInfo& arg : info.arguments) {
+        if (arg.name != "-")
+          fmt::print("{:34}{} {}{}{}\n", "", arg.type.empty() ? "u64" : arg.type, arg.name,
+                     arg.meaning.empty() ? "" : ": ", arg.meaning);
+      }
+    }
+  }
+  return 0;
+}
+
+int run_doctor() {
+  bool fit = true;
+  for (const Finding& f : examine_machine()) {
+    fmt::print("{:<20} {:<4} {}\n{:25} gives: {}\n", f.what, f.works ? "yes" : "no", f.detail, "", f.gives);
+    if (f.what != "kprobe" && f.what != "fentry" && f.what != "/dev/kvm") fit &= f.works;
+  }
+  fmt::print("{}\n", fit ? "the host side can be traced here" : "the host side cannot be traced here");
+  return fit ? 0 : kExitFailure;
+}
+
+}  // namespace
+}  // namespace glassbox::trace
+
+int main(int argc, char** argv) {
+  using namespace glassbox::trace;
+  glassbox::log_init("glassbox-trace", false);
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app("glassbox-trace: records what a running glassbox does, and says where the time went",
+               "glassbox-trace");
+  app.set_version_flag("--version", "glassbox-trace " GLASSBOX_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  glassbox-trace record --name demo -o demo.trace --duration 10\n"
+      "  glassbox-trace report demo.trace\n"
+      "  glassbox-trace report demo.trace --format json | jq .segments\n"
+      "  glassbox-trace report demo.trace --slowest 3\n"
+      "Exit status: 0, 1 failure (also: the clocks contradict each other, no complete cycle), 2 usage.");
+  Args args;
+  std::function<int()> action;
+
+  auto* record =
+      app.add_subcommand("record", "Record a running VM, or the host side of any glassbox process");
+  auto* name =
+      record->add_option("--name", args.name, "VM to record (see `glassbox ls`); the only one if left out");
+  record->add_option("--pid", args.pid, "process to record")->check(CLI::PositiveNumber)->excludes(name);
+  record->add_option("-o,--output", args.file, "trace file")->required();
+  record->add_option("--duration", args.duration_s, "seconds; else until SIGINT or the VM's end")
+      ->check(CLI::PositiveNumber);
+  record->add_option("--ready-fd", args.ready_fd,
+                     "descriptor that gets one byte when both sides are attached");
+  record->add_option("--meta", args.meta, "JSON object to keep with the trace, or a file that has it");
+  record->callback([&] { action = [&] { return run_record(args, argc, argv); }; });
+
+  auto* report = app.add_subcommand("report", "Print where each cycle's time went");
+  report->add_option("trace", args.file, "trace file")->required();
+  report->add_option("--format", args.format, "table, or json (tools/trace/report.schema.json)")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  auto* cycle = report->add_option("--cycle", args.cycle, "one cycle, boundary by boundary; from 1")
+                    ->check(CLI::PositiveNumber);
+  report->add_option("--slowest", args.slowest, "the N slowest cycles, boundary by boundary")
+      ->check(CLI::PositiveNumber)
+      ->excludes(cycle);
+  report->callback([&] { action = [&] { return run_report(args); }; });
+
+  auto* annotate = app.add_subcommand("annotate", "Add metadata to a trace");
+  annotate->add_option("trace", args.file, "trace file")->required();
+  annotate->add_option("--meta", args.meta, "JSON object, or a file that has it")->required();
+  annotate->callback([&] { action = [&] { return run_annotate(args); }; });
+
+  app.add_subcommand("probes", "List all probes and kernel events with their arguments")->callback([&] {
+    action = run_probes;
+  });
+  app.add_subcommand("doctor", "Try every way of tracing on this machine")->callback([&] {
+    action = run_doctor;
+  });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return failed(glassbox::Error{error.what(), 0}, kExitUsage);
+  }
+  return action();
+}

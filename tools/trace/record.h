@@ -1,0 +1,49 @@
+// `glassbox-trace record`: both sides of one VM (or the host side of one process) into a trace file.
+//
+// Theory of operation. One thread and one poll loop: the guest agent's stream, the signals that end the
+// recording, the end of the traced process; and every 20 ms the host's ring buffer, which wakes nobody. The
+// host stays attached until the agent has said its last word, because the closing clock exchanges need both
+// sides. Events go to the file as they come.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "vmm/base/result.h"
+
+namespace glassbox::trace {
+
+struct RecordTarget {
+  pid_t pid = 0;
+  std::filesystem::path vsock_path;  // empty: a process without a guest
+  std::string description;           // "VM demo (pid 123)"
+};
+
+// By name, by pid, or, with neither, the only VM there is.
+[[nodiscard]] Result<RecordTarget> find_target(const std::optional<std::string>& name,
+                                               std::optional<pid_t> pid);
+
+struct RecordOptions {
+  RecordTarget target;
+  std::filesystem::path output;
+  std::optional<double> duration_s;
+  int ready_fd = -1;  // gets one byte when both sides are attached
+  nlohmann::json meta = nlohmann::json::object();
+};
+
+struct RecordSummary {
+  std::uint64_t host_events = 0, guest_events = 0;
+  std::uint64_t host_drops = 0, guest_drops = 0;
+  bool guest_traced = false;
+  std::string note;  // why not, or why it ended early
+};
+
+// Blocks until SIGINT, SIGTERM or SIGHUP (it takes them over), the duration, or the end of the process.
+[[nodiscard]] Result<RecordSummary> record(const RecordOptions& options);
+
+}  // namespace glassbox::trace

@@ -1,0 +1,59 @@
+// The report: what a trace says about its cycles, as figures; then as a table or as JSON.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/trace/attribute.h"
+#include "tools/trace/trace.h"
+
+namespace glassbox::trace {
+
+inline constexpr int kReportSchema = 1;  // report.schema.json
+// From fewer cycles, no p99: ten have to lie beyond it.
+inline constexpr std::size_t kCyclesForP99 = 1000;
+
+// Nearest-rank: always a value that was measured.
+struct Percentiles {
+  std::optional<std::int64_t> p50_ns, p90_ns, p99_ns;
+};
+[[nodiscard]] Percentiles percentiles(std::vector<std::int64_t> values_ns);
+
+struct SegmentRow {
+  Segment segment{};
+  bool applies = false;  // it belongs to the path of this workload
+  bool seen = false;     // its boundaries were seen; if not, there are no figures
+  Percentiles percentiles;
+  std::optional<double> share;
+};
+
+struct Report {
+  std::string title;
+  nlohmann::json machine, workload, client;  // as recorded; null where unknown
+  std::optional<std::int64_t> clock_bound_ns;
+  std::size_t exchanges = 0, frames = 0, violations = 0;
+  std::optional<std::string> violation;  // the worst pair, named
+  std::uint64_t drops_host = 0, drops_guest = 0;
+  std::vector<SegmentRow> segments;  // all, in path order
+  std::optional<double> unattributed_share;
+  Percentiles total;
+  std::size_t complete = 0, incomplete = 0, without_flow = 0;
+  std::vector<std::string> hooks_host, hooks_guest, notes;
+};
+
+[[nodiscard]] Report make_report(const Trace& trace);
+
+[[nodiscard]] std::string format_table(const Report& report);
+[[nodiscard]] nlohmann::json to_json(const Report& report);
+
+// Control characters and anything but ASCII as '?': text that a guest or a file gave goes to a terminal.
+[[nodiscard]] std::string printable(std::string_view text);
+// "8.51 ms", "71.0 us": three significant digits; "-" for what may not be stated.
+[[nodiscard]] std::string format_time(std::optional<std::int64_t> ns);
+[[nodiscard]] std::string describe_machine(const nlohmann::json& machine);
+
+}  // namespace glassbox::trace

@@ -1,0 +1,80 @@
+#include "tools/trace/report.h"
+
+namespace glassbox::trace {
+namespace {
+
+using nlohmann::json;
+
+json us(std::optional<std::int64_t> ns) {
+  return ns ? json(static_cast<double>(*ns) / 1e3) : json();
+}
+
+json number(std::optional<double> value) {
+  return value ? json(*value) : json();
+}
+
+json member(const json& object, const char* key) {
+  const auto it = object.is_object() ? object.find(key) : object.end();
+  return it != object.end() ? *it : json();
+}
+
+json string_member(const json& object, const char* key) {
+  const json value = member(object, key);
+  return value.is_string() ? value : json();
+}
+
+std::string_view name_of(Where side) {
+  return side == Where::guest ? "guest" : side == Where::host ? "host" : "cross";
+}
+
+json segment_rows(const Report& r) {
+  json rows = json::array();
+  for (const SegmentRow& row : r.segments) {
+    const SegmentInfo& info = segment_info(row.segment);
+    rows.push_back({{"id", info.id},
+                    {"label", info.label},
+                    {"side", name_of(info.side)},
+                    {"p50_us", us(row.percentiles.p50_ns)},
+                    {"p90_us", us(row.percentiles.p90_ns)},
+                    {"p99_us", us(row.percentiles.p99_ns)},
+                    {"share", number(row.share)}});
+  }
+  return rows;
+}
+
+}  // namespace
+
+json to_json(const Report& r) {
+  const json cycles = member(r.workload, "cycles");
+  return {
+      {"schema", kReportSchema},
+      {"title", r.title},
+      {"machine",
+       {{"kind", string_member(r.machine, "kind")},
+        {"cpu", string_member(r.machine, "cpu")},
+        {"kernel", string_member(r.machine, "kernel")},
+        {"virtualization", string_member(r.machine, "virtualization")}}},
+      {"workload",
+       {{"name", string_member(r.workload, "name")},
+        {"server", string_member(r.workload, "server")},
+        {"cycles", cycles.is_number_unsigned() ? cycles : json(r.complete + r.incomplete)}}},
+      {"clock",
+       {{"bound_us", us(r.clock_bound_ns)},
+        {"exchanges", r.exchanges},
+        {"frames", r.frames},
+        {"violations", r.violations},
+        {"violation", r.violation ? json(*r.violation) : json()},
+        {"drift_ppm", kDriftPpm}}},
+      {"drops", {{"host", r.drops_host}, {"guest", r.drops_guest}}},
+      {"cycles", {{"complete", r.complete}, {"incomplete", r.incomplete}, {"without_flow", r.without_flow}}},
+      {"segments", segment_rows(r)},
+      {"unattributed_share", number(r.unattributed_share)},
+      {"total",
+       {{"p50_us", us(r.total.p50_ns)}, {"p90_us", us(r.total.p90_ns)}, {"p99_us", us(r.total.p99_ns)}}},
+      {"client", r.client},
+      {"hooks", {{"host", r.hooks_host}, {"guest", r.hooks_guest}}},
+      {"notes", r.notes},
+  };
+}
+
+}  // namespace glassbox::trace
