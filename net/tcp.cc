@@ -86,7 +86,7 @@ void Tcp::on_host_event(TcpFlow& flow, std::uint32_t events) {
   if (events & EPOLLPRI) {
     // Urgent data is delivered in line, as RFC 6093 recommends; reads stop at its mark.
     const int on = 1;
-    flow.urgent = true;
+    flow.urgent = flow.readable = true;
     ::setsockopt(flow.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
   }
   if (flow.state == TcpFlow::State::kConnecting) return finish_connect(flow, events);
