@@ -46,7 +46,9 @@ template <typename T>
   return value;
 }
 
-// Reads a regular file as a whole. `what` ("kernel", "initrd") begins the error message.
+inline constexpr std::uint64_t kMaxFileBytes = 1ULL << 30;
+
+// Reads a regular file as a whole, up to kMaxFileBytes. `what` ("kernel", "initrd") begins the error message.
 [[nodiscard]] Result<Bytes> read_file(const std::filesystem::path& path, const char* what);
 
 }  // namespace glassbox::boot

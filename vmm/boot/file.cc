@@ -31,6 +31,10 @@ Status InputFile::read_into(std::span<std::byte> target) const {
 
 Result<Bytes> read_file(const std::filesystem::path& path, const char* what) {
   GB_ASSIGN(const InputFile file, InputFile::open(path, what));
+  if (file.size() > kMaxFileBytes) {
+    return fail("{} {} has {} MiB; no {} is larger than {} MiB", what, path.string(), file.size() >> 20, what,
+                kMaxFileBytes >> 20);
+  }
   Bytes bytes(file.size());
   GB_TRY(file.read_into(bytes.span()));
   return bytes;

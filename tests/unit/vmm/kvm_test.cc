@@ -1,0 +1,194 @@
+// The parts of vmm/kvm that need no KVM: the bus and CPUID; and what check_kvm() says of the KVM there is.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "vmm/kvm/cpuid.h"
+#include "vmm/kvm/io_bus.h"
+#include "vmm/kvm/usability.h"
+
+namespace glassbox::kvm {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Recorder : public IoHandler {
+ public:
+  void io_read(unsigned vcpu, std::uint64_t offset, std::span<std::uint8_t> data) override {
+    last_vcpu = vcpu;
+    last_offset = offset;
+    std::fill(data.begin(), data.end(), std::uint8_t{0x11});
+    if (on_access) on_access();
+  }
+  void io_write(unsigned vcpu, std::uint64_t offset, std::span<const std::uint8_t> data) override {
+    last_vcpu = vcpu;
+    last_offset = offset;
+    last_size = data.size();
+    if (on_access) on_access();
+  }
+  unsigned last_vcpu = 99;
+  std::uint64_t last_offset = 99;
+  std::size_t last_size = 0;
+  std::function<void()> on_access;
+};
+
+std::uint32_t read32(IoBus& bus, std::uint64_t addr, unsigned vcpu = 0) {
+  std::uint32_t value = 0;
+  bus.read(vcpu, addr, {reinterpret_cast<std::uint8_t*>(&value), 4});
+  return value;
+}
+
+TEST(IoBusTest, FindsTheRangeAndTheOffset) {
+  IoBus bus("memory");
+  Recorder low;
+  Recorder high;
+  ASSERT_TRUE(bus.add(0x2000, 0x1000, &high));
+  ASSERT_TRUE(bus.add(0x1000, 0x1000, &low));
+  EXPECT_EQ(read32(bus, 0x1FFC, 1), 0x11111111U);
+  EXPECT_EQ(low.last_offset, 0xFFCU);
+  EXPECT_EQ(low.last_vcpu, 1U);
+  read32(bus, 0x2000, 3);
+  EXPECT_EQ(high.last_offset, 0U);
+  EXPECT_EQ(high.last_vcpu, 3U);
+}
+
+TEST(IoBusTest, NobodyThereReadsAllOnes) {
+  IoBus bus("memory");
+  Recorder device;
+  ASSERT_TRUE(bus.add(0x1000, 0x10, &device));
+  EXPECT_EQ(read32(bus, 0xFFC), 0xFFFFFFFFU);
+  EXPECT_EQ(read32(bus, 0x1010), 0xFFFFFFFFU);
+  EXPECT_EQ(read32(bus, 0x100E), 0xFFFFFFFFU);  // straddles the end
+  EXPECT_EQ(read32(bus, ~std::uint64_t{0} - 1), 0xFFFFFFFFU);
+  EXPECT_EQ(device.last_offset, 99U);
+}
+
+TEST(IoBusTest, OverlapsAndNonsenseAreRefused) {
+  IoBus bus("memory");
+  Recorder device;
+  ASSERT_TRUE(bus.add(0x1000, 0x1000, &device));
+  EXPECT_FALSE(bus.add(0x1000, 0x1000, &device));
+  EXPECT_FALSE(bus.add(0x0800, 0x801, &device));
+  EXPECT_FALSE(bus.add(0x1FFF, 1, &device));
+  EXPECT_FALSE(bus.add(0, ~std::uint64_t{0}, &device));
+  EXPECT_FALSE(bus.add(0x5000, 0, &device));
+  EXPECT_FALSE(bus.add(~std::uint64_t{0}, 2, &device));
+  EXPECT_TRUE(bus.add(0x0800, 0x800, &device));
+  EXPECT_TRUE(bus.add(~std::uint64_t{0}, 1, &device));
+}
+
+TEST(IoBusTest, RemovedRangeIsGone) {
+  IoBus bus("memory");
+  Recorder device;
+  ASSERT_TRUE(bus.add(0x1000, 0x1000, &device));
+  bus.remove(0x1000);
+  bus.remove(0x1000);
+  EXPECT_EQ(read32(bus, 0x1000), 0xFFFFFFFFU);
+}
+
+TEST(IoBusTest, RemoveWaitsForAnotherVcpuInsideTheDevice) {
+  IoBus bus("memory");
+  Recorder device;
+  std::atomic<bool> inside{false};
+  std::atomic<bool> release{false};
+  std::atomic<bool> removed{false};
+  device.on_access = [&] {
+    inside = true;
+    inside.notify_all();
+    release.wait(false);
+    EXPECT_FALSE(removed);
+  };
+  ASSERT_TRUE(bus.add(0x1000, 0x1000, &device));
+  std::thread vcpu([&] { read32(bus, 0x1000, 1); });
+  inside.wait(false);
+  std::thread remover([&] {
+    bus.remove(0x1000);
+    removed = true;
+  });
+  // The range goes first, then comes the wait: once its place is free, remove() waits or is about to.
+  Recorder other;
+  while (!bus.add(0x1000, 0x1000, &other))
+    std::this_thread::yield();
+  EXPECT_FALSE(removed);
+  release = true;
+  release.notify_all();
+  remover.join();
+  vcpu.join();
+  EXPECT_TRUE(removed);
+}
+
+TEST(IoBusTest, DeviceMayMoveARangeFromWithinItsOwnHandler) {
+  IoBus bus("memory");
+  Recorder bridge;
+  Recorder bar;
+  ASSERT_TRUE(bus.add(0x1000, 0x1000, &bridge));
+  ASSERT_TRUE(bus.add(0x8000, 0x1000, &bar));
+  bridge.on_access = [&] {
+    bus.remove(0x8000);
+    bus.remove(0x1000);  // even itself
+    EXPECT_TRUE(bus.add(0x9000, 0x1000, &bar));
+  };
+  std::thread vcpu([&] { read32(bus, 0x1000); });
+  vcpu.join();
+  EXPECT_EQ(read32(bus, 0x8000), 0xFFFFFFFFU);
+  EXPECT_EQ(read32(bus, 0x9000), 0x11111111U);
+}
+
+kvm_cpuid_entry2 entry(std::uint32_t function, std::uint32_t index = 0) {
+  kvm_cpuid_entry2 out = {};
+  out.function = function;
+  out.index = index;
+  return out;
+}
+
+const kvm_cpuid_entry2* find(const std::vector<kvm_cpuid_entry2>& entries, std::uint32_t function,
+                             std::uint32_t index = 0) {
+  for (const kvm_cpuid_entry2& candidate : entries) {
+    if (candidate.function == function && candidate.index == index) return &candidate;
+  }
+  return nullptr;
+}
+
+TEST(Cpuid, TopologyOfFourCores) {
+  std::vector<kvm_cpuid_entry2> supported = {entry(1),          entry(4, 0),      entry(0xB, 0),
+                                             entry(0xB, 1),     entry(0x1F, 0),   entry(0x80000001),
+                                             entry(0x80000008), entry(0x8000001E)};
+  supported[1].eax = 0x1C000163;  // level 3 cache
+  const auto guest = guest_cpuid(supported, 2, 4);
+  EXPECT_EQ(find(guest, 1)->ebx >> 24, 2U);
+  EXPECT_EQ((find(guest, 1)->ebx >> 16) & 0xFF, 4U);
+  EXPECT_NE(find(guest, 1)->edx & (1U << 28), 0U);
+  EXPECT_EQ((find(guest, 4)->eax >> 14) & 0xFFF, 3U);
+  EXPECT_EQ(find(guest, 4)->eax >> 26, 3U);
+  EXPECT_EQ(find(guest, 0xB, 1)->ebx, 4U);
+  EXPECT_EQ(find(guest, 0xB, 1)->eax, 2U);
+  EXPECT_EQ(find(guest, 0xB, 0)->edx, 2U);
+  EXPECT_EQ(find(guest, 0x1F), nullptr);
+  EXPECT_EQ(find(guest, 0x80000008)->ecx, (2U << 12) | 3U);
+  EXPECT_EQ(find(guest, 0x8000001E)->eax, 2U);
+}
+
+TEST(Cpuid, HypervisorAndDeadlineTimerInNestingOut) {
+  std::vector<kvm_cpuid_entry2> supported = {entry(1), entry(0x80000001)};
+  supported[0].ecx = 1U << 5;
+  supported[1].ecx = 1U << 2;
+  const auto guest = guest_cpuid(supported, 0, 1);
+  EXPECT_EQ(find(guest, 1)->ecx, (1U << 24) | (1U << 31));
+  EXPECT_EQ(find(guest, 0x80000001)->ecx, 0U);
+  EXPECT_EQ(find(guest, 1)->edx & (1U << 28), 0U);
+}
+
+TEST(UsabilityTest, SaysWhyEitherWay) {
+  const Usability usability = check_kvm();
+  EXPECT_FALSE(usability.reason.empty());
+  EXPECT_EQ(usability.usable, usability.instructions_per_second >= kMinimumRate);
+  if (usability.instructions_per_second != 0) {
+    EXPECT_THAT(usability.reason, HasSubstr("million guest instructions a second"));
+  }
+}
+
+}  // namespace
+}  // namespace glassbox::kvm
