@@ -109,23 +109,19 @@ class DriverQueue {
   }
   void make_available(std::uint16_t head) {
     const auto slot = static_cast<std::uint16_t>(available_ % size_);
-    EXPECT_TRUE(memory_.write<std::uint16_t>(layout().available + 4 + 2U * slot, head));
+    store(layout().available + 4 + 2U * slot, head);
     set_available_index(static_cast<std::uint16_t>(available_ + 1));
   }
   void set_available_index(std::uint16_t index) {
     available_ = index;
-    EXPECT_TRUE(memory_.write<std::uint16_t>(layout().available + 2, index));
+    store(layout().available + 2, index);
   }
   [[nodiscard]] std::uint16_t available_index() const { return available_; }
-  void set_no_interrupt(bool on) { EXPECT_TRUE(memory_.write<std::uint16_t>(layout().available, on)); }
-  void set_used_event(std::uint16_t index) {
-    EXPECT_TRUE(memory_.write<std::uint16_t>(layout().available + 4 + 2U * size_, index));
-  }
-  [[nodiscard]] std::uint16_t available_event() const {
-    return *memory_.read<std::uint16_t>(layout().used + 4 + 8U * size_);
-  }
-  [[nodiscard]] bool no_notify() const { return *memory_.read<std::uint16_t>(layout().used) != 0; }
-  [[nodiscard]] std::uint16_t used_index() const { return *memory_.read<std::uint16_t>(layout().used + 2); }
+  void set_no_interrupt(bool on) { store(layout().available, on); }
+  void set_used_event(std::uint16_t index) { store(layout().available + 4 + 2U * size_, index); }
+  [[nodiscard]] std::uint16_t available_event() const { return load(layout().used + 4 + 8U * size_); }
+  [[nodiscard]] bool no_notify() const { return load(layout().used) != 0; }
+  [[nodiscard]] std::uint16_t used_index() const { return load(layout().used + 2); }
 
   // The next used element that the driver has not seen.
   std::optional<UsedElement> take_used() {
@@ -158,6 +154,16 @@ class DriverQueue {
   }
 
  private:
+  // What both sides access at the same time.
+  void store(GuestPhysAddr address, std::uint16_t value) {
+    auto* word = reinterpret_cast<std::uint16_t*>(memory_.slice(address, 2)->data());
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+  }
+  [[nodiscard]] std::uint16_t load(GuestPhysAddr address) const {
+    const auto* word = reinterpret_cast<const std::uint16_t*>(memory_.slice(address, 2)->data());
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+  }
+
   std::uint16_t take_descriptor() {
     const std::uint16_t at = next_descriptor_;
     next_descriptor_ = static_cast<std::uint16_t>((next_descriptor_ + 1) % size_);
