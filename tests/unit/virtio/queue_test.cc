@@ -198,6 +198,20 @@ TEST_F(QueueTest, HostileLoopOfNothing) {
   expect_fault(QueueFault::kChainLength);
 }
 
+TEST_F(QueueTest, HostileIndirectChainLongerThanTheQueue) {
+  enable();
+  auto fits = driver.chain();
+  for (int i = 0; i < kSize - 1; ++i)
+    fits.writable(1);
+  fits.indirect().submit();  // with the descriptor that points to the table: as many as the queue has
+  EXPECT_TRUE(queue.pop(storage));
+  auto chain = driver.chain();
+  for (int i = 0; i < kSize; ++i)
+    chain.writable(1);
+  chain.indirect().submit();
+  expect_fault(QueueFault::kChainLength);
+}
+
 TEST_F(QueueTest, HostileHeadAndNext) {
   enable();
   driver.make_available(kSize);
