@@ -47,6 +47,7 @@ struct Args {
   double duration_s = 0;
   int ready_fd = -1;
   std::size_t cycle = 0, slowest = 0;
+  std::vector<std::string> without;
 };
 
 int run_record(const Args& args, int argc, char** argv) {
@@ -95,9 +96,25 @@ int print_cycles(const Trace& trace, const Args& args) {
   return 0;
 }
 
+// As if every event of that kind had been lost.
+Status take_out(Trace& trace, const std::string& name) {
+  for (const auto list : {probes(), kernel_events()}) {
+    for (const EventInfo& info : list) {
+      if (info.name != name) continue;
+      for (Side* side : {&trace.host, &trace.guest})
+        std::erase_if(side->events, [&info](const gb_event& e) { return e.kind == info.kind; });
+      trace.notes.push_back("without the events " + name);
+      return {};
+    }
+  }
+  return fail("--without: there is no event {} (see `glassbox-trace probes`)", name);
+}
+
 int run_report(const Args& args) {
-  const auto trace = read_trace(args.file);
+  auto trace = read_trace(args.file);
   if (!trace) return failed(trace.error());
+  for (const std::string& name : args.without)
+    if (const Status status = take_out(*trace, name); !status) return failed(status.error(), kExitUsage);
   if (args.cycle > 0 || args.slowest > 0) return print_cycles(*trace, args);
   const Report report = make_report(*trace);
   if (args.format == "json")
@@ -189,6 +206,8 @@ int main(int argc, char** argv) {
   report->add_option("--slowest", args.slowest, "the N slowest cycles, boundary by boundary")
       ->check(CLI::PositiveNumber)
       ->excludes(cycle);
+  report->add_option("--without", args.without,
+                     "leave out events of this name: what is unattributed must rise by it");
   report->callback([&] { action = [&] { return run_report(args); }; });
 
   auto* annotate = app.add_subcommand("annotate", "Add metadata to a trace");
