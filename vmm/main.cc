@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   glassbox::cli::add_ls(cli);
   glassbox::cli::add_stop(cli);
   glassbox::cli::add_kvm_check(cli);
+  glassbox::cli::add_netns(cli);
   // What follows "--" is the user's command, whatever it looks like: the parser does not get to see it.
   const bool takes_command = runs_programs(argc, argv);
   char** const dashes = takes_command ? std::find(argv, argv + argc, std::string_view("--")) : argv + argc;

@@ -37,5 +37,6 @@ void add_exec(Cli& cli);
 void add_ls(Cli& cli);
 void add_stop(Cli& cli);
 void add_kvm_check(Cli& cli);
+void add_netns(Cli& cli);
 
 }  // namespace glassbox::cli

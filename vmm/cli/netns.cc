@@ -1,0 +1,125 @@
+// glassbox netns: runs a command in a network namespace behind the NAT, without a guest.
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+
+#include "net/nat.h"
+#include "net/netns.h"
+#include "net/tap_port.h"
+#include "vmm/cli/command.h"
+
+namespace glassbox::cli {
+namespace {
+
+using net::EventLoop;
+
+// Ends the loop when the command ends.
+class ChildWatch final : public net::FdHandler {
+ public:
+  ChildWatch(EventLoop& loop, pid_t pid) : loop_(loop), pid_(pid) {}
+  void on_fd_ready(std::uint32_t /*events*/) override {
+    int status = 0;
+    if (::waitpid(pid_, &status, WNOHANG) != pid_) return;
+    exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    ended = true;
+    loop_.stop();
+  }
+  bool ended = false;
+  int exit_status = kExitOurFailure;
+
+ private:
+  EventLoop& loop_;
+  pid_t pid_;
+};
+
+// Passes signals on. One that the terminal made has reached the command already, as a member of our group.
+// SIGUSR1 is ours: it prints what the NAT has counted.
+class SignalRelay final : public net::FdHandler {
+ public:
+  SignalRelay(int fd, pid_t pid, const net::Nat& nat) : fd_(fd), pid_(pid), nat_(nat) {}
+  void on_fd_ready(std::uint32_t /*events*/) override {
+    signalfd_siginfo info{};
+    while (::read(fd_, &info, sizeof(info)) == sizeof(info)) {
+      if (info.ssi_signo == SIGUSR1) {
+        fmt::print(stderr, "{}", net::to_text(nat_.counters()));
+      } else if (info.ssi_code != SI_KERNEL) {
+        ::kill(pid_, static_cast<int>(info.ssi_signo));
+      }
+    }
+  }
+
+ private:
+  int fd_;
+  pid_t pid_;
+  const net::Nat& nat_;
+};
+
+sigset_t relayed_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2})
+    sigaddset(&set, number);
+  return set;
+}
+
+// A flow is a descriptor; the soft limit is meant for programs that use select().
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Result<int> netns(const std::vector<std::string>& command, const net::NatConfig& config) {
+  const sigset_t relayed = relayed_signals();
+  sigset_t before;
+  ::sigprocmask(SIG_BLOCK, &relayed, &before);
+  GB_ASSIGN(auto child, net::start_in_namespace(command, config, before));
+  raise_descriptor_limit();
+
+  GB_ASSIGN(auto loop, EventLoop::create(net::ProbeMode::kNetPoll));
+  GB_ASSIGN(auto port, net::TapPort::create(std::move(child.tap), *loop));
+  GB_ASSIGN(auto nat, net::Nat::create(config, *loop, *port));
+  ChildWatch watch(*loop, child.pid);
+  GB_TRY(loop->add(child.pid_fd.get(), EPOLLIN, &watch));
+  const UniqueFd signals(::signalfd(-1, &relayed, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (!signals) return fail_errno(errno, "signalfd");
+  SignalRelay relay(signals.get(), child.pid, *nat);
+  GB_TRY(loop->add(signals.get(), EPOLLIN, &relay));
+
+  const char go = 1;
+  if (::write(child.go.get(), &go, 1) != 1) return fail_errno(errno, "cannot start the command");
+  loop->run();
+  return watch.exit_status;
+}
+
+}  // namespace
+
+void add_netns(Cli& cli) {
+  auto config = std::make_shared<net::NatConfig>();
+  CLI::App* command = cli.app.add_subcommand("netns", "Run a command in a network namespace behind the NAT");
+  command->add_flag("--allow-host-loopback", config->allow_host_loopback,
+                    "10.0.2.2 reaches the host's 127.0.0.1");
+  command->add_option("--mtu", config->mtu, "Of the namespace's interface")->check(CLI::Range(576, 65520));
+  command->footer(
+      "netns [OPTIONS] -- CMD ARGS...: without CMD, a shell. Needs /dev/net/tun, and user namespaces where "
+      "the caller is not root.\nSIGUSR1 prints what the NAT has counted. Exit status: the command's own, "
+      "128+n "
+      "if signal n ended it, 127 not found, 126 cannot be run, 125 our failure.");
+  command->callback([&cli, config] {
+    cli.action = [&cli, config] {
+      if (cli.command.empty()) {
+        const char* shell = std::getenv("SHELL");
+        cli.command = {shell != nullptr ? shell : "/bin/sh"};
+      }
+      const auto status = netns(cli.command, *config);
+      return status ? *status : report(status.error(), kExitOurFailure);
+    };
+  });
+}
+
+}  // namespace glassbox::cli
