@@ -23,17 +23,23 @@ trap clean_up EXIT
 trap 'echo >&2; say "interrupted"; clean_up; exit 130' INT
 trap 'clean_up; exit 143' TERM HUP
 
-# Waits for the running step and shows what its log says meanwhile.
+last_line() { tail -c 400 "$1" | tr '\r' '\n' | grep -v '^$' | tail -n 1 || true; }
+
+# Waits for the running step and shows what its log says meanwhile: in place at a terminal, else twice a minute.
 follow() {
-  local log=$1 last='' status=0
-  if [[ -t 2 ]]; then
-    while kill -0 "$step_pid" 2>/dev/null; do
-      last=$(tail -c 400 "$log" | tr '\r' '\n' | grep -v '^$' | tail -n 1 || true)
-      printf '\r\033[K  %s' "${last:0:$((${COLUMNS:-80} - 4))}" >&2
-      sleep 0.5
-    done
-    printf '\r\033[K' >&2
-  fi
+  local log=$1 name=$2 line status=0 shown=$SECONDS
+  while kill -0 "$step_pid" 2>/dev/null; do
+    if [[ -t 2 ]]; then
+      line=$(last_line "$log")
+      printf '\r\033[K  %s' "${line:0:$((${COLUMNS:-80} - 4))}" >&2
+    elif ((SECONDS - shown >= 30)); then
+      shown=$SECONDS
+      line=$(last_line "$log")
+      say "$name: ${line:0:100}"
+    fi
+    sleep 0.2
+  done
+  if [[ -t 2 ]]; then printf '\r\033[K' >&2; fi
   wait "$step_pid" || status=$?
   step_pid=
   return "$status"
@@ -47,7 +53,7 @@ step() {
   say "$name ..."
   timeout -k 10 "$limit_s" "$@" >"$log_dir/${name// /-}.log" 2>&1 </dev/null &
   step_pid=$!
-  follow "$log_dir/${name// /-}.log" || status=$?
+  follow "$log_dir/${name// /-}.log" "$name" || status=$?
   case $status in
     0) say "$name: done in $((SECONDS - began)) s" ;;
     124 | 137) say "$name: no end after $limit_s s (log: $log_dir/${name// /-}.log)" ;;
