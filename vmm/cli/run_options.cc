@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "vmm/cli/run.h"
+#include "vmm/image/image_check.h"
 
 namespace glassbox::cli {
 namespace {
@@ -40,6 +41,7 @@ Status complete(RunOptions& options) {
   if (!own_initrd) vm.initrd = (guest / "initramfs.cpio").string();
   GB_TRY(check_readable(vm.kernel, "kernel", !own_kernel));
   GB_TRY(check_readable(vm.initrd, "image", !own_initrd));
+  GB_TRY(check_image(vm.initrd));
   for (const std::string& argument : options.add) {
     GB_ASSIGN(AddedPath path, parse_added_path(argument));
     if (::access(path.host.c_str(), R_OK) != 0) return fail_errno(errno, "--add {}", path.host);

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "tests/unit/guest/temp_dir.h"
+#include "vmm/image/image_check.h"
 
 namespace glassbox {
 namespace {
@@ -127,6 +128,23 @@ TEST(LoadInitrd, SegmentStartsOnAWordBehindTheImage) {
   EXPECT_EQ(std::string(both->data(), 8), std::string("12345\0\0\0", 8));
   EXPECT_EQ(std::string(both->data() + 8, 6), "070701");
   EXPECT_FALSE(load_initrd("/no/such/initrd", {}));
+}
+
+TEST(CheckImage, EveryTruncationOfAnArchiveIsSeen) {
+  const test::TempDir dir;
+  (void)dir.write("f/a", "some content");
+  (void)dir.write("f/b", "");
+  const AddedPath path{(dir.path() / "f").string(), "/f"};
+  const auto segment = pack_added_files({&path, 1});
+  ASSERT_TRUE(segment);
+  const std::string whole(segment->begin(), segment->end());
+  EXPECT_TRUE(check_image(dir.write("whole", whole)));
+  const std::size_t trailer = whole.rfind("TRAILER!!!");
+  for (std::size_t size = 0; size < trailer; size += 7) {
+    EXPECT_FALSE(check_image(dir.write("cut", whole.substr(0, size)))) << size;
+  }
+  EXPECT_TRUE(check_image(dir.write("compressed", "\x28\xb5\x2f\xfd")));
+  EXPECT_FALSE(check_image("/no/such/image"));
 }
 
 }  // namespace

@@ -1,0 +1,266 @@
+// The command line as people and scripts use it, on guests that are booted for it. Runs where KVM is usable,
+// which tools/check sees to (the lab).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <csignal>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/system/cli/process.h"
+#include "tests/unit/guest/temp_dir.h"
+#include "vmm/base/lab.h"
+
+namespace glassbox::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+// Runtime directories of their own: what else runs on the machine is none of the tests' business.
+class Cli : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!in_lab() && run(glassbox({"kvm-check"})).status != 0) {
+      GTEST_SKIP() << "KVM is not usable here; tools/in-lab ctest -L system runs this in the lab";
+    }
+  }
+  static std::string random_file(const TempDir& dir, std::size_t size) {
+    std::string data(size, '\0');
+    std::uint32_t x = 2463534242;
+    for (char& c : data)
+      c = static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
+    return dir.write("data", data);
+  }
+  static std::string content(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+};
+
+bool nothing_left() {
+  return nlohmann::json::parse(run(glassbox({"ls", "--json"})).out).empty() &&
+         std::filesystem::is_empty(std::getenv("GLASSBOX_RUNTIME_DIR"));
+}
+
+// --- one guest for many commands ---
+
+class RunningGuest : public Cli {
+ protected:
+  static void SetUpTestSuite() {
+    if (!in_lab() && run(glassbox({"kvm-check"})).status != 0) return;
+    booted_ = run(glassbox({"run", "-d", "--name", "web", "--vcpus", "2"}));
+  }
+  static void TearDownTestSuite() { (void)run(glassbox({"stop", "web"})); }
+
+  void SetUp() override {
+    Cli::SetUp();
+    if (IsSkipped()) return;
+    ASSERT_EQ(booted_.status, 0) << booted_.err;
+  }
+  static Ran exec(std::vector<std::string> command, const std::string& stdin_file = "/dev/null") {
+    command.insert(command.begin(), {"exec", "web", "--"});
+    return run(glassbox(std::move(command)), stdin_file);
+  }
+  static Ran booted_;
+};
+Ran RunningGuest::booted_;
+
+TEST_F(RunningGuest, DetachedRunPrintsTheName) {
+  EXPECT_EQ(booted_.out, "web\n");
+}
+
+TEST_F(RunningGuest, IsListed) {
+  const Ran table = run(glassbox({"ls"}));
+  EXPECT_EQ(table.status, 0);
+  EXPECT_THAT(table.out, HasSubstr("web"));
+  const auto vms = nlohmann::json::parse(run(glassbox({"ls", "--json"})).out);
+  ASSERT_EQ(vms.size(), 1U);
+  EXPECT_EQ(vms[0]["name"], "web");
+  EXPECT_EQ(vms[0]["vcpus"], 2);
+}
+
+TEST_F(RunningGuest, HasBothProcessors) {
+  EXPECT_EQ(exec({"nproc"}).out, "2\n");
+}
+
+TEST_F(RunningGuest, HasItsNetwork) {
+  EXPECT_THAT(exec({"ip", "-4", "addr", "show", "eth0"}).out, HasSubstr("10.0.2.15/24"));
+  EXPECT_THAT(exec({"ip", "route"}).out, HasSubstr("default via 10.0.2.2"));
+}
+
+TEST_F(RunningGuest, OffersTheClockPage) {
+  EXPECT_THAT(exec({"sh", "-c", "cat /sys/bus/pci/devices/*/vendor"}).out, HasSubstr("0x676c"));
+}
+
+TEST_F(RunningGuest, StatusOutputAndErrorsComeThrough) {
+  const Ran ran = exec({"sh", "-c", "echo out; echo err >&2; exit 7"});
+  EXPECT_EQ(ran.status, 7);
+  EXPECT_EQ(ran.out, "out\n");
+  EXPECT_EQ(ran.err, "err\n");
+}
+
+TEST_F(RunningGuest, EmptyAndDashedArgumentsAreTheCommands) {
+  EXPECT_EQ(exec({"printf", "[%s]", "", "--", "-t", "--name"}).out, "[][--][-t][--name]");
+}
+
+TEST_F(RunningGuest, TenMegabytesPassThrough) {
+  const TempDir dir;
+  const std::string file = random_file(dir, 10 << 20);
+  const Ran ran = exec({"cat"}, file);
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_TRUE(ran.out == content(file)) << ran.out.size() << " bytes came back";
+}
+
+TEST_F(RunningGuest, CommandThatIsNotThere) {
+  const Ran ran = exec({"no-such-command"});
+  EXPECT_EQ(ran.status, 127);
+  EXPECT_THAT(ran.err, HasSubstr("no-such-command"));
+  EXPECT_EQ(exec({"/etc/passwd"}).status, 126);
+}
+
+TEST_F(RunningGuest, SignalGoesToTheCommand) {
+  Process process = Process::start(
+      glassbox({"exec", "web", "--", "sh", "-c", "trap 'exit 42' TERM; echo up; while :; do sleep 1; done"}));
+  while (process.output() != "up\n")
+    std::this_thread::yield();
+  process.signal(SIGTERM);
+  const Ran ran = process.wait();
+  EXPECT_EQ(ran.status, 42);
+}
+
+TEST_F(RunningGuest, TerminalIsPassedThrough) {
+  Process process = Process::start(glassbox({"exec", "web", "--", "sh"}), "/dev/null", true);
+  process.type("stty size; tty\n");
+  EXPECT_TRUE(process.wait_for("/dev/pts/"));
+  process.type("cat\n");
+  process.type("\x03");  // ends cat, not the shell
+  process.type("exit 9\n");
+  EXPECT_EQ(process.wait().status, 9);
+}
+
+TEST_F(RunningGuest, UnknownNameListsTheNames) {
+  const Ran ran = run(glassbox({"exec", "wbe", "--", "true"}));
+  EXPECT_EQ(ran.status, 125);
+  EXPECT_THAT(ran.err, HasSubstr("web"));
+  EXPECT_EQ(run(glassbox({"stop", "wbe"})).status, 1);
+}
+
+TEST_F(RunningGuest, NameIsTaken) {
+  const Ran ran = run(glassbox({"run", "--name", "web", "--", "true"}));
+  EXPECT_EQ(ran.status, 125);
+  EXPECT_THAT(ran.err, HasSubstr("running"));
+}
+
+TEST_F(RunningGuest, ZStopEndsItAndLeavesNothing) {
+  EXPECT_EQ(run(glassbox({"stop", "web"})).status, 0);
+  EXPECT_TRUE(nothing_left());
+}
+
+// --- guests of their own ---
+
+using OwnGuest = Cli;
+
+TEST_F(OwnGuest, CommandStdinAndStatus) {
+  const TempDir dir;
+  const std::string file = random_file(dir, 10 << 20);
+  const Ran ran = run(glassbox({"run", "--vcpus", "2", "--", "sh", "-c", "nproc >&2; cat; exit 7"}), file);
+  EXPECT_EQ(ran.status, 7);
+  EXPECT_EQ(ran.err, "2\n");
+  EXPECT_TRUE(ran.out == content(file)) << ran.out.size() << " bytes came back";
+  EXPECT_TRUE(nothing_left());
+}
+
+TEST_F(OwnGuest, AddedProgramRuns) {
+  const TempDir dir;
+  const std::string program = dir.write("tools/hello", "#!/bin/sh\necho hello from $0\n");
+  ASSERT_EQ(::chmod(program.c_str(), 0755), 0);
+  const Ran ran =
+      run(glassbox({"run", "--add", program + ":/usr/bin/hello", "--add", (dir.path() / "tools").string(),
+                    "--", "sh", "-c", "hello; /tools/hello; nc -h 2>&1 | head -n 1"}));
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("hello from /usr/bin/hello\nhello from /tools/hello\n"));
+  EXPECT_THAT(ran.out, HasSubstr("BusyBox"));  // /usr/bin is still the image's
+}
+
+TEST_F(OwnGuest, PanicIs120AndShowsTheConsole) {
+  const Ran ran = run(glassbox({"run", "--", "sh", "-c", "echo c > /proc/sysrq-trigger; sleep 1000"}));
+  EXPECT_EQ(ran.status, 120) << ran.err;
+  EXPECT_THAT(ran.err, HasSubstr("panic"));
+  EXPECT_TRUE(nothing_left());
+}
+
+TEST_F(OwnGuest, PowerOffIs121AlsoForExec) {
+  ASSERT_EQ(run(glassbox({"run", "-d", "--name", "off"})).status, 0);
+  const Ran ran = run(glassbox({"exec", "off", "--", "sh", "-c", "poweroff; sleep 1000"}));
+  EXPECT_EQ(ran.status, 121) << ran.err;
+  EXPECT_THAT(ran.err, HasSubstr("powered off"));
+  EXPECT_TRUE(nothing_left());
+}
+
+TEST_F(OwnGuest, SignalDuringTheBootEndsIt) {
+  Process process = Process::start(glassbox({"run", "--name", "early", "--", "true"}));
+  while (run(glassbox({"ls"})).out.find("early") == std::string::npos) {
+  }
+  process.signal(SIGINT);
+  EXPECT_EQ(process.wait().status, 128 + SIGINT);
+  EXPECT_TRUE(nothing_left());
+}
+
+TEST_F(OwnGuest, KilledMonitorIsNotListedAndItsNameIsFree) {
+  Process process = Process::start(glassbox({"run", "--name", "gone", "--", "true"}));
+  while (run(glassbox({"ls"})).out.find("gone") == std::string::npos) {
+  }
+  process.signal(SIGKILL);
+  EXPECT_EQ(process.wait().status, 128 + SIGKILL);
+  EXPECT_THAT(run(glassbox({"ls"})).out, Not(HasSubstr("gone")));
+  EXPECT_EQ(run(glassbox({"run", "--name", "gone", "--", "true"})).status, 0);
+  EXPECT_TRUE(nothing_left());
+}
+
+// --- nothing is booted ---
+
+TEST_F(OwnGuest, MistakesAreOneLineWithARemedy) {
+  const TempDir dir;
+  const auto kernel = run(glassbox({"run", "--kernel", "/no/such/kernel", "--", "true"}));
+  EXPECT_EQ(kernel.status, 125);
+  EXPECT_THAT(kernel.err, HasSubstr("/no/such/kernel"));
+  const std::string half =
+      dir.write("half", content(glassbox({})[0] + "/../guest/initramfs.cpio").substr(0, 100'000));
+  const auto truncated = run(glassbox({"run", "--initrd", half, "--", "true"}));
+  EXPECT_EQ(truncated.status, 125);
+  const auto no_kernel = run(glassbox({"run", "--kernel", "/etc/passwd", "--", "true"}));
+  EXPECT_EQ(no_kernel.status, 125);
+  const auto name = run(glassbox({"run", "--name", "../x", "--", "true"}));
+  EXPECT_EQ(name.status, 125);
+  const auto option = run(glassbox({"run", "--no-such-option"}));
+  EXPECT_EQ(option.status, 125);
+  const auto added = run(glassbox({"run", "--add", "/no/such/file", "--", "true"}));
+  EXPECT_EQ(added.status, 125);
+  for (const Ran& ran : {kernel, truncated, no_kernel, name, option, added}) {
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+  }
+  EXPECT_EQ(run(glassbox({"ls", "--no-such-option"})).status, 2);
+  EXPECT_EQ(run(glassbox({"--help"})).status, 0);
+  EXPECT_THAT(run(glassbox({"run", "--help"})).out, HasSubstr("Exit status"));
+  EXPECT_THAT(run(glassbox({"--version"})).out, HasSubstr("glassbox "));
+  EXPECT_TRUE(nothing_left());
+}
+
+}  // namespace
+}  // namespace glassbox::test
+
+// 77 tells ctest that something was skipped and nothing failed.
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  // On /run, where sockets may be: the build directory need not be able to hold any.
+  char name[] = "/run/glassbox-test-XXXXXX";
+  if (::mkdtemp(name) == nullptr) return 1;
+  ::setenv("GLASSBOX_RUNTIME_DIR", name, 1);
+  const int status = RUN_ALL_TESTS();
+  std::filesystem::remove_all(name);
+  if (status == 0 && testing::UnitTest::GetInstance()->skipped_test_count() > 0) return 77;
+  return status;
+}
