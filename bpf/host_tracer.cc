@@ -13,12 +13,7 @@
 #include "bpf/libbpf_log.h"
 #include "bpf/links.h"
 #include "bpf/sdt_notes.h"
-// The generated skeleton is C.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wcast-qual"
-#pragma GCC diagnostic ignored "-Wpedantic"
 #include "gb_host.skel.h"
-#pragma GCC diagnostic pop
 
 namespace glassbox::trace {
 namespace {

@@ -1,8 +1,8 @@
 // USDT probe emitters, generated from bpf/probes.def: glassbox::probe::rx_inject(flow, seq, len, flags, idx).
 //
-// A probe that nobody listens to costs one nop and whatever its arguments cost to have in registers, so pass only
-// values already in hand. Arguments are constrained to registers or immediates: libbpf 1.1 cannot read a memory
-// operand with an index (SIB). No semaphores: _SDT_HAS_SEMAPHORES must stay undefined.
+// A probe that nobody listens to costs one nop and whatever its arguments cost to have in registers, so pass
+// only values already in hand. Arguments are constrained to registers or immediates: libbpf 1.1 cannot read a
+// memory operand with an index (SIB). No semaphores: _SDT_HAS_SEMAPHORES must stay undefined.
 //
 // With GLASSBOX_NO_PROBES the emitters are empty; that build exists only to measure what the probes cost.
 #pragma once
@@ -33,30 +33,27 @@ using i32 = std::int32_t;
 
 #define GB_PROBE1(name, doc, t1, a1, d1) \
   GB_FN name([[maybe_unused]] t1 a1) GB_EMIT(STAP_PROBE1(glassbox, name, a1))
-#define GB_PROBE2(name, doc, t1, a1, d1, t2, a2, d2)               \
-  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2)       \
-      GB_EMIT(STAP_PROBE2(glassbox, name, a1, a2))
-#define GB_PROBE3(name, doc, t1, a1, d1, t2, a2, d2, t3, a3, d3)                             \
-  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2, [[maybe_unused]] t3 a3)         \
+#define GB_PROBE2(name, doc, t1, a1, d1, t2, a2, d2) \
+  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2) GB_EMIT(STAP_PROBE2(glassbox, name, a1, a2))
+#define GB_PROBE3(name, doc, t1, a1, d1, t2, a2, d2, t3, a3, d3)                     \
+  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2, [[maybe_unused]] t3 a3) \
       GB_EMIT(STAP_PROBE3(glassbox, name, a1, a2, a3))
-#define GB_PROBE4(name, doc, t1, a1, d1, t2, a2, d2, t3, a3, d3, t4, a4, d4)                 \
-  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2, [[maybe_unused]] t3 a3,         \
-             [[maybe_unused]] t4 a4) GB_EMIT(STAP_PROBE4(glassbox, name, a1, a2, a3, a4))
-#define GB_PROBE5(name, doc, t1, a1, d1, t2, a2, d2, t3, a3, d3, t4, a4, d4, t5, a5, d5)     \
-  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2, [[maybe_unused]] t3 a3,         \
-             [[maybe_unused]] t4 a4, [[maybe_unused]] t5 a5)                                 \
-      GB_EMIT(STAP_PROBE5(glassbox, name, a1, a2, a3, a4, a5))
+#define GB_PROBE4(name, doc, t1, a1, d1, t2, a2, d2, t3, a3, d3, t4, a4, d4)                                 \
+  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2, [[maybe_unused]] t3 a3, [[maybe_unused]] t4 a4) \
+      GB_EMIT(STAP_PROBE4(glassbox, name, a1, a2, a3, a4))
+#define GB_PROBE5(name, doc, t1, a1, d1, t2, a2, d2, t3, a3, d3, t4, a4, d4, t5, a5, d5)                     \
+  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2, [[maybe_unused]] t3 a3, [[maybe_unused]] t4 a4, \
+             [[maybe_unused]] t5 a5) GB_EMIT(STAP_PROBE5(glassbox, name, a1, a2, a3, a4, a5))
 #define GB_PROBE7(name, doc, t1, a1, d1, t2, a2, d2, t3, a3, d3, t4, a4, d4, t5, a5, d5, t6, a6, d6, t7, a7, \
-                  d7)                                                                        \
-  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2, [[maybe_unused]] t3 a3,         \
-             [[maybe_unused]] t4 a4, [[maybe_unused]] t5 a5, [[maybe_unused]] t6 a6,         \
-             [[maybe_unused]] t7 a7)                                                         \
+                  d7)                                                                                        \
+  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2, [[maybe_unused]] t3 a3, [[maybe_unused]] t4 a4, \
+             [[maybe_unused]] t5 a5, [[maybe_unused]] t6 a6, [[maybe_unused]] t7 a7)                         \
       GB_EMIT(STAP_PROBE7(glassbox, name, a1, a2, a3, a4, a5, a6, a7))
 #define GB_PROBE9(name, doc, t1, a1, d1, t2, a2, d2, t3, a3, d3, t4, a4, d4, t5, a5, d5, t6, a6, d6, t7, a7, \
-                  d7, t8, a8, d8, t9, a9, d9)                                                \
-  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2, [[maybe_unused]] t3 a3,         \
-             [[maybe_unused]] t4 a4, [[maybe_unused]] t5 a5, [[maybe_unused]] t6 a6,         \
-             [[maybe_unused]] t7 a7, [[maybe_unused]] t8 a8, [[maybe_unused]] t9 a9)         \
+                  d7, t8, a8, d8, t9, a9, d9)                                                                \
+  GB_FN name([[maybe_unused]] t1 a1, [[maybe_unused]] t2 a2, [[maybe_unused]] t3 a3, [[maybe_unused]] t4 a4, \
+             [[maybe_unused]] t5 a5, [[maybe_unused]] t6 a6, [[maybe_unused]] t7 a7, [[maybe_unused]] t8 a8, \
+             [[maybe_unused]] t9 a9)                                                                         \
       GB_EMIT(STAP_PROBE9(glassbox, name, a1, a2, a3, a4, a5, a6, a7, a8, a9))
 
 #include "bpf/probes.def"
