@@ -51,6 +51,7 @@ class FakePort final : public GuestPort {
   }
   void rx_commit(const RxFrame& frame) override {
     if (frames_left != ~std::size_t{0}) --frames_left;
+    last = frame;
     if (discard) {
       ++discarded_queued_;
       return;
@@ -69,6 +70,7 @@ class FakePort final : public GuestPort {
     return count;
   }
 
+  RxFrame last;          // the facts of the newest frame
   bool discard = false;  // count frames without keeping (and allocating) them
 
  private:

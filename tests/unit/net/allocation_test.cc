@@ -1,0 +1,121 @@
+// After create() the frame path allocates nothing. A program of its own: it replaces operator new.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstdlib>
+#include <new>
+
+#include "test_guest.h"
+
+namespace {
+bool counting = false;
+std::size_t allocations = 0;
+
+void* allocate(std::size_t size) {
+  if (counting) ++allocations;
+  void* memory = std::malloc(size);
+  if (memory == nullptr) std::abort();
+  return memory;
+}
+}  // namespace
+
+void* operator new(std::size_t size) {
+  return allocate(size);
+}
+void* operator new[](std::size_t size) {
+  return allocate(size);
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
+namespace glassbox::net {
+namespace {
+
+// Frames are built and the server is served by this thread, outside the counting.
+TEST(NatAllocation, NoneOnTheFramePath) {
+  UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(::listen(listener.get(), 16), 0);
+  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+
+  Bench bench;
+  bench.port.discard = true;
+  const auto counted = [&](const std::vector<std::uint8_t>& frame) {
+    const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
+    counting = true;
+    bench.nat->on_guest_frame(std::span(&piece, 1), {}, 0);
+    bench.nat->on_guest_burst_end();
+    counting = false;
+  };
+  // A turn of the loop: the fake port and the harness allocate, so they are kept out by hand.
+  bool in_turn = false;
+  bench.loop->before_wait([&] {
+    counting = in_turn;
+    return false;
+  });
+  bench.loop->at_turn_end([&] {
+    counting = false;
+    bench.loop->stop();
+  });
+  const auto turn = [&](bool count) {
+    in_turn = count;
+    bench.loop->run();
+  };
+
+  for (int cycle = 0; cycle < 40; ++cycle) {
+    const bool warm = cycle >= 4;  // first uses of descriptors may grow the loop's table
+    if (!warm) allocations = 0;
+    const auto port = static_cast<std::uint16_t>(41000 + cycle);
+    SegmentSpec spec{.guest_port = port, .dst_port = ntohs(address.sin_port), .seq = 100, .flags = kTcpSyn};
+    spec.options = {2, 4, 5, 0xb4, 1, 3, 3, 7};
+    counted(build_segment(spec));
+    turn(warm);
+    ASSERT_EQ(bench.port.last.tcp_flags, kTcpSyn | kTcpAck);
+    const Seq iss = bench.port.last.seq;
+    UniqueFd served(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    spec.options.clear();
+    spec.seq = 101;
+    spec.ack = iss + 1;
+    spec.flags = kTcpAck | kTcpPsh;
+    spec.payload = "request";
+    counted(build_segment(spec));
+    turn(warm);
+    ASSERT_EQ(read_some(served.get(), 7), "request");
+    write_all(served.get(), std::string(100'000, 'r'));  // copies and peeks both
+    turn(warm);
+    spec.seq += 7;
+    spec.payload.clear();
+    spec.flags = kTcpAck;
+    spec.ack = iss + 1 + 60'000;
+    counted(build_segment(spec));
+    turn(warm);
+    served.reset();
+    turn(warm);
+    spec.flags = kTcpRst;
+    counted(build_segment(spec));
+    turn(warm);
+  }
+  EXPECT_EQ(bench.nat->counters().flows_open, 0U);
+  EXPECT_EQ(bench.nat->counters().flows_opened, 40U);
+  EXPECT_EQ(allocations, 0U);
+}
+
+}  // namespace
+}  // namespace glassbox::net
