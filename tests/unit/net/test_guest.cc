@@ -220,7 +220,7 @@ bool GuestTcp::connect() {
 }
 
 std::uint16_t GuestTcp::wire_window() const {
-  const unsigned scale = offer_scale && peer_scale_ >= 0 ? *offer_scale : 0;
+  const unsigned scale = offer_scale && peer_scale_ >= 0 ? std::min<unsigned>(*offer_scale, 14) : 0;
   return static_cast<std::uint16_t>(std::min<std::uint32_t>(window_bytes >> scale, 65535));
 }
 

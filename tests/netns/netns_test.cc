@@ -1,0 +1,291 @@
+// Runs `glassbox netns` with real commands. The namespace's side is this very program again (see main()
+// below): no tool needs to be installed.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox {
+namespace {
+
+struct Outcome {
+  int status = -1;  // as a shell has it
+  std::string output;
+};
+
+std::vector<std::string> netns(std::vector<std::string> command,
+                               const std::vector<std::string>& options = {}) {
+  std::vector<std::string> argv = {GLASSBOX_PROGRAM, "netns"};
+  argv.insert(argv.end(), options.begin(), options.end());
+  argv.push_back("--");
+  argv.insert(argv.end(), command.begin(), command.end());
+  return argv;
+}
+
+// A program with its standard output and error in a pipe.
+class Process {
+ public:
+  Process(const std::vector<std::string>& words, uid_t uid = 0) {
+    int pipe_fds[2] = {};
+    EXPECT_EQ(::pipe2(pipe_fds, O_CLOEXEC), 0);
+    out_.reset(pipe_fds[0]);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      ::dup2(pipe_fds[1], 1);
+      ::dup2(pipe_fds[1], 2);
+      if (uid != 0 && (::setgid(uid) != 0 || ::setuid(uid) != 0)) ::_exit(99);
+      std::vector<char*> argv;
+      for (const std::string& word : words)
+        argv.push_back(const_cast<char*>(word.c_str()));
+      argv.push_back(nullptr);
+      ::execv(argv[0], argv.data());
+      ::_exit(98);
+    }
+    ::close(pipe_fds[1]);
+  }
+  ~Process() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+    }
+  }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  std::string read_until(const std::string& mark) {
+    char byte = 0;
+    while (output_.find(mark) == std::string::npos && ::read(out_.get(), &byte, 1) == 1)
+      output_ += byte;
+    return output_;
+  }
+  Outcome wait() {
+    char byte = 0;
+    while (::read(out_.get(), &byte, 1) == 1)
+      output_ += byte;
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return {WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), output_};
+  }
+
+ private:
+  UniqueFd out_;
+  pid_t pid_ = -1;
+  std::string output_;
+};
+
+Outcome run(const std::vector<std::string>& words, uid_t uid = 0) {
+  return Process(words, uid).wait();
+}
+
+std::vector<std::string> sh(const std::string& script) {
+  return {"/bin/sh", "-c", script};
+}
+
+std::vector<std::string> self(const std::string& role, std::uint16_t port) {
+  return {std::filesystem::read_symlink("/proc/self/exe"), "--role", role, std::to_string(port)};
+}
+
+std::string file_text(const char* path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+class Netns : public testing::Test {
+ protected:
+  void SetUp() override {
+    const Outcome outcome = run(netns(sh("exit 0")));
+    if (outcome.status != 0) GTEST_SKIP() << "cannot make a namespace with a tap here: " << outcome.output;
+  }
+};
+
+// An echo server on 127.0.0.1 that ends a connection at the client's end of file.
+class EchoServer {
+ public:
+  EchoServer() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof(address);
+    EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    EXPECT_EQ(::listen(listener_.get(), 64), 0);
+    EXPECT_EQ(::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] {
+      for (;;) {
+        const UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        if (!fd) return;
+        ++accepted;
+        std::vector<char> buffer(65536);
+        ssize_t n = 0;
+        while ((n = ::recv(fd.get(), buffer.data(), buffer.size(), 0)) > 0) {
+          for (ssize_t at = 0; at < n;) {
+            const ssize_t sent =
+                ::send(fd.get(), buffer.data() + at, static_cast<std::size_t>(n - at), MSG_NOSIGNAL);
+            if (sent <= 0) break;
+            at += sent;
+          }
+        }
+      }
+    });
+  }
+  ~EchoServer() {
+    ::shutdown(listener_.get(), SHUT_RDWR);
+    thread_.join();
+  }
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  std::atomic<int> accepted{0};
+
+ private:
+  UniqueFd listener_;
+  std::uint16_t port_ = 0;
+  std::thread thread_;
+};
+
+TEST_F(Netns, ExitStatusIsTheCommands) {
+  EXPECT_EQ(run(netns(sh("exit 7"))).status, 7);
+  EXPECT_EQ(run(netns(sh("kill -9 $$"))).status, 137);
+  EXPECT_EQ(run(netns({"/no/such/command"})).status, 127);
+  EXPECT_EQ(run(netns({"/etc/passwd"})).status, 126);
+  EXPECT_EQ(run(netns(sh("exit 0"), {"--mtu", "7"})).status, 125);
+  EXPECT_EQ(run(netns(sh("exit 0"), {"--nonsense"})).status, 125);
+}
+
+TEST_F(Netns, ResolverIsSetInsideAlone) {
+  const std::string before = file_text("/etc/resolv.conf");
+  EXPECT_EQ(run(netns(sh("cat /etc/resolv.conf"))).output, "nameserver 10.0.2.3\n");
+  EXPECT_EQ(file_text("/etc/resolv.conf"), before);
+}
+
+TEST_F(Netns, CyclesReachTheHostsLoopbackOnlyWhenItIsOpen) {
+  EchoServer server;
+  const Outcome open = run(netns(self("cycles", server.port()), {"--allow-host-loopback"}));
+  EXPECT_EQ(open.status, 0) << open.output;
+  EXPECT_EQ(server.accepted, 200);
+  const Outcome closed = run(netns(self("cycles", server.port())));
+  EXPECT_EQ(closed.status, 1);
+  EXPECT_NE(closed.output.find("Connection refused"), std::string::npos) << closed.output;
+  EXPECT_EQ(server.accepted, 200);
+}
+
+TEST_F(Netns, MegabytesComeBackIntact) {
+  EchoServer server;
+  for (const char* mtu : {"1500", "65520"}) {
+    const Outcome outcome = run(netns(self("bulk", server.port()), {"--allow-host-loopback", "--mtu", mtu}));
+    EXPECT_EQ(outcome.status, 0) << outcome.output;
+  }
+}
+
+TEST_F(Netns, SignalsArePassedOn) {
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+    Process process(
+        netns(sh("trap 'echo got it; exit 5' TERM INT HUP; echo ready; while :; do sleep 0.01; done")));
+    process.read_until("ready\n");
+    ::kill(process.pid(), number);
+    const Outcome outcome = process.wait();
+    EXPECT_EQ(outcome.status, 5);
+    EXPECT_EQ(outcome.output, "ready\ngot it\n");
+  }
+}
+
+TEST_F(Netns, CommandDiesWithUs) {
+  Process process(netns(sh("echo ready; exec sleep 1000")));
+  process.read_until("ready\n");
+  ::kill(process.pid(), SIGKILL);
+  EXPECT_EQ(process.wait().status, 137);  // returns when the last holder of the pipe is gone: the command
+}
+
+TEST_F(Netns, Sigusr1PrintsTheCounters) {
+  Process process(netns(sh("echo ready; read line"), {}));
+  process.read_until("ready\n");
+  ::kill(process.pid(), SIGUSR1);
+  EXPECT_NE(process.read_until("flows: ").find("guest frames: "), std::string::npos);
+}
+
+TEST_F(Netns, OrdinaryUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else; the other tests ran as a user";
+  constexpr uid_t kNobody = 65534;
+  const Outcome outcome = run(netns(sh("id -u; exit 3")), kNobody);
+  if (outcome.status == 125 && outcome.output.find("/dev/net/tun") != std::string::npos) {
+    GTEST_SKIP() << outcome.output;
+  }
+  EXPECT_EQ(outcome.status, 3) << outcome.output;
+  EXPECT_EQ(outcome.output, "65534\n");
+}
+
+UniqueFd connect_to_gateway(std::uint16_t port) {
+  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  ::inet_pton(AF_INET, "10.0.2.2", &address.sin_addr);
+  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
+    std::perror("connect");
+    std::exit(1);
+  }
+  return fd;
+}
+
+// Roles inside the namespace.
+int cycles(std::uint16_t port) {
+  for (int i = 0; i < 200; ++i) {
+    const UniqueFd fd = connect_to_gateway(port);
+    char byte = static_cast<char>(i);
+    if (::write(fd.get(), &byte, 1) != 1) return 2;
+    ::shutdown(fd.get(), SHUT_WR);
+    if (::read(fd.get(), &byte, 1) != 1 || byte != static_cast<char>(i)) return 3;
+    if (::read(fd.get(), &byte, 1) != 0) return 4;
+  }
+  return 0;
+}
+
+int bulk(std::uint16_t port) {
+  constexpr std::size_t kBytes = 30'000'000;
+  std::string data(kBytes, '\0');
+  std::uint32_t state = 1;
+  for (char& c : data)
+    c = static_cast<char>((state = state * 1664525U + 1013904223U) >> 24);
+  const UniqueFd fd = connect_to_gateway(port);
+  std::thread writer([&] {
+    for (std::size_t at = 0; at < kBytes;) {
+      const ssize_t n = ::write(fd.get(), data.data() + at, kBytes - at);
+      if (n <= 0) break;
+      at += static_cast<std::size_t>(n);
+    }
+    ::shutdown(fd.get(), SHUT_WR);
+  });
+  std::string back;
+  std::vector<char> buffer(1 << 17);
+  ssize_t n = 0;
+  while ((n = ::read(fd.get(), buffer.data(), buffer.size())) > 0)
+    back.append(buffer.data(), static_cast<std::size_t>(n));
+  writer.join();
+  return back == data ? 0 : 5;
+}
+
+}  // namespace
+}  // namespace glassbox
+
+int main(int argc, char** argv) {
+  if (argc == 4 && std::string(argv[1]) == "--role") {
+    const auto port = static_cast<std::uint16_t>(std::stoi(argv[3]));
+    return std::string(argv[2]) == "cycles" ? glassbox::cycles(port) : glassbox::bulk(port);
+  }
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
