@@ -45,9 +45,9 @@ CycleResult resolve(std::vector<Node> chain, CycleKind kind, std::uint64_t flow,
   return result;
 }
 
-void attribute_host_only(const FlowTable& flows, Attribution& out) {
+void attribute_host_only(const FlowTable& flows, bool irq_seen, Attribution& out) {
   for (const HostFlow& flow : flows.flows()) {
-    auto chain = build_host_chain(flow);
+    auto chain = build_host_chain(flow, irq_seen);
     if (chain.empty() || *chain.front().at_ns > *chain.back().at_ns)
       ++out.incomplete;
     else
@@ -75,7 +75,7 @@ Attribution attribute(const Trace& trace, const ClockReport& clock) {
   Attribution out;
   const FlowTable flows(trace);
   if (trace.guest.events.empty() || !clock.hull) {
-    attribute_host_only(flows, out);
+    attribute_host_only(flows, kinds_seen(trace)[GB_KIND_irq_raise], out);
     return out;
   }
   const GuestCycles found = find_guest_cycles(trace);

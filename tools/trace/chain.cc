@@ -193,7 +193,7 @@ std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow, con
   return std::move(b.nodes);
 }
 
-std::vector<Node> build_host_chain(const HostFlow& flow) {
+std::vector<Node> build_host_chain(const HostFlow& flow, bool irq_seen) {
   const ClockHull no_clock({});
   const GuestFrames no_frames{Trace{}};
   const KindsSeen seen{};
@@ -201,6 +201,7 @@ std::vector<Node> build_host_chain(const HostFlow& flow) {
   Builder b(context);
   b.handshake_on_host(flow);
   b.exchange_on_host(flow);
+  if (!irq_seen) std::erase_if(b.nodes, [](const Node& n) { return slot_kind(n.slot) == GB_KIND_irq_raise; });
   while (!b.nodes.empty() && !b.nodes.back().at_ns)
     b.nodes.pop_back();
   if (b.nodes.size() < 2 || !b.nodes.front().at_ns) return {};

@@ -36,7 +36,7 @@ struct ChainContext {
                                             const ChainContext& context);
 
 // Without a guest in the trace: from the SYN's arrival to the last frame for the guest. Empty if the flow has
-// no beginning or no end in the trace.
-[[nodiscard]] std::vector<Node> build_host_chain(const HostFlow& flow);
+// no beginning or no end in the trace. A tap device (glassbox netns) has no interrupts: irq_seen is false.
+[[nodiscard]] std::vector<Node> build_host_chain(const HostFlow& flow, bool irq_seen);
 
 }  // namespace glassbox::trace

@@ -24,7 +24,7 @@ std::int64_t signed_arg(EventRef e, int k) {
 struct HostIndex {
   std::unordered_map<std::uint64_t, Refs> by_flow;
   std::unordered_map<std::uint32_t, Refs> frames_by_tid;     // process_guest_frame_begin, process_guest_frame
-  std::unordered_map<std::uint32_t, Refs> irqs_by_tid;       // irq_raise, net_poll_wait
+  std::unordered_map<std::uint32_t, Refs> irqs_by_tid;       // irq_raise of receive queues, net_poll_wait
   std::unordered_map<std::uint32_t, Refs> connects_by_tid;   // host_sock_state into SYN_SENT
   std::unordered_map<std::uint64_t, Refs> states_by_socket;  // host_sock_state by skaddr
   std::unordered_map<std::uint64_t, Refs> server_by_nat_port;  // server-side events by their peer's port
@@ -42,6 +42,9 @@ struct HostIndex {
         frames_by_tid[e.tid].push_back(&e);
         break;
       case GB_KIND_irq_raise:
+        // Receive queues have even numbers (virtio 1.2, 5.1.2); the others tell of frames that were sent.
+        if (e.arg[1] % 2 == 0) irqs_by_tid[e.tid].push_back(&e);
+        break;
       case GB_KIND_net_poll_wait:
         irqs_by_tid[e.tid].push_back(&e);
         break;

@@ -146,7 +146,7 @@ std::string describe_machine(const json& machine) {
   else if (kind == "hardware")
     text = "hardware KVM";
   else if (kind == "none")
-    text = "no KVM";
+    text = "no VM, native speed";
   else
     text = "unknown";
   for (const char* key : {"cpu", "kernel", "virtualization"})

@@ -1,0 +1,93 @@
+// Traces of real runs in the lab (data/): six cycles each of a shell loop, of one client, and of one client
+// with a server that polls accept() with a sleep of 200 ms. The lab was busy, so every wait that can be late
+// once is.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "tests/unit/trace/synthetic.h"
+#include "tools/trace/attribute.h"
+#include "tools/trace/kinds.h"
+#include "tools/trace/trace_reader.h"
+
+namespace glassbox::trace {
+namespace {
+
+using testing::without_kind;
+
+class RealTrace : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    auto trace =
+        read_trace(std::string(GLASSBOX_SOURCE_DIR "/tests/unit/trace/data/") + GetParam() + ".trace");
+    ASSERT_TRUE(trace) << trace.error().message;
+    trace_ = std::move(*trace);
+    clock_ = derive_clock(trace_);
+    full_ = attribute(trace_, clock_);
+  }
+
+  Trace trace_;
+  ClockReport clock_;
+  Attribution full_;
+};
+
+TEST_P(RealTrace, IsAttributedInFull) {
+  EXPECT_FALSE(trace_.truncated);
+  EXPECT_EQ(trace_.host.lost() + trace_.guest.lost(), 0U);
+  ASSERT_TRUE(clock_.hull);
+  EXPECT_EQ(clock_.hull->violations(), 0U);
+  EXPECT_GT(clock_.evidence.frames, 30U);
+  EXPECT_EQ(full_.incomplete, 0U);
+  ASSERT_EQ(full_.cycles.size(), 6U);
+  for (const CycleResult& c : full_.cycles) {
+    EXPECT_NE(c.flow, 0U);
+    EXPECT_EQ(c.unattributed_ns, 0);
+    EXPECT_EQ(std::accumulate(c.segment_ns.begin(), c.segment_ns.end(), c.unattributed_ns), c.total_ns());
+  }
+}
+
+// Unattributed rises by the time of the steps that the kind bounds. It rises by more only where the lost
+// event would have told which of two boundaries came first.
+TEST_P(RealTrace, WithoutOneKindItsTimeIsUnattributed) {
+  for (std::size_t s = 0; s < static_cast<std::size_t>(Slot::kCount); ++s) {
+    const std::uint16_t kind = slot_kind(static_cast<Slot>(s));
+    const Attribution less = attribute(without_kind(trace_, kind), clock_);
+    ASSERT_EQ(less.cycles.size(), full_.cycles.size()) << kind_name(kind);
+    for (std::size_t k = 0; k < full_.cycles.size(); ++k) {
+      const CycleResult& a = full_.cycles[k];
+      const CycleResult& b = less.cycles[k];
+      std::int64_t touched = 0;
+      for (const Step& step : a.path.steps)
+        if (slot_kind(step.from) == kind || slot_kind(step.to) == kind)
+          touched += step.end_ns - step.begin_ns;
+      const std::int64_t shorter = a.total_ns() - b.total_ns();  // the kind marks an end of the cycle
+      EXPECT_GE(b.unattributed_ns + shorter, touched) << kind_name(kind) << ", cycle " << k + 1;
+      EXPECT_EQ(std::accumulate(b.segment_ns.begin(), b.segment_ns.end(), b.unattributed_ns), b.total_ns());
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Lab, RealTrace, ::testing::Values("fork", "single", "poll"),
+                         [](const auto& p) { return std::string(p.param); });
+
+TEST(RealTraces, ForkExecIsItsOwnSegmentAndAcceptWaitIsFound) {
+  for (const char* name : {"fork", "poll"}) {
+    const auto trace =
+        read_trace(std::string(GLASSBOX_SOURCE_DIR "/tests/unit/trace/data/") + name + ".trace");
+    ASSERT_TRUE(trace);
+    std::array<std::int64_t, kSegments> sum{};
+    for (const CycleResult& c : attribute(*trace, derive_clock(*trace)).cycles) {
+      EXPECT_EQ(c.kind, std::string(name) == "fork" ? CycleKind::kFork : CycleKind::kSingle);
+      for (std::size_t s = 0; s < kSegments; ++s)
+        sum[s] += c.segment_ns[s];
+    }
+    const auto of = [&sum](Segment s) { return sum[static_cast<std::size_t>(s)]; };
+    if (std::string(name) == "fork")
+      EXPECT_GT(of(Segment::guest_fork_exec), 6'000'000);
+    else
+      EXPECT_EQ(*std::max_element(sum.begin(), sum.end()), of(Segment::server_accept_wait));
+  }
+}
+
+}  // namespace
+}  // namespace glassbox::trace
