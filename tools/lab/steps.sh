@@ -13,7 +13,8 @@ lab_is_ours=no
 say() { printf '%s: %s\n' "$self" "$*" >&2; }
 
 clean_up() {
-  trap - EXIT INT TERM HUP
+  trap - EXIT
+  trap '' INT TERM HUP # a second Ctrl-C must not cut the cleaning short
   if [[ -n $step_pid ]] && kill -TERM "$step_pid" 2>/dev/null; then
     wait "$step_pid" 2>/dev/null || true
   fi
