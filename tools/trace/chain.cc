@@ -12,12 +12,16 @@ std::uint32_t ports_key(std::uint64_t local, std::uint64_t peer) {
   return static_cast<std::uint32_t>((local & 0xffff) << 16 | (peer & 0xffff));
 }
 
+// No connection that is a cycle has more; a guest that claims to makes the search no longer.
+constexpr std::ptrdiff_t kMaxFramesSearched = 1 << 16;
+
 template <typename Predicate>
 EventRef first_frame(const std::vector<EventRef>& frames, std::uint64_t from_ns, std::uint64_t to_ns,
                      Predicate&& wanted) {
   auto it = std::lower_bound(frames.begin(), frames.end(), from_ns,
                              [](EventRef e, std::uint64_t t) { return e->ts_ns < t; });
-  for (; it != frames.end() && (*it)->ts_ns <= to_ns; ++it)
+  const auto end = frames.end() - it > kMaxFramesSearched ? it + kMaxFramesSearched : frames.end();
+  for (; it != end && (*it)->ts_ns <= to_ns; ++it)
     if (wanted(**it)) return *it;
   return nullptr;
 }

@@ -270,11 +270,10 @@ const HostFlow* FlowTable::find(std::uint16_t guest_port, std::uint16_t dst_port
                                 std::int64_t to_ns) const {
   const auto list = by_ports_.find(ports_key(guest_port, dst_port));
   if (list == by_ports_.end()) return nullptr;
-  for (const std::size_t k : list->second) {
-    if (flows_[k].first_ns > to_ns) return nullptr;
-    if (flows_[k].first_ns >= from_ns) return &flows_[k];
-  }
-  return nullptr;
+  const auto first =
+      std::lower_bound(list->second.begin(), list->second.end(), from_ns,
+                       [this](std::size_t k, std::int64_t t) { return flows_[k].first_ns < t; });
+  return first != list->second.end() && flows_[*first].first_ns <= to_ns ? &flows_[*first] : nullptr;
 }
 
 }  // namespace glassbox::trace

@@ -23,6 +23,7 @@ struct Pipeline {
   std::size_t outstanding = 0, clones = 0, reaps = 0;
   EventRef last_reap{};
   bool complete = false;
+  bool client_exited = false, client_reaped = false;  // of a child that had a connection
 };
 
 class Finder {
@@ -110,13 +111,9 @@ class Finder {
     const auto it = current_.find(parent);
     if (it == current_.end()) return;
     Pipeline& p = pipelines_[it->second];
-    for (const std::size_t child : p.children) {
-      const Process& c = processes_[child];
-      if (c.connections.empty() || (!c.reap && !c.exit)) continue;
-      p.complete = c.reap != nullptr;  // else its reaping was lost
-      current_.erase(it);
-      return;
-    }
+    if (!p.client_exited && !p.client_reaped) return;
+    p.complete = p.client_reaped;  // else its reaping was lost
+    current_.erase(it);
   }
 
   void on_fork(EventRef e) {
@@ -139,8 +136,7 @@ class Finder {
     Pipeline& p = pipelines_[parent->second];
     const std::size_t child = process(static_cast<std::uint32_t>(e->arg[0]));
     if (seen_[GB_KIND_guest_fork]) {
-      if (std::find(p.children.begin(), p.children.end(), child) == p.children.end()) return;
-      if (processes_[child].reap) return;
+      if (processes_[child].pipeline != parent->second || processes_[child].reap) return;
       --p.outstanding;
     } else {
       processes_[child].pipeline = parent->second;
@@ -148,6 +144,7 @@ class Finder {
       p.outstanding = p.clones > ++p.reaps ? p.clones - p.reaps : 0;
     }
     processes_[child].reap = e;
+    p.client_reaped |= !processes_[child].connections.empty();
     p.last_reap = e;
     by_tgid_.erase(static_cast<std::uint32_t>(e->arg[0]));
     if (p.outstanding != 0) return;
@@ -156,7 +153,10 @@ class Finder {
   }
 
   void on_exit(EventRef e) {
-    if (e->arg[1] != 0) processes_[process(e->tgid)].exit = e;  // else a thread of several
+    if (e->arg[1] == 0) return;  // a thread of several
+    Process& p = processes_[process(e->tgid)];
+    p.exit = e;
+    if (p.pipeline != kNone && !p.connections.empty()) pipelines_[p.pipeline].client_exited = true;
   }
 
   void open_connection(EventRef e) {

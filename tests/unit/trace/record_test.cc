@@ -1,0 +1,226 @@
+// The recorder on a process of ours that fires probes, natively and without a guest; and the program's
+// command line.
+#include "tools/trace/record.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "bpf/probes.h"
+#include "tools/trace/trace_reader.h"
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox::trace {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+fs::path temp_path(const std::string& name) {
+  return fs::temp_directory_path() / fmt::format("gb-record-test-{}-{}", ::getpid(), name);
+}
+
+// A child that fires a round of probes for each byte it gets, until end of file.
+class ProbedProcess {
+ public:
+  ProbedProcess() {
+    std::array<int, 2> go{}, done{};
+    EXPECT_EQ(::pipe2(go.data(), O_CLOEXEC), 0);
+    EXPECT_EQ(::pipe2(done.data(), O_CLOEXEC), 0);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::close(go[1]);
+      char byte = 0;
+      while (::read(go[0], &byte, 1) == 1) {
+        for (std::uint64_t flow = 1; flow <= 100; ++flow) {
+          probe::process_guest_frame_begin(0x800, 74, 1);
+          probe::tcp_syn(flow, 2, 0, 0, 40000, 0, 0, 80, 7);
+          probe::rx_inject(flow, 9, 66, 18, 0);
+        }
+        if (::write(done[1], &byte, 1) != 1) ::_exit(1);
+      }
+      ::_exit(0);
+    }
+    ::close(go[0]), ::close(done[1]);
+    go_.reset(go[1]), done_.reset(done[0]);
+  }
+  ~ProbedProcess() {
+    go_.reset();
+    ::waitpid(pid_, nullptr, 0);
+  }
+  void fire() {
+    char byte = 1;
+    EXPECT_EQ(::write(go_.get(), &byte, 1), 1);
+    EXPECT_EQ(::read(done_.get(), &byte, 1), 1);
+  }
+  void end() { go_.reset(); }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = -1;
+  UniqueFd go_, done_;
+};
+
+class RecordProcess {
+ public:
+  RecordProcess(pid_t target, const fs::path& output) {
+    std::array<int, 2> ready{};
+    EXPECT_EQ(::pipe2(ready.data(), O_CLOEXEC), 0);
+    const std::string pid = std::to_string(target), fd = std::to_string(ready[1]);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::fcntl(ready[1], F_SETFD, 0);
+      ::execl(GLASSBOX_TRACE_PROGRAM, "glassbox-trace", "record", "--pid", pid.c_str(), "-o", output.c_str(),
+              "--ready-fd", fd.c_str(), "--meta", R"({"workload":{"name":"test"}})", nullptr);
+      ::_exit(127);
+    }
+    ::close(ready[1]);
+    char byte = 0;
+    is_ready_ = ::read(ready[0], &byte, 1) == 1;
+    ::close(ready[0]);
+  }
+  [[nodiscard]] bool is_ready() const { return is_ready_; }
+  int wait(int signal_number) {
+    if (signal_number != 0) ::kill(pid_, signal_number);
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+ private:
+  pid_t pid_ = -1;
+  bool is_ready_ = false;
+};
+
+class Record : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "attaching USDT probes needs root";
+  }
+  void TearDown() override { fs::remove(path_); }
+  fs::path path_ = temp_path("trace");
+};
+
+TEST_F(Record, HostSideOfAProcessUntilASignal) {
+  ProbedProcess process;
+  RecordProcess recorder(process.pid(), path_);
+  ASSERT_TRUE(recorder.is_ready());
+  process.fire();
+  process.fire();
+  EXPECT_EQ(recorder.wait(SIGINT), 0);
+  const auto trace = read_trace(path_);
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_FALSE(trace->truncated);
+  EXPECT_EQ(trace->host.events.size(), 600U);
+  EXPECT_EQ(trace->host.lost(), 0U);
+  EXPECT_FALSE(trace->host.hooks.empty());
+  EXPECT_EQ(trace->meta["workload"]["name"], "test");
+  EXPECT_EQ(trace->info["machine"]["kind"], "none");
+  ASSERT_EQ(trace->notes.size(), 1U);
+  EXPECT_THAT(trace->notes[0], HasSubstr("host side only"));
+}
+
+TEST_F(Record, EndsWithTheProcess) {
+  ProbedProcess process;
+  RecordProcess recorder(process.pid(), path_);
+  ASSERT_TRUE(recorder.is_ready());
+  process.fire();
+  process.end();
+  EXPECT_EQ(recorder.wait(0), 0);
+  const auto trace = read_trace(path_);
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_FALSE(trace->truncated);
+  EXPECT_EQ(trace->host.events.size(), 300U);
+  ASSERT_EQ(trace->notes.size(), 1U);
+  EXPECT_THAT(trace->notes[0], HasSubstr("ended while it was recorded"));
+}
+
+struct Ran {
+  int status = -1;
+  std::string output;  // stdout and stderr
+};
+
+Ran run_program(const std::string& arguments) {
+  Ran run;
+  FILE* pipe = ::popen((GLASSBOX_TRACE_PROGRAM " " + arguments + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) return run;
+  std::array<char, 4096> buffer{};
+  for (std::size_t n = 0; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
+    run.output.append(buffer.data(), n);
+  const int status = ::pclose(pipe);
+  run.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return run;
+}
+
+void expect_one_line(const Ran& run, int status, const std::string& text) {
+  EXPECT_EQ(run.status, status) << run.output;
+  EXPECT_THAT(run.output, HasSubstr(text));
+  EXPECT_EQ(std::count(run.output.begin(), run.output.end(), '\n'), 1) << run.output;
+  EXPECT_EQ(run.output.rfind("glassbox-trace: error: ", 0), 0U) << run.output;
+}
+
+TEST(Program, MistakesAreOneLineAndAStatus) {
+  const fs::path garbage = temp_path("garbage");
+  std::ofstream(garbage) << "not a trace, and longer than a header would be";
+  expect_one_line(run_program("report " + garbage.string()), 1, "not a glassbox trace");
+  expect_one_line(run_program("report /nonexistent/file"), 1,
+                  "cannot open the trace: No such file or directory");
+  expect_one_line(run_program("report"), 2, "trace is required");
+  expect_one_line(run_program("report x --format yaml"), 2, "yaml");
+  expect_one_line(run_program("frobnicate"), 2, "");
+  expect_one_line(run_program("record --pid 1 --name x -o y"), 2, "");
+  // Without a build tree around it that has tools/in-lab, nothing looks for a lab.
+  expect_one_line(run_program("record --pid 4194304 -o " + garbage.string()), 1, "4194304");
+  expect_one_line(run_program("record --meta '[1]' --pid 1 -o " + garbage.string()), 2, "--meta");
+  fs::remove(garbage);
+}
+
+TEST(Program, HelpAndVersion) {
+  EXPECT_THAT(run_program("--help").output, HasSubstr("Examples:"));
+  EXPECT_EQ(run_program("record --help").status, 0);
+  EXPECT_THAT(run_program("--version").output, HasSubstr("glassbox-trace " GLASSBOX_VERSION));
+}
+
+TEST(Program, ReportsATraceAndWhatIsTakenOutOfIt) {
+  const std::string trace = GLASSBOX_SOURCE_DIR "/tests/unit/trace/data/fork.trace";
+  const Ran table = run_program("report " + trace);
+  EXPECT_EQ(table.status, 0);
+  EXPECT_THAT(table.output, HasSubstr("fork + exec of the client"));
+  EXPECT_EQ(run_program("report " + trace + " --format json").status, 0);
+  EXPECT_THAT(run_program("report " + trace + " --cycle 2").output, HasSubstr("cycle 2: "));
+  EXPECT_THAT(run_program("report " + trace + " --slowest 1").output, HasSubstr("clone_begin -> fork"));
+  EXPECT_THAT(run_program("report " + trace + " --without tcp_syn").output,
+              HasSubstr("note: without the events tcp_syn"));
+  expect_one_line(run_program("report " + trace + " --without nothing"), 2, "there is no event nothing");
+  expect_one_line(run_program("report " + trace + " --cycle 7"), 2, "there are 6 cycles");
+}
+
+TEST(Program, ATruncatedTraceIsReportedAndSaidSo) {
+  const fs::path cut = temp_path("cut");
+  std::ifstream in(GLASSBOX_SOURCE_DIR "/tests/unit/trace/data/single.trace", std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  std::ofstream(cut, std::ios::binary) << bytes.substr(0, bytes.size() - 40'000);
+  EXPECT_THAT(run_program("report " + cut.string()).output, HasSubstr("note: the trace is truncated"));
+  fs::remove(cut);
+}
+
+TEST(Program, AnnotationsReachTheReport) {
+  const fs::path copy = temp_path("copy");
+  fs::copy_file(GLASSBOX_SOURCE_DIR "/tests/unit/trace/data/single.trace", copy,
+                fs::copy_options::overwrite_existing);
+  EXPECT_EQ(run_program("annotate " + copy.string() + " --meta '{\"client\":{\"p50_us\":11300.0}}'").status,
+            0);
+  EXPECT_THAT(run_program("report " + copy.string()).output, HasSubstr("total by the client's own clock"));
+  fs::remove(copy);
+}
+
+}  // namespace
+}  // namespace glassbox::trace
