@@ -10,9 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <set>
 #include <sstream>
 
@@ -93,11 +93,13 @@ int histogram_total(const std::string& output, const std::string& name) {
   while (std::getline(lines, line) && !line.starts_with(name + ": ")) {
   }
   if (!lines) return -1;
+  // "[1, 2)               10 |@@@@    |"
   int total = 0;
-  const std::regex bucket("^[\\[(][^\\])]+[\\])] +([0-9]+) \\|");
-  std::smatch match;
-  while (std::getline(lines, line) && std::regex_search(line, match, bucket))
-    total += std::stoi(match[1]);
+  while (std::getline(lines, line) && line.starts_with('[')) {
+    const std::size_t range_end = line.find_first_of("])");
+    if (range_end == std::string::npos) break;
+    total += std::atoi(line.c_str() + range_end + 1);
+  }
   return total;
 }
 
