@@ -42,6 +42,16 @@ json segment_rows(const Report& r) {
   return rows;
 }
 
+// What the client did not or may not state is null, not absent (a merge of metadata drops nulls).
+json client_times(const Report& r) {
+  if (!r.client.is_object()) return nullptr;
+  json client = r.client;
+  for (const char* key : {"p50_us", "p90_us", "p99_us"}) {
+    if (!client.contains(key)) client[key] = nullptr;
+  }
+  return client;
+}
+
 }  // namespace
 
 json to_json(const Report& r) {
@@ -71,7 +81,7 @@ json to_json(const Report& r) {
       {"unattributed_share", number(r.unattributed_share)},
       {"total",
        {{"p50_us", us(r.total.p50_ns)}, {"p90_us", us(r.total.p90_ns)}, {"p99_us", us(r.total.p99_ns)}}},
-      {"client", r.client},
+      {"client", client_times(r)},
       {"hooks", {{"host", r.hooks_host}, {"guest", r.hooks_guest}}},
       {"notes", r.notes},
   };

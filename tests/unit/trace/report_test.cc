@@ -98,6 +98,14 @@ TEST(Report, WhatWasNotSeenIsNotZero) {
   EXPECT_THAT(format_table(r), HasSubstr("server: think time                           not seen"));
 }
 
+TEST(Report, WhatTheClientDidNotStateIsNull) {
+  Trace trace = described_trace(1);
+  trace.meta["client"].erase("p99_us");
+  EXPECT_TRUE(to_json(make_report(trace))["client"].at("p99_us").is_null());
+  trace.meta.erase("client");
+  EXPECT_TRUE(to_json(make_report(trace))["client"].is_null());
+}
+
 TEST(Report, RequiredIdsAreThere) {
   for (const char* id : {"guest_fork_exec", "server_accept_wait", "server_think"}) {
     bool found = false;
