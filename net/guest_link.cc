@@ -4,6 +4,7 @@
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <utility>
 
 #include "net/checksum.h"
 
@@ -11,6 +12,7 @@ namespace glassbox::net {
 namespace {
 
 constexpr std::size_t kTcpHeaders = kEthernetHeader + kIpv4Header + kTcpHeader;
+constexpr std::size_t kUdpHeaders = kEthernetHeader + kIpv4Header + kUdpHeader;
 constexpr std::size_t kMaxOptions = 8;
 constexpr std::uint8_t kTtl = 64;
 constexpr std::uint16_t kDontFragment = 0x4000;
@@ -19,6 +21,7 @@ constexpr std::uint16_t kDontFragment = 0x4000;
 constexpr std::uint8_t kVnetNeedsChecksum = 1;
 constexpr std::uint8_t kVnetGsoTcp4 = 1;
 constexpr std::uint16_t kTcpChecksumOffset = 16;
+constexpr std::uint16_t kUdpChecksumOffset = 6;
 
 }  // namespace
 
@@ -109,13 +112,53 @@ bool GuestLink::send_tcp(const TcpSegment& segment) {
   return true;
 }
 
-bool GuestLink::begin_tcp(std::size_t max_bytes) {
-  reserved_ = port_.rx_reserve(kTcpHeaders + max_bytes);
+bool GuestLink::begin(std::size_t header_bytes, std::size_t max_bytes) {
+  reserved_ = port_.rx_reserve(header_bytes + max_bytes);
   if (reserved_.empty()) return false;
-  payload_.assign(reserved_, kTcpHeaders, max_bytes);
+  payload_.assign(reserved_, header_bytes, max_bytes);
   if (payload_.bytes() != 0) return true;
   port_.rx_cancel();
   return false;
+}
+
+bool GuestLink::begin_tcp(std::size_t max_bytes) {
+  return begin(kTcpHeaders, max_bytes);
+}
+
+bool GuestLink::begin_udp(std::size_t max_bytes) {
+  return begin(kUdpHeaders, max_bytes);
+}
+
+void GuestLink::finish_udp(const FlowKey& key, std::size_t payload_bytes) {
+  std::array<std::uint8_t, kUdpHeaders> headers;
+  payload_.truncate(payload_bytes);
+  const Ipv4 source = key.dst.v4();
+  const Ipv4 destination = key.guest.v4();
+  const std::size_t udp_bytes = kUdpHeader + payload_bytes;
+  put_ethernet(headers.data(), kEthertypeIpv4);
+  put_ipv4_header(headers.data() + kEthernetHeader, kProtocolUdp, source, destination, udp_bytes);
+  std::uint8_t* udp = headers.data() + kEthernetHeader + kIpv4Header;
+  store_be16(udp, key.dst_port);
+  store_be16(udp + 2, key.guest_port);
+  store_be16(udp + 4, static_cast<std::uint16_t>(udp_bytes));
+  store_be16(udp + 6, 0);
+  RxFrame frame;
+  Checksum sum;
+  sum.add_pseudo_header(source, destination, kProtocolUdp, udp_bytes);
+  if (port_.offloads().rx_csum) {
+    frame.vnet.flags = kVnetNeedsChecksum;
+    frame.vnet.csum_start = kEthernetHeader + kIpv4Header;
+    frame.vnet.csum_offset = kUdpChecksumOffset;
+    store_be16(udp + 6, sum.partial());
+  } else {
+    sum.add(std::span<const std::uint8_t>(udp, kUdpHeader));
+    sum.add(std::as_const(payload_).span());
+    // 0 would mean that there is no checksum (RFC 768).
+    store_be16(udp + 6, sum.value() == 0 ? std::uint16_t{0xffff} : sum.value());
+  }
+  iov_scatter(reserved_, headers.data(), headers.size());
+  frame.bytes = headers.size() + payload_bytes;
+  port_.rx_commit(frame);
 }
 
 void GuestLink::finish_tcp(const TcpSegment& segment, std::size_t payload_bytes) {

@@ -51,6 +51,9 @@ class GuestLink {
   [[nodiscard]] bool begin_tcp(std::size_t max_bytes);
   [[nodiscard]] IovSlice& payload() { return payload_; }
   void finish_tcp(const TcpSegment& segment, std::size_t payload_bytes);
+  // The same for one UDP datagram.
+  [[nodiscard]] bool begin_udp(std::size_t max_bytes);
+  void finish_udp(const FlowKey& key, std::size_t payload_bytes);
   void cancel() { port_.rx_cancel(); }
 
   // A whole small frame: the Ethernet header's addresses are filled in, the rest is as given. Lost, and
@@ -62,6 +65,7 @@ class GuestLink {
  private:
   std::size_t build_tcp(std::uint8_t* out, const TcpSegment& segment, std::size_t payload_bytes,
                         VnetHeader& vnet) const;
+  [[nodiscard]] bool begin(std::size_t header_bytes, std::size_t max_bytes);
   void put_ethernet(std::uint8_t* out, std::uint16_t ethertype) const;
 
   GuestPort& port_;

@@ -22,6 +22,7 @@
 #include "net/ip_input.h"
 #include "net/policy.h"
 #include "net/tcp.h"
+#include "net/udp.h"
 
 namespace glassbox::net {
 namespace {
@@ -56,12 +57,13 @@ class NatImpl final : public Nat {
   Status start(const NatConfig& config) {
     GB_ASSIGN(policy_, DestinationPolicy::create(config.allow_host_loopback, loop_));
     GB_ASSIGN(tcp_, Tcp::create(loop_, link_, *policy_, counters_));
+    udp_ = std::make_unique<Udp>(loop_, link_, *policy_, counters_);
     // The loop outlives us and cannot forget a hook.
     loop_.at_turn_end([self = self_] {
       if (*self != nullptr) (*self)->end_turn();
     });
     loop_.on_deadline([self = self_] {
-      if (*self != nullptr) (*self)->tcp_->on_deadline();
+      if (*self != nullptr) (*self)->on_deadline();
     });
     port_.set_sink(this);
     return {};
@@ -96,7 +98,14 @@ class NatImpl final : public Nat {
       port_.rx_publish();
     }
     tcp_->after_publish();
-    loop_.set_deadline(tcp_->next_deadline_ns());
+    const std::uint64_t tcp = tcp_->next_deadline_ns();
+    const std::uint64_t udp = udp_->next_deadline_ns();
+    loop_.set_deadline(tcp == 0 || (udp != 0 && udp < tcp) ? udp : tcp);
+  }
+
+  void on_deadline() {
+    tcp_->on_deadline();
+    udp_->on_deadline();
   }
 
   DropReason take_frame(std::span<const iovec> frame, std::size_t bytes, std::size_t copied,
@@ -159,6 +168,8 @@ class NatImpl final : public Nat {
     switch (packet.protocol) {
       case kProtocolTcp:
         return take_tcp(frame, packet, transport, vnet, facts);
+      case kProtocolUdp:
+        return take_udp(frame, packet, transport, vnet);
       case kProtocolIcmp:
         return take_icmp(frame, packet);
       default:
@@ -190,6 +201,27 @@ class NatImpl final : public Nat {
     return DropReason::kNone;
   }
 
+  DropReason take_udp(std::span<const iovec> frame, const Ipv4Packet& packet,
+                      std::span<const std::uint8_t> transport, const VnetHeader& vnet) {
+    const std::size_t bytes = packet.total_bytes - packet.header_bytes;
+    if (bytes < kUdpHeader || transport.size() < kUdpHeader) return DropReason::kBadUdp;
+    const std::size_t length = load_be16(&transport[4]);
+    if (length < kUdpHeader || length > bytes) return DropReason::kBadUdp;
+    payload_.assign(frame, kEthernetHeader + packet.header_bytes + kUdpHeader, length - kUdpHeader);
+    if (payload_.bytes() != length - kUdpHeader) return DropReason::kTooLong;
+    // A checksum of 0 means that there is none (RFC 768).
+    if ((vnet.flags & kVnetNeedsChecksum) == 0 && load_be16(&transport[6]) != 0) {
+      Checksum sum;
+      sum.add_pseudo_header(packet.source, packet.destination, kProtocolUdp, length);
+      sum.add(transport.first(kUdpHeader));
+      sum.add(std::as_const(payload_).span());
+      if (sum.value() != 0) return DropReason::kBadChecksum;
+    }
+    const FlowKey key{IpAddress::from_v4(packet.source), IpAddress::from_v4(packet.destination),
+                      load_be16(transport.data()), load_be16(&transport[2])};
+    return udp_->on_datagram(key, payload_);
+  }
+
   // The gateway and the name server answer an echo request themselves.
   DropReason take_icmp(std::span<const iovec> frame, const Ipv4Packet& packet) {
     const std::size_t bytes = packet.total_bytes - packet.header_bytes;
@@ -214,6 +246,7 @@ class NatImpl final : public Nat {
   std::shared_ptr<NatImpl*> self_;
   std::unique_ptr<DestinationPolicy> policy_;
   std::unique_ptr<Tcp> tcp_;
+  std::unique_ptr<Udp> udp_;
   std::array<std::uint8_t, kMaxHeaders> headers_{};  // private copy of the frame at hand
   IovSlice payload_;
 };
