@@ -23,9 +23,19 @@ struct Staged {
 
 volatile std::sig_atomic_t child_pid = 0;
 
-// The terminal's Ctrl-C reaches both of us; what was sent to us alone is passed on.
-void forward(int number) {
-  if (child_pid > 0) ::kill(static_cast<pid_t>(child_pid), number);
+// The terminal's Ctrl-C (from the kernel) reaches the child as well; what a process sent to us alone is
+// passed on.
+void forward(int number, siginfo_t* info, void*) {
+  if (child_pid > 0 && info->si_code <= 0) ::kill(static_cast<pid_t>(child_pid), number);
+}
+
+void forward_signals(pid_t pid) {
+  child_pid = pid;
+  struct sigaction action {};
+  action.sa_sigaction = forward;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  for (const int number : {SIGINT, SIGTERM, SIGHUP})
+    ::sigaction(number, &action, nullptr);
 }
 
 std::vector<fs::path> shared_directories() {
@@ -91,10 +101,7 @@ Result<int> carry_on_with_files(int argc, char** argv, std::string_view reason,
     fmt::print(stderr, "glassbox-bench: error: {}\n", error.message);
     std::_Exit(1);
   }
-  child_pid = pid;
-  std::signal(SIGINT, SIG_IGN);
-  for (const int number : {SIGTERM, SIGHUP})
-    std::signal(number, forward);
+  forward_signals(pid);
   const int status = wait_for(pid);
   Status moved;
   for (const Staged& file : staged) {
