@@ -188,6 +188,67 @@ TEST(NatTcp, RepeatedSynOpensOneSocket) {
   EXPECT_EQ(server.accepted(), 1);
 }
 
+// A listener whose queue is full drops SYNs, so the host's connect() stays in progress until it has room
+// again.
+class FullListener {
+ public:
+  FullListener() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof(address);
+    auto* name = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(::bind(listener_.get(), name, sizeof(address)), 0);
+    EXPECT_EQ(::listen(listener_.get(), 0), 0);
+    EXPECT_EQ(::getsockname(listener_.get(), name, &length), 0);
+    port = ntohs(address.sin_port);
+    for (UniqueFd& fd : filler_) {
+      fd.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      [[maybe_unused]] const int result = ::connect(fd.get(), name, sizeof(address));
+    }
+  }
+  UniqueFd accept() { return UniqueFd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
+  std::uint16_t port = 0;
+
+ private:
+  UniqueFd listener_;
+  std::array<UniqueFd, 4> filler_;
+};
+
+TEST(NatTcp, WhileTheHostIsBeingConnectedSynsAreOneFlow) {
+  FullListener listener;
+  Bench bench;
+  GuestTcp guest(bench, listener.port);
+  guest.send_syn();
+  guest.send_syn();
+  EXPECT_EQ(bench.nat->counters().flows_connecting, 1U);
+  EXPECT_EQ(bench.nat->counters()[DropReason::kDuplicate], 1U);
+  guest.iss += 5000;  // the guest gave up and begins anew from the same port
+  guest.send_syn();
+  bench.run_for_ms(20);
+  EXPECT_TRUE(bench.quiet());  // connect first, then SYN-ACK
+  EXPECT_EQ(bench.nat->counters().flows_opened, 1U);
+  const UniqueFd first = listener.accept();
+  const UniqueFd second = listener.accept();
+  ASSERT_TRUE(guest.run_until([&] { return guest.syn_acked; }));  // when the kernel repeats its own SYN
+  EXPECT_EQ(guest.acked, guest.iss + 1);
+  EXPECT_EQ(bench.nat->counters().flows_connecting, 0U);
+  guest.send(kTcpRst);
+}
+
+TEST(NatTcp, ResetWhileTheHostIsBeingConnectedEndsTheFlow) {
+  FullListener listener;
+  Bench bench;
+  GuestTcp guest(bench, listener.port);
+  guest.send_syn();
+  guest.send_at(guest.iss + 77, kTcpRst);  // not at the expected number
+  EXPECT_EQ(bench.nat->counters().flows_open, 1U);
+  guest.send(kTcpRst);
+  EXPECT_EQ(bench.nat->counters().flows_open, 0U);
+  EXPECT_EQ(bench.nat->counters().flows_connecting, 0U);
+  EXPECT_EQ(bench.nat->counters()[CloseReason::kGuestReset], 1U);
+}
+
 TEST(NatTcp, SynOnAnOpenFlowIsChallenged) {
   Server server([](int fd) { read_all(fd); });
   Bench bench;
