@@ -8,8 +8,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -48,7 +46,7 @@ void mount_all() {
     ::mkdir(m.target, 0755);
     // EBUSY: the kernel has mounted devtmpfs itself.
     if (::mount(m.type, m.target, m.type, m.flags, m.options) < 0 && errno != EBUSY) {
-      say("cannot mount %s: %s", m.target, std::strerror(errno));
+      say("cannot mount {}: {}", m.target, std::strerror(errno));
     }
   }
 }
@@ -58,7 +56,7 @@ void load_modules() {
   for (std::string path; std::getline(list, path);) {
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd || (::syscall(SYS_finit_module, fd.get(), "", 0) < 0 && errno != EEXIST)) {
-      say("cannot load %s: %s", path.c_str(), std::strerror(errno));
+      say("cannot load {}: {}", path, std::strerror(errno));
     }
   }
 }
@@ -71,13 +69,9 @@ void set_host_name() {
 
 }  // namespace
 
-void say(const char* format, ...) {
-  char line[512];
-  va_list args;
-  va_start(args, format);
-  const int n = std::vsnprintf(line, sizeof(line), format, args);
-  va_end(args);
-  std::fprintf(stderr, "glassbox-agent: %.*s\n", n, line);
+void say_line(std::string_view line) {
+  const std::string text = fmt::format("glassbox-agent: {}\n", line);
+  (void)!::write(STDERR_FILENO, text.data(), text.size());
 }
 
 void init_system() {
@@ -85,13 +79,13 @@ void init_system() {
   mount_all();
   load_modules();
   set_host_name();
-  if (const Status status = bring_up_network(); !status) say("%s", status.error().message.c_str());
+  if (const Status status = bring_up_network(); !status) say("{}", status.error().message);
 }
 
 void power_off() {
   ::sync();
   ::reboot(RB_POWER_OFF);
-  say("cannot power off: %s", std::strerror(errno));
+  say("cannot power off: {}", std::strerror(errno));
   ::reboot(RB_HALT_SYSTEM);
   for (;;)
     ::pause();

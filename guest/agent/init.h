@@ -4,6 +4,11 @@
 // one device less is still one that can be looked at.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <string_view>
+#include <utility>
+
 namespace glassbox::agent {
 
 // Mounts, loads modules in the order of /etc/glassbox/modules, brings up lo and eth0.
@@ -14,6 +19,10 @@ void init_system();
 [[noreturn]] void restart();
 
 // A line on the console.
-void say(const char* format, ...) __attribute__((format(printf, 1, 2)));
+void say_line(std::string_view line);
+template <typename... Args>
+void say(fmt::format_string<Args...> text, Args&&... args) {
+  say_line(fmt::format(text, std::forward<Args>(args)...));
+}
 
 }  // namespace glassbox::agent

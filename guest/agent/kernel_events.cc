@@ -16,7 +16,7 @@ class KernelEvents : public EventSource {
     return tracer_->hooks();
   }
   void consume(const std::function<void(const gb_event&)>& take) override {
-    if (const auto count = tracer_->consume(take); !count) say("%s", count.error().message.c_str());
+    if (const auto count = tracer_->consume(take); !count) say("{}", count.error().message);
   }
   void stop() override { tracer_->stop(); }
   protocol::TraceDrops drops() override { return tracer_->drops(); }

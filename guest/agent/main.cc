@@ -103,7 +103,7 @@ int run() {
   auto exec_listener = listen_on(protocol::kExecPort);
   auto trace_listener = listen_on(protocol::kTracePort);
   for (const auto* listener : {&exec_listener, &trace_listener}) {
-    if (!*listener) say("%s", listener->error().message.c_str());
+    if (!*listener) say("{}", listener->error().message);
   }
   const bool reachable = exec_listener.has_value() && trace_listener.has_value();
   if (!reachable && ::getpid() != 1) return 125;
@@ -118,7 +118,7 @@ int run() {
                  .signal = on_signal});
   if (reachable) announce();
   const Status status = server.run();
-  say("%s", status ? "stopped" : status.error().message.c_str());
+  say("{}", status ? "stopped" : status.error().message);
   return 125;
 }
 

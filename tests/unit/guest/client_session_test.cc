@@ -14,8 +14,6 @@
 #include "tests/unit/guest/temp_dir.h"
 #include "vmm/client/ready_listener.h"
 
-using std::string_literals::operator""s;
-
 namespace glassbox::client {
 namespace {
 
@@ -73,7 +71,7 @@ TEST_F(ClientSession, RubbishIsALoss) {
   EXPECT_EQ(outcome_of(message(MessageType::kExited, "xy")).kind, Outcome::Kind::kLost);
   EXPECT_EQ(outcome_of(message(MessageType::kStdinAck, "x")).kind, Outcome::Kind::kLost);
   EXPECT_EQ(outcome_of(message(MessageType::kExecFailed, "x")).kind, Outcome::Kind::kLost);
-  EXPECT_EQ(outcome_of("\x10\0\0\0\xff\xff\xff\xff"s).kind, Outcome::Kind::kLost);
+  EXPECT_EQ(outcome_of(std::string("\x10\0\0\0\xff\xff\xff\xff", 8)).kind, Outcome::Kind::kLost);
 }
 
 TEST_F(ClientSession, AcknowledgingMoreThanWasSentDoesNoHarm) {
