@@ -1,5 +1,5 @@
-// One program for each way of attaching that the collector uses; each says so in a ring buffer when it runs in
-// our own process. `glassbox-trace doctor` attaches them one by one and makes them run.
+// One program for each way of attaching that the collector uses; each says so in a ring buffer when it runs
+// in our own process. `glassbox-trace doctor` attaches them one by one and makes them run.
 #include <asm/ptrace.h>
 #include <linux/bpf.h>
 #include <stdbool.h>
@@ -24,10 +24,16 @@ static __always_inline int saw(void) {
   return 0;
 }
 
-SEC("usdt") int try_usdt(struct pt_regs *ctx) {
+SEC("usdt") int try_usdt(struct pt_regs* ctx) {
   long stage = 0;
   return bpf_usdt_arg(ctx, 0, &stage) == 0 && stage == 4711 ? saw() : 0;
 }
-SEC("tp_btf/sched_process_fork") int BPF_PROG(try_tp_btf) { return saw(); }
-SEC("kprobe/kernel_clone") int BPF_KPROBE(try_kprobe) { return saw(); }
-SEC("fentry/kernel_clone") int BPF_PROG(try_fentry) { return saw(); }
+SEC("tp_btf/sched_process_fork") int BPF_PROG(try_tp_btf) {
+  return saw();
+}
+SEC("kprobe/kernel_clone") int BPF_KPROBE(try_kprobe) {
+  return saw();
+}
+SEC("fentry/kernel_clone") int BPF_PROG(try_fentry) {
+  return saw();
+}
