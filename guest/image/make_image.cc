@@ -21,7 +21,7 @@ namespace glassbox {
 namespace {
 
 // What the machine may have. A kernel that has one of these built in has no file for it, which is all right.
-constexpr std::string_view kModules[] = {"virtio_pci",  "virtio_net",   "vmw_vsock_virtio_transport",
+constexpr std::string_view kModules[] = {"virtio_pci", "virtio_net",   "vmw_vsock_virtio_transport",
                                          "virtio-rng", "pvpanic-mmio", "pvpanic-pci"};
 
 constexpr std::string_view kDirectories[] = {
