@@ -124,7 +124,7 @@ class BpftraceScript : public testing::Test {
     char answer[5];
     EXPECT_EQ(read(target.out.get(), answer, sizeof(answer)), 5);
     kill(bpftrace.pid, SIGINT);
-    const std::string text = read_to_end(bpftrace.out);
+    std::string text = read_to_end(bpftrace.out);
     int status = 0;
     EXPECT_EQ(waitpid(bpftrace.pid, &status, 0), bpftrace.pid);
     EXPECT_EQ(status, 0) << text;
