@@ -1,5 +1,9 @@
 #include "tools/bench/crr.h"
 
+#include <fmt/chrono.h>
+
+#include <ctime>
+
 #include "tools/bench/describe.h"
 #include "tools/bench/progress.h"
 #include "tools/bench/recorder.h"
@@ -84,7 +88,7 @@ Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Wa
   if (!stack->vm_name().empty()) progress.stage("starting the guest");
   GB_TRY(stack->start(watch));
 
-  CrrResult result{spec, server.port(), nullptr, {}};
+  CrrResult result{spec, server.port(), {}, nullptr, {}};
   if (!spec.trace) result.machine = trace::machine_info(stack->pid());
   if (!spec.trace && in_lab()) result.machine["kind"] = "lab";  // also where the stack runs no VM
   Run run(spec, *stack, server, watch, progress);
@@ -92,6 +96,7 @@ Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Wa
     progress.stage("warm-up cycle");
     GB_TRY(run.cycles(spec.warm_up));
   }
+  result.measured_at = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
   if (spec.trace) {
     progress.stage("attaching the collector");
     GB_ASSIGN(auto recorder, Recorder::start(stack->vm_name(), trace_path, watch));

@@ -22,6 +22,7 @@ namespace glassbox::bench {
 struct CrrResult {
   CrrSpec spec;
   std::uint16_t port = 0;
+  std::string measured_at;              // UTC, when the cycles that count began
   nlohmann::json machine;               // of an untraced run; a trace says it itself
   std::vector<std::uint64_t> cycle_ns;  // as the client timed them, in order
 };

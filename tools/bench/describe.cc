@@ -23,6 +23,8 @@ nlohmann::json describe(const CrrResult& result, const Summary& summary) {
       {"vcpus", spec.vcpus},         {"memory_mib", spec.memory_mib}, {"server_port", result.port}};
   nlohmann::json client{
       {"clock", spec.workload == WorkloadKind::kFork ? "the shell's EPOCHREALTIME" : "CLOCK_MONOTONIC"},
+      {"measured_at", result.measured_at},
+      {"launcher", "glassbox-bench " GLASSBOX_VERSION},
       {"n", summary.n},
       {"min_us", in_us(summary.min_ns)},
       {"p50_us", in_us(summary.p50_ns)},

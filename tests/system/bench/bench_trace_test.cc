@@ -13,7 +13,6 @@ namespace glassbox::bench::testing {
 namespace {
 
 using nlohmann::json;
-using trace::Slot;
 
 class Report : public ::testing::TestWithParam<const char*> {
  protected:

@@ -9,7 +9,6 @@
 #include <atomic>
 #include <fstream>
 #include <map>
-#include <regex>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -53,9 +52,11 @@ std::uint64_t load_address(pid_t pid, const std::string& program) {
 std::vector<std::uint64_t> sites(const std::string& script, pid_t pid, const std::string& program) {
   std::set<std::string> names;
   const std::string text = read_file(script);
-  const std::regex probe("glassbox:([a-z_]+)");
-  for (std::sregex_iterator it(text.begin(), text.end(), probe), end; it != end; ++it)
-    names.insert((*it)[1]);
+  constexpr std::string_view kProvider = "glassbox:";
+  for (std::size_t at = text.find(kProvider); at != std::string::npos; at = text.find(kProvider, at)) {
+    at += kProvider.size();
+    names.insert(text.substr(at, text.find_first_not_of("abcdefghijklmnopqrstuvwxyz_", at) - at));
+  }
   const auto notes = trace::read_sdt_notes(program);
   EXPECT_TRUE(notes.has_value());
   const std::uint64_t base = load_address(pid, program);
@@ -78,13 +79,12 @@ bool attached(pid_t pid, const std::vector<std::uint64_t>& addresses) {
 // Values in the histograms whose name begins with `name`.
 int histogram_total(const std::string& output, const std::string& name) {
   std::istringstream lines(output);
-  const std::regex bucket("^[\\[(][^\\])]+[\\])] +([0-9]+) \\|.*");
   int total = 0;
   bool inside = false;
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("@")) inside = line.starts_with(name);
-    std::smatch match;
-    if (inside && std::regex_match(line, match, bucket)) total += std::stoi(match[1]);
+    const bool bucket = line.starts_with("[") || line.starts_with("(");  // "[256, 512)   9 |@@@ |"
+    if (inside && bucket) total += std::stoi(line.substr(line.find_first_of(")]") + 1));
   }
   return total;
 }

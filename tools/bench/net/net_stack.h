@@ -1,0 +1,72 @@
+// The stacks of the comparison, each started with its measuring client in it.
+//
+// Tools that make the namespace themselves (glassbox netns, the bare NAT) run the agent as their command;
+// tools that join one (pasta, slirp4netns; veth) join the agent's. All but veth run as an ordinary user, the
+// agent too. Where this program is root it gives them a /dev/net/tun of their own in a mount namespace that
+// ends with it: the machine's is left as it is.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/bench/child.h"
+#include "tools/bench/net/agent.h"
+#include "tools/bench/net/carrier.h"
+
+namespace glassbox::bench {
+
+// Addresses of the servers: the host's loopback, and the host's end of the veth pair.
+inline constexpr std::uint32_t kLoopback = 0x7f000001;
+inline constexpr std::uint32_t kVethHost = 0x0ad54d01;  // 10.213.77.1
+inline constexpr const char* kVethHostText = "10.213.77.1";
+
+struct StackKind {
+  std::string name;
+  std::string program;  // what must carry the packets; empty: the kernel alone
+  std::string package;  // Debian package that has it; empty: ours
+  bool streams = true;
+};
+
+// In the order of the table.
+[[nodiscard]] const std::vector<StackKind>& stack_kinds();
+
+class NetStack {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<NetStack>> start(const StackKind& kind, std::uint16_t mtu);
+  NetStack(const NetStack&) = delete;
+  NetStack& operator=(const NetStack&) = delete;
+  ~NetStack();
+
+  [[nodiscard]] const StackKind& kind() const { return kind_; }
+  [[nodiscard]] AgentLink& agent() { return agent_; }
+  // The server's address as the client has to name it.
+  [[nodiscard]] std::uint32_t server_address() const;
+  // Empty where the kernel alone carries.
+  [[nodiscard]] const std::optional<Carrier>& carrier() const { return carrier_; }
+  [[nodiscard]] const std::string& version() const { return version_; }
+
+ private:
+  explicit NetStack(StackKind kind) : kind_(std::move(kind)) {}
+  Status launch(std::uint16_t mtu);
+  Status launch_around(std::vector<std::string> argv);
+  Status launch_beside(std::vector<std::string> argv);
+  Status launch_veth(std::uint16_t mtu);
+  Status identify();
+
+  StackKind kind_;
+  std::string directory_;
+  std::string veth_;  // the host's end
+  std::optional<AgentDoor> door_;
+  std::unique_ptr<Child> agent_process_;  // where the tool does not start it
+  std::unique_ptr<Child> tool_;
+  AgentLink agent_;
+  std::optional<Carrier> carrier_;
+  std::string version_;
+};
+
+// Once, before the first stack: see above. A no-op for an ordinary user.
+[[nodiscard]] Status prepare_tun();
+
+}  // namespace glassbox::bench
