@@ -168,7 +168,8 @@ TEST_F(NetDeviceTest, MergesBuffersAcrossChains) {
   for (int i = 0; i < 4; ++i)
     rx.chain().writable(60).writable(40).submit();  // 100 bytes each
   std::string frame(250, '\0');
-  std::generate(frame.begin(), frame.end(), [c = 'a']() mutable { return c = c == 'z' ? 'a' : c + 1; });
+  std::generate(frame.begin(), frame.end(),
+                [c = 'a']() mutable { return c = static_cast<char>(c == 'z' ? 'a' : c + 1); });
   const auto room = device.rx_reserve(388);
   ASSERT_EQ(total_bytes(room), 388U);
   fill(room, frame);
