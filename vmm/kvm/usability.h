@@ -7,7 +7,7 @@
 
 namespace glassbox::kvm {
 
-// Ring-0 instructions a second below which a KVM counts as unusable.
+// Ring-0 instructions a second below which a KVM counts as unusable, except inside the lab.
 inline constexpr std::uint64_t kMinimumRate = 50'000'000;
 
 struct Usability {

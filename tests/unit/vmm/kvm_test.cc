@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <thread>
 
+#include "vmm/base/lab.h"
 #include "vmm/kvm/cpuid.h"
 #include "vmm/kvm/io_bus.h"
 #include "vmm/kvm/usability.h"
@@ -182,12 +184,23 @@ TEST(Cpuid, HypervisorAndDeadlineTimerInNestingOut) {
 }
 
 TEST(UsabilityTest, SaysWhyEitherWay) {
+  if (in_lab()) GTEST_SKIP() << "the lab's own KVM is usable whatever its rate";
   const Usability usability = check_kvm();
   EXPECT_FALSE(usability.reason.empty());
   EXPECT_EQ(usability.usable, usability.instructions_per_second >= kMinimumRate);
   if (usability.instructions_per_second != 0) {
     EXPECT_THAT(usability.reason, HasSubstr("million guest instructions a second"));
   }
+}
+
+// A busy host makes the lab's KVM arbitrarily slow, and there is no second lab to carry on in.
+TEST(UsabilityTest, TheLabsKvmIsUsableAtAnyRate) {
+  const bool outside = !in_lab();
+  if (outside) ::setenv("GLASSBOX_IN_LAB", "1", 1);
+  const Usability usability = check_kvm();
+  if (outside) ::unsetenv("GLASSBOX_IN_LAB");
+  if (usability.instructions_per_second == 0) GTEST_SKIP() << "no /dev/kvm: " << usability.reason;
+  EXPECT_TRUE(usability.usable) << usability.reason;
 }
 
 }  // namespace
