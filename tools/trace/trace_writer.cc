@@ -75,7 +75,7 @@ Status TraceWriter::flush(Origin origin) {
   auto& pending = pending_[static_cast<int>(origin)];
   if (pending.empty()) return {};
   const auto type = origin == Origin::kHost ? ChunkType::kHost : ChunkType::kGuest;
-  const Status status = write_chunk(type, std::as_bytes(std::span(pending)));
+  Status status = write_chunk(type, std::as_bytes(std::span(pending)));
   pending.clear();
   return status;
 }

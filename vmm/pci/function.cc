@@ -6,7 +6,7 @@
 namespace glassbox::pci {
 namespace {
 
-constexpr std::uint32_t kMinBarSize = 4096;
+[[maybe_unused]] constexpr std::uint32_t kMinBarSize = 4096;
 
 constexpr unsigned bar_offset(unsigned bar) {
   return kBar0 + 4 * bar;
