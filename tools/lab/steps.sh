@@ -24,7 +24,7 @@ trap clean_up EXIT
 trap 'echo >&2; say "interrupted"; clean_up; exit 130' INT
 trap 'clean_up; exit 143' TERM HUP
 
-last_line() { tail -c 400 "$1" | tr '\r' '\n' | grep -v '^$' | tail -n 1 || true; }
+last_line() { tail -c 400 "$1" | tr '\r' '\n' | grep -av '^$' | tail -n 1 || true; }
 
 # Waits for the running step and shows what its log says meanwhile: in place at a terminal, else twice a minute.
 follow() {
