@@ -1,13 +1,11 @@
 #include "tools/bench/net/measure.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
-
 #include <algorithm>
+#include <array>
 #include <memory>
 
 #include "tools/bench/child.h"
+#include "tools/bench/echo.h"
 #include "tools/bench/net/net_stack.h"
 #include "tools/bench/net/syscall_count.h"
 #include "tools/bench/paths.h"
@@ -26,16 +24,12 @@ struct Servers {
   std::unique_ptr<Child> crr, other;
 };
 
-Result<std::uint16_t> port_of(const UniqueFd& listener) {
-  return bound_port(listener);
-}
-
 Result<Servers> start_servers(std::uint32_t address) {
   Servers servers;
   GB_ASSIGN(const UniqueFd crr, listen_on(address));
   GB_ASSIGN(const UniqueFd other, listen_on(address));
-  GB_ASSIGN(servers.crr_port, port_of(crr));
-  GB_ASSIGN(servers.port, port_of(other));
+  GB_ASSIGN(servers.crr_port, bound_port(crr));
+  GB_ASSIGN(servers.port, bound_port(other));
   GB_ASSIGN(servers.crr, Child::start({.what = "the echo server",
                                        .argv = {program("gb-echo"), "--listen-fd", std::to_string(crr.get())},
                                        .inherit = {crr.get()}}));
@@ -175,7 +169,9 @@ class Session {
     const auto attempt = [&]() -> Status {
       GB_TRY(run(at, what, kWarmUp));
       std::uint64_t before = 0;
-      if (at.stack->carrier()) GB_ASSIGN(before, cpu_ns(at.stack->carrier()->pid));
+      if (at.stack->carrier()) {
+        GB_ASSIGN(before, cpu_ns(at.stack->carrier()->pid));
+      }
       GB_ASSIGN(const auto times, run(at, what, spec_.cycles));
       if (at.stack->carrier()) {
         GB_ASSIGN(const std::uint64_t after, cpu_ns(at.stack->carrier()->pid));
