@@ -25,7 +25,7 @@ class Record : public ::testing::Test {
 };
 
 TEST_F(Record, ForkAgainstTheBlockingServer) {
-  const Outcome outcome = crr({"--workload", "fork", "--cycles", "200", "--trace", "--json",
+  const Outcome outcome = crr({"--workload", "fork", "--cycles", "120", "--trace", "--json",
                                file("fork.json"), "--keep-trace", file("fork.trace")});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("unattributed"), std::string::npos) << outcome.out;
