@@ -72,6 +72,9 @@ int main(int argc, char** argv) {
   CLI::App app{"Benchmarks of glassbox: how long a connect-request-response cycle takes, and where"};
   app.set_version_flag("--version", "glassbox-bench " GLASSBOX_VERSION);
   app.require_subcommand(1);
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return std::string("glassbox-bench: error: ") + error.what() + "\n";
+  });
   bench::Args args;
   bench::add_crr(*app.add_subcommand("crr", "TCP connect, one byte there and back, close"), args);
   try {

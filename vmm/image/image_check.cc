@@ -15,10 +15,15 @@
 namespace glassbox {
 namespace {
 
+using namespace std::string_view_literals;
+
 constexpr std::uint64_t kHeaderBytes = 110;  // six characters of magic, 13 fields of 8 hexadecimal digits
 constexpr int kFileSizeField = 6;
 constexpr int kNameSizeField = 11;
 constexpr std::string_view kTrailer = "TRAILER!!!";
+// How what Linux unpacks begins (lib/decompress.c): gzip (two), bzip2, lzma, xz, lzo, lz4, zstd.
+constexpr std::array<std::string_view, 8> kCompressed = {"\37\213",  "\37\236", "BZ",   "\135\0"sv,
+                                                         "\3757zXZ", "\211LZO", "\2!L", "(\265"};
 
 std::uint64_t align4(std::uint64_t n) {
   return (n + 3) / 4 * 4;
@@ -45,8 +50,14 @@ Status check_image(const std::string& path) {
     const ssize_t got = ::pread(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(at));
     if (got < 0) return fail_errno(errno, "cannot read the image {}", path);
     const std::string_view header(bytes.data(), static_cast<std::size_t>(got));
-    // What follows the first segment may be another, compressed one: the kernel's business.
-    if (!std::string_view("07070").starts_with(header.substr(0, 5))) return {};
+    if (!std::string_view("07070").starts_with(header.substr(0, 5))) {
+      // A compressed segment, the first or one that follows, is the kernel's business.
+      const bool known = std::any_of(kCompressed.begin(), kCompressed.end(),
+                                     [header](std::string_view magic) { return header.starts_with(magic); });
+      if (at == 0 && !known)
+        return fail("the image {} is no initramfs: a cpio archive, or a compressed one", path);
+      return {};
+    }
     const auto file_size =
         got >= static_cast<ssize_t>(kHeaderBytes) ? field(header, kFileSizeField) : std::nullopt;
     const auto name_size = file_size ? field(header, kNameSizeField) : std::nullopt;

@@ -16,6 +16,7 @@ namespace glassbox {
 namespace {
 
 constexpr std::uint64_t kMinMemoryMib = 64;
+constexpr std::uint64_t kMaxMemoryMib = 1ULL << 24;
 // A kernel that reported a panic still prints to its console and then resets, unless told not to (panic=0).
 constexpr auto kPanicGrace = std::chrono::seconds(2);
 
@@ -27,9 +28,9 @@ Status check(const MachineConfig& config) {
   if (config.vcpus < 1 || config.vcpus > layout::kMaxVcpus) {
     return fail("{} vCPUs are not possible; 1 to {} are", config.vcpus, layout::kMaxVcpus);
   }
-  if (config.memory_mib < kMinMemoryMib || config.memory_mib > (1ULL << 24)) {
-    return fail("{} MiB of guest memory are not possible; {} MiB is the least", config.memory_mib,
-                kMinMemoryMib);
+  if (config.memory_mib < kMinMemoryMib || config.memory_mib > kMaxMemoryMib) {
+    return fail("{} MiB of guest memory are not possible; {} to {} are", config.memory_mib, kMinMemoryMib,
+                kMaxMemoryMib);
   }
   return {};
 }

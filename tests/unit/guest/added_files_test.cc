@@ -144,6 +144,8 @@ TEST(CheckImage, EveryTruncationOfAnArchiveIsSeen) {
     EXPECT_FALSE(check_image(dir.write("cut", whole.substr(0, size)))) << size;
   }
   EXPECT_TRUE(check_image(dir.write("compressed", "\x28\xb5\x2f\xfd")));
+  EXPECT_TRUE(check_image(dir.write("xz", "\3757zXZ")));
+  EXPECT_FALSE(check_image(dir.write("foreign", "root:x:0:0:root:/root:/bin/bash\n")));
   EXPECT_FALSE(check_image("/no/such/image"));
 }
 

@@ -289,6 +289,24 @@ TEST_F(AgentSession, ProtocolViolationEndsTheConnection) {
   EXPECT_FALSE(protocol::receive_message(connection.get()));
 }
 
+// The agent buffers no more than the window for a command that does not read: a host that sends more loses
+// the connection, and the signal behind it is not obeyed.
+TEST_F(AgentSession, InputBeyondTheWindowEndsTheConnection) {
+  const UniqueFd connection = connect();
+  ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecStart,
+                                     R"({"argv":["sleep","1000"],"env":[],"cwd":"/","tty":false})"));
+  const std::string block(protocol::kMaxPayload, 'x');
+  constexpr std::size_t kPipeBytes = 65536;  // what the command's own stdin holds
+  for (std::size_t sent = 0; sent <= protocol::kStdinWindow + kPipeBytes; sent += block.size())
+    (void)protocol::send_message(connection.get(), protocol::MessageType::kStdin, block);
+  const std::uint32_t kill = SIGKILL;
+  (void)protocol::send_message(connection.get(), protocol::MessageType::kSignal, protocol::as_payload(kill));
+  protocol::MessageDecoder decoder;
+  decoder.feed(read_all(connection.get()));
+  for (auto message = decoder.next(); message && *message; message = decoder.next())
+    EXPECT_EQ((*message)->type, protocol::MessageType::kStdinAck);
+}
+
 TEST_F(AgentSession, BadStartIsRefusedWithAReason) {
   UniqueFd connection = connect();
   ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecStart, R"({"argv":[]})"));
