@@ -18,6 +18,9 @@
 // machine passes here, so the programs look at the number first and at the process next. accept() is reported
 // when it has returned a connection of the NAT, its entry then too, with the time it had: before, nobody can
 // know whose connection it will be. The host has tracepoints only, no kprobes; io_uring is not seen.
+//
+// Scheduling: what sched_switch and sched_wakeup do to the threads of the target and of the servers. Both run
+// under the run queue's lock, where a submission that woke the consumer could not; ours wakes nobody.
 #include "bpf/emit.bpf.h"
 #include "bpf/sock_view.bpf.h"
 
@@ -306,5 +309,40 @@ int BPF_PROG(server_fork, struct task_struct* parent, struct task_struct* child)
   const __u8 one = 1;
   if (parent_tgid == child_tgid || !bpf_map_lookup_elem(&server_tgids, &parent_tgid)) return 0;
   put(&server_tgids, &child_tgid, &one);
+  return 0;
+}
+
+static __always_inline int is_followed(__u32 tgid) {
+  return tgid == target_tgid || bpf_map_lookup_elem(&server_tgids, &tgid);
+}
+
+static __always_inline void emit_sched(__u16 kind, __u64 now, __u32 tid, __u32 tgid, __u64 state) {
+  struct gb_event* e = gb_begin_at(kind, now);
+  if (!e) return;
+  e->arg[0] = tid;
+  e->arg[1] = tgid;
+  e->arg[2] = state;
+  gb_end(e);
+}
+
+/* Kernels before 5.18 have no prev_state here; they lack other things that we need too. */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(sched_switch, bool preempted, struct task_struct* prev, struct task_struct* next,
+             unsigned int prev_state) {
+  const __u32 prev_tgid = BPF_CORE_READ(prev, tgid), next_tgid = BPF_CORE_READ(next, tgid);
+  const int out = is_followed(prev_tgid), in = is_followed(next_tgid);
+  if (!out && !in) return 0;
+  const __u64 now = bpf_ktime_get_ns();
+  if (out)
+    emit_sched(GB_KIND_host_sched_out, now, BPF_CORE_READ(prev, pid), prev_tgid, preempted ? 0 : prev_state);
+  if (in) emit_sched(GB_KIND_host_sched_in, now, BPF_CORE_READ(next, pid), next_tgid, 0);
+  return 0;
+}
+
+SEC("tp_btf/sched_wakeup")
+int BPF_PROG(sched_wakeup, struct task_struct* task) {
+  const __u32 tgid = BPF_CORE_READ(task, tgid);
+  if (!is_followed(tgid)) return 0;
+  emit_sched(GB_KIND_host_sched_wakeup, bpf_ktime_get_ns(), BPF_CORE_READ(task, pid), tgid, 0);
   return 0;
 }

@@ -27,10 +27,21 @@ void note_segments(const std::vector<Node>& chain, CycleResult& result,
   }
 }
 
-CycleResult resolve(std::vector<Node> chain, CycleKind kind, std::uint64_t flow, Attribution& out) {
+std::uint32_t first_tid(std::initializer_list<EventRef> events) {
+  for (const EventRef e : events)
+    if (e != nullptr) return e->tid;
+  return 0;
+}
+
+// `flow` is null if the host saw nothing of the cycle.
+CycleResult resolve(std::vector<Node> chain, CycleKind kind, const HostFlow* flow, Attribution& out) {
   CycleResult result;
   result.kind = kind;
-  result.flow = flow;
+  if (flow != nullptr) {
+    result.flow = flow->flow;
+    result.net_tid = first_tid({flow->syn, flow->connect_begin, flow->request_sent, flow->reply_recv});
+    result.server_tid = first_tid({flow->read, flow->read_enter, flow->write_enter, flow->accept});
+  }
   note_segments(chain, result, out.applies);
   result.begin_ns = *chain.front().at_ns;
   result.end_ns = *chain.back().at_ns;
@@ -51,7 +62,7 @@ void attribute_host_only(const FlowTable& flows, bool irq_seen, Attribution& out
     if (chain.empty() || *chain.front().at_ns > *chain.back().at_ns)
       ++out.incomplete;
     else
-      out.cycles.push_back(resolve(std::move(chain), CycleKind::kHostOnly, flow.flow, out));
+      out.cycles.push_back(resolve(std::move(chain), CycleKind::kHostOnly, &flow, out));
   }
 }
 
@@ -95,7 +106,7 @@ Attribution attribute(const Trace& trace, const ClockReport& clock) {
       continue;
     }
     if (flow == nullptr) ++out.without_flow;
-    out.cycles.push_back(resolve(std::move(chain), cycle.kind, flow ? flow->flow : 0, out));
+    out.cycles.push_back(resolve(std::move(chain), cycle.kind, flow, out));
   }
   return out;
 }

@@ -24,6 +24,7 @@ struct CycleResult {
   // The segment's boundaries were there to be neighbours, whether or not it was on the path (then it took 0).
   std::array<bool, kSegments> segment_seen{};
   std::int64_t unattributed_ns = 0;
+  std::uint32_t net_tid = 0, server_tid = 0;  // the threads that served it on the host; 0: not seen
   Path path;
   [[nodiscard]] std::int64_t total_ns() const { return end_ns - begin_ns; }
 };

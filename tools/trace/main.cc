@@ -11,6 +11,7 @@
 #include "tools/trace/doctor.h"
 #include "tools/trace/kinds.h"
 #include "tools/trace/lab_target.h"
+#include "tools/trace/probes_page.h"
 #include "tools/trace/record.h"
 #include "tools/trace/report.h"
 #include "tools/trace/trace_reader.h"
@@ -47,6 +48,7 @@ struct Args {
   double duration_s = 0;
   int ready_fd = -1;
   std::size_t cycle = 0, slowest = 0;
+  bool states = false, markdown = false;
   std::vector<std::string> without;
 };
 
@@ -120,7 +122,7 @@ int run_report(const Args& args) {
   if (args.format == "json")
     std::cout << to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   else
-    std::cout << format_table(report);
+    std::cout << format_table(report) << (args.states ? format_states(report) : "");
   std::cout.flush();
   if (report.violation)
     return failed(
@@ -138,17 +140,8 @@ int run_annotate(const Args& args) {
   return 0;
 }
 
-int run_probes() {
-  for (const auto list : {probes(), kernel_events()}) {
-    for (const EventInfo& info : list) {
-      fmt::print("{:<28} {:>3}  {}\n", info.name, info.kind, info.fires);
-      for (const ArgumentInfo& arg : info.arguments) {
-        if (arg.name != "-")
-          fmt::print("{:34}{} {}{}{}\n", "", arg.type.empty() ? "u64" : arg.type, arg.name,
-                     arg.meaning.empty() ? "" : ": ", arg.meaning);
-      }
-    }
-  }
+int run_probes(const Args& args) {
+  std::cout << (args.markdown ? probes_markdown() : probes_text());
   return 0;
 }
 
@@ -206,6 +199,8 @@ int main(int argc, char** argv) {
   report->add_option("--slowest", args.slowest, "the N slowest cycles, boundary by boundary")
       ->check(CLI::PositiveNumber)
       ->excludes(cycle);
+  report->add_flag("--states", args.states,
+                   "also say what the host's threads did: running, runnable, blocked");
   report->add_option("--without", args.without,
                      "leave out events of this name: what is unattributed must rise by it");
   report->callback([&] { action = [&] { return run_report(args); }; });
@@ -215,9 +210,9 @@ int main(int argc, char** argv) {
   annotate->add_option("--meta", args.meta, "JSON object, or a file that has it")->required();
   annotate->callback([&] { action = [&] { return run_annotate(args); }; });
 
-  app.add_subcommand("probes", "List all probes and kernel events with their arguments")->callback([&] {
-    action = run_probes;
-  });
+  auto* probes = app.add_subcommand("probes", "List all probes and kernel events with their arguments");
+  probes->add_flag("--markdown", args.markdown, "as the documentation page bpf/PROBES.md");
+  probes->callback([&] { action = [&] { return run_probes(args); }; });
   app.add_subcommand("doctor", "Try every way of tracing on this machine")->callback([&] {
     action = run_doctor;
   });

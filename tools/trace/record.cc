@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "bpf/host_tracer.h"
+#include "tools/trace/calibrate.h"
 #include "tools/trace/guest_session.h"
 #include "tools/trace/machine.h"
 #include "tools/trace/report.h"
@@ -84,6 +85,10 @@ class Recorder {
           fmt::format("{} {}{}{}", hook.name, hook.how, hook.remark.empty() ? "" : " ", hook.remark));
     GB_TRY(writer_.add_hooks(Origin::kHost, hooks));
     if (!options_.meta.empty()) GB_TRY(writer_.add_meta(options_.meta));
+    if (const auto cost = measure_probe_cost())
+      GB_TRY(writer_.add_meta({{"probe_cost", {{"hit_ns", cost->hit_ns}, {"hits", cost->hits}}}}));
+    else
+      GB_TRY(writer_.add_note("the probes' cost is not known: " + cost.error().message));
     if (options_.target.vsock_path.empty()) {
       summary_.note = "host side only: " + options_.target.description + " has no guest of ours";
       return {};

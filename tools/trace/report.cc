@@ -16,7 +16,7 @@ std::string text_of(const json& object, const char* key) {
 }
 
 std::string make_title(const Attribution& a, const json& workload) {
-  if (const std::string title = text_of(workload, "title"); !title.empty()) return title;
+  if (std::string title = text_of(workload, "title"); !title.empty()) return title;
   std::string name = text_of(workload, "name");
   if (name.empty()) name = "trace";
   std::string title = fmt::format("glassbox {}: {} cycles", name, a.cycles.size());
@@ -52,6 +52,28 @@ SegmentRow make_row(const Attribution& a, Segment segment, double total_ns) {
   row.percentiles = percentiles(std::move(values));
   if (total_ns > 0) row.share = sum / total_ns;
   return row;
+}
+
+// The splits of a row's steps, by the thread whose doing they are.
+void add_states(const Attribution& a, const ThreadStates& states, SegmentRow& row) {
+  const Actor actor = actor_of(row.segment);
+  if (actor == Actor::kNone || !row.seen || !states.known()) return;
+  StateSplit sum{};
+  std::int64_t cycles = 0;
+  for (const CycleResult& c : a.cycles) {
+    if (!c.segment_seen[static_cast<std::size_t>(row.segment)]) continue;
+    ++cycles;
+    const std::uint32_t tid = actor == Actor::kNetwork ? c.net_tid : c.server_tid;
+    for (const Step& step : c.path.steps) {
+      if (step.segment != row.segment) continue;
+      const StateSplit split = states.split(tid, step.begin_ns, step.end_ns);
+      for (std::size_t k = 0; k < kThreadStates; ++k)
+        sum.at(k) += split.at(k);
+    }
+  }
+  for (std::int64_t& ns : sum)
+    ns /= cycles;
+  row.mean_states_ns = sum;
 }
 
 json object_or_null(const json& parent, const char* key) {
@@ -106,11 +128,17 @@ Report make_report(const Trace& trace) {
   }
   for (std::size_t k = 0; k < kSegments; ++k)
     r.segments.push_back(make_row(a, static_cast<Segment>(k), total_ns));
+  const ThreadStates states(trace);
+  for (SegmentRow& row : r.segments)
+    add_states(a, states, row);
   if (total_ns > 0) r.unattributed_share = unattributed_ns / total_ns;
   r.total = percentiles(std::move(totals));
   r.hooks_host = trace.host.hooks;
   r.hooks_guest = trace.guest.hooks;
   r.notes = trace.notes;
+  r.tax = probe_tax(trace, a);
+  r.verdicts = compute_verdicts(trace, clock, a);
+  r.verdicts.push_back(probe_tax_verdict(r.tax, a));
   if (trace.truncated) r.notes.emplace_back("the trace is truncated: this is what it has");
   if (trace.other_interface)
     r.notes.emplace_back("recorded with another version of the probe interface: arguments may be missing");

@@ -9,7 +9,10 @@
 #include <vector>
 
 #include "tools/trace/attribute.h"
+#include "tools/trace/tax.h"
+#include "tools/trace/thread_states.h"
 #include "tools/trace/trace.h"
+#include "tools/trace/verdicts.h"
 
 namespace glassbox::trace {
 
@@ -29,6 +32,8 @@ struct SegmentRow {
   bool seen = false;     // its boundaries were seen; if not, there are no figures
   Percentiles percentiles;
   std::optional<double> share;
+  // Host rows of one thread, where the trace has scheduling events: mean over the cycles that have the row.
+  std::optional<StateSplit> mean_states_ns;
 };
 
 struct Report {
@@ -43,11 +48,15 @@ struct Report {
   Percentiles total;
   std::size_t complete = 0, incomplete = 0, without_flow = 0;
   std::vector<std::string> hooks_host, hooks_guest, notes;
+  ProbeTax tax;
+  std::vector<Verdict> verdicts;
 };
 
 [[nodiscard]] Report make_report(const Trace& trace);
 
 [[nodiscard]] std::string format_table(const Report& report);
+// The rows of host threads, split by what the thread did.
+[[nodiscard]] std::string format_states(const Report& report);
 [[nodiscard]] nlohmann::json to_json(const Report& report);
 
 // Control characters and anything but ASCII as '?': text that a guest or a file gave goes to a terminal.

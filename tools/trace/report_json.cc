@@ -27,6 +27,18 @@ std::string_view name_of(Where side) {
   return side == Where::guest ? "guest" : side == Where::host ? "host" : "cross";
 }
 
+json states(const SegmentRow& row) {
+  if (!row.mean_states_ns) return nullptr;
+  const auto of = [&row](ThreadState state) {
+    return us(row.mean_states_ns->at(static_cast<std::size_t>(state)));
+  };
+  return {{"thread", actor_of(row.segment) == Actor::kNetwork ? "network" : "server"},
+          {"running_us", of(ThreadState::kRunning)},
+          {"runnable_us", of(ThreadState::kRunnable)},
+          {"blocked_us", of(ThreadState::kBlocked)},
+          {"unknown_us", of(ThreadState::kUnknown)}};
+}
+
 json segment_rows(const Report& r) {
   json rows = json::array();
   for (const SegmentRow& row : r.segments) {
@@ -37,7 +49,20 @@ json segment_rows(const Report& r) {
                     {"p50_us", us(row.percentiles.p50_ns)},
                     {"p90_us", us(row.percentiles.p90_ns)},
                     {"p99_us", us(row.percentiles.p99_ns)},
-                    {"share", number(row.share)}});
+                    {"share", number(row.share)},
+                    {"states", states(row)}});
+  }
+  return rows;
+}
+
+json verdict_rows(const Report& r) {
+  json rows = json::array();
+  for (const Verdict& v : r.verdicts) {
+    rows.push_back({{"id", v.id},
+                    {"claim", v.claim},
+                    {"outcome", name_of(v.outcome)},
+                    {"criterion", v.criterion},
+                    {"evidence", v.evidence}});
   }
   return rows;
 }
@@ -84,6 +109,11 @@ json to_json(const Report& r) {
       {"client", client_times(r)},
       {"hooks", {{"host", r.hooks_host}, {"guest", r.hooks_guest}}},
       {"notes", r.notes},
+      {"verdicts", verdict_rows(r)},
+      {"probe_tax",
+       {{"hits_per_cycle", r.tax.hits_per_cycle},
+        {"hit_us", us(r.tax.hit_ns)},
+        {"share", number(r.tax.share)}}},
   };
 }
 

@@ -81,6 +81,15 @@ std::string closing_lines(const Report& r) {
   return text;
 }
 
+// Fixed columns, so that the outcomes can be read down the page.
+std::string verdict_lines(const Report& r) {
+  std::string text = "verdicts:\n";
+  for (const Verdict& v : r.verdicts)
+    text += fmt::format("  {:<17} {:<51} {} [{}]\n", name_of(v.outcome), v.claim, printable(v.evidence),
+                        v.criterion);
+  return text;
+}
+
 }  // namespace
 
 std::string format_table(const Report& r) {
@@ -101,8 +110,9 @@ std::string format_table(const Report& r) {
                         p99 ? 39 : 29);
     text += line("total", "", r.total, "100 %", p99);
     text += client_line(r, p99);
+    text += format_tax(r.tax);
   }
-  return text + closing_lines(r);
+  return text + closing_lines(r) + (r.verdicts.empty() ? "" : verdict_lines(r));
 }
 
 }  // namespace glassbox::trace

@@ -282,6 +282,44 @@ TEST_F(HostServerTest, DualStackServerThatForksAndPollsIsSeen) {
   EXPECT_THAT(shutdown, testing::Contains(testing::Field(&gb_event::tgid, read[0].tgid)));
 }
 
+// The client sleeps for each answer and the server for each request, so both have to be woken and switched
+// to.
+TEST_F(HostServerTest, SchedulingOfTheTargetAndOfServersOnly) {
+  const Listener listener = listen_loopback(AF_INET);
+  start_tracing();
+  const auto server = static_cast<std::uint32_t>(start_server(listener, serve_blocking));
+  for (int k = 0; k < 20; ++k)
+    run_cycle(listener.port);
+  collect();
+  const auto own = static_cast<std::uint32_t>(getpid());
+  for (const gb_kind kind : {GB_KIND_host_sched_out, GB_KIND_host_sched_in, GB_KIND_host_sched_wakeup}) {
+    SCOPED_TRACE(kind);
+    std::size_t of_server = 0, of_target = 0;
+    for (const gb_event& e : of(kind)) {
+      EXPECT_TRUE(e.arg[1] == server || e.arg[1] == own) << e.arg[1];
+      of_server += e.arg[1] == server ? 1 : 0;
+      of_target += e.arg[1] == own ? 1 : 0;
+    }
+    EXPECT_GT(of_server, 0u);
+    EXPECT_GT(of_target, 0u);
+  }
+  // Between two of a thread's departures lies an arrival; a sleeper is woken before it.
+  bool on_cpu = true, asleep = false;
+  for (const gb_event& e : events_) {
+    if (e.arg[0] != server) continue;
+    if (e.kind == GB_KIND_host_sched_out) {
+      EXPECT_TRUE(on_cpu);
+      on_cpu = false;
+      asleep = e.arg[2] != 0;
+    } else if (e.kind == GB_KIND_host_sched_wakeup) {
+      asleep = false;
+    } else if (e.kind == GB_KIND_host_sched_in) {
+      EXPECT_FALSE(asleep);
+      on_cpu = true;
+    }
+  }
+}
+
 TEST_F(HostServerTest, FailedReadHasItsErrno) {
   const Listener listener = listen_loopback(AF_INET);
   start_tracing();

@@ -68,7 +68,11 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   const std::uint64_t port = 32768 + flow % 20000, dst = 7777, nat_port = 40000 + flow % 20000;
   const std::uint64_t isn = 1000 * flow, irs = 500 * flow + 7;
   const auto us = [this](std::int64_t n) { return step(n * 1000); };
-  const auto frame_in = [&](std::int64_t at, std::uint64_t len) {
+  const auto wake = [&](std::int64_t at, std::int64_t timeout_ms, std::uint64_t raw, std::uint64_t kicked) {
+    host(at, GB_KIND_net_poll_wake, kNetTid, {static_cast<std::uint64_t>(timeout_ms), raw, raw, kicked});
+  };
+  const auto frame_in = [&](std::int64_t at, std::uint64_t len, bool woken = true) {
+    if (woken) wake(at - 500, -1, 1, 1);
     host(at, GB_KIND_process_guest_frame_begin, kNetTid, {0x800, len, 1});
   };
   const auto frame_done = [&](std::int64_t at, std::uint64_t seq, std::uint64_t flags, std::uint64_t len) {
@@ -103,17 +107,18 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
     guest(t += us(300), GB_KIND_guest_fork, kShell, {client, client, 0, 0, 0, 0, 0, 0, 0, 0, 115, 0});
     guest(t + 1000, GB_KIND_guest_reap, kShell, {base + kPrintf, base + kPrintf});
     guest(t += us(500), GB_KIND_guest_exec_begin, client, {});
-    guest(t += us(900), GB_KIND_guest_exec_done, client, {});
+    guest(t += us(900) + o.exec_ns, GB_KIND_guest_exec_done, client, {});
   }
   guest(t += us(400), GB_KIND_guest_socket, client, {2, 1, 0});
-  guest(t += us(30), GB_KIND_guest_connect_begin, client, {sk, 2, dst, 0, 0});
+  guest(t += us(30) + o.start_ns, GB_KIND_guest_connect_begin, client, {sk, 2, dst, 0, 0});
   guest(t + 100, GB_KIND_guest_sock_state, client, {sk, 2, 7, 2, 0, dst});
-  xmit(t += us(40), isn, kGuestSyn, 74, 0);
+  xmit(t += us(40) + o.syn_ns, isn, kGuestSyn, 74, 0);
+  if (o.syn_twice) xmit(t + 1000, isn, kGuestSyn, 74, 0);
   frame_in(t += us(120), 74);
   host(t += us(5), GB_KIND_tcp_syn, kNetTid, {flow, 2, 0, 0, port, 0, 0, dst, isn});
   host(t += us(5), GB_KIND_tcp_connect_begin, kNetTid, {flow, 9});
   host(t + 100, GB_KIND_host_sock_state, kNetTid, {nat_sk, 2, 7, 2, 0, dst, 0, kLoopback, 0, kLoopback});
-  t += us(60);
+  t += us(60) + o.host_connect_ns;
   host(t - 1000, GB_KIND_host_sock_state, kNetTid,
        {nat_sk, 2, 2, 1, nat_port, dst, 0, kLoopback, 0, kLoopback});
   host(t - 500, GB_KIND_host_sock_state, kNetTid,
@@ -131,9 +136,17 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   guest(t += us(20), GB_KIND_guest_sock_state, 0, {sk, 2, 2, 1, port, dst});
   xmit(t + 100, isn + 1, kAck, 66, 0);
   guest(t += us(60), GB_KIND_guest_connect_done, client, {sk, 0, port, dst});
-  guest(t += us(200), GB_KIND_guest_send, client, {sk, 1, port, dst});
+  guest(t += us(200) + o.request_ns, GB_KIND_guest_send, client, {sk, 1, port, dst});
   xmit(t += us(30), isn + 1, kAck | kPsh, 67, 1);
-  frame_in(t += us(120), 67);
+  using Wake = CycleOptions::Wake;
+  if (o.sleep_on) {
+    wake(t + 5000, -1, 1, 0);
+    host(t + 200'000, GB_KIND_net_poll_wait, kNetTid, {static_cast<std::uint64_t>(-1)});
+  }
+  t += us(120) + o.kick_ns;
+  wake(t - 500, o.wake == Wake::kTimeout ? 10 : -1, o.wake == Wake::kTimeout ? 0 : 1,
+       o.wake == Wake::kKick ? 1 : 0);
+  frame_in(t, 67, false);
   const std::int64_t sent = t + us(15);
   std::int64_t frame_end = sent + 1000;
   if (o.late_accept) {
@@ -143,7 +156,7 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
     t = sent;
   }
   if (o.late_accept || o.late_read)
-    host(t += us(o.late_read ? 900 : 15), GB_KIND_host_server_read_enter, kServerTid,
+    host(t += us(o.late_read ? 900 : 15) + o.read_ns, GB_KIND_host_server_read_enter, kServerTid,
          {5, srv_sk, dst, nat_port});
   t += us(20);
   const bool late_send = o.late_send_probe && !o.late_accept && !o.late_read;
@@ -151,7 +164,7 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   host(late_send ? t + 3000 : sent, GB_KIND_host_send, kNetTid, {flow, isn + 1, 1, 1});
   frame_done(frame_end, isn + 1, kAck | kPsh, 67);
   host(t, GB_KIND_host_server_read, kServerTid, {5, srv_sk, dst, nat_port, 1});
-  host(t += us(12), GB_KIND_host_server_write_enter, kServerTid, {5, srv_sk, dst, nat_port});
+  host(t += us(12) + o.think_ns, GB_KIND_host_server_write_enter, kServerTid, {5, srv_sk, dst, nat_port});
   const std::int64_t written = t + us(5);
   host(written, GB_KIND_host_server_write, kServerTid, {5, srv_sk, dst, nat_port, 1});
   const auto server_closes = [&](std::int64_t at) {
@@ -159,7 +172,9 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
     host(at += us(40), GB_KIND_host_recv, kNetTid, {flow, irs + 2, 1000, 0});
     return inject(at += us(8), irs + 2, kGuestFin | kAck, 54, 0);
   };
-  host(t += us(40), GB_KIND_host_recv, kNetTid, {flow, irs + 1, 1000, 1});
+  t += us(40) + o.write_ns;
+  wake(t - 500, -1, 1, 0);
+  host(t, GB_KIND_host_recv, kNetTid, {flow, irs + 1, 1000, 1});
   t = inject(t += us(8), irs + 1, kAck | kPsh, 55, 1);
   std::int64_t fin = 0;
   if (o.fork && !o.late_eof) fin = server_closes(t + 1000);
@@ -170,7 +185,13 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
     guest(t += us(50), GB_KIND_guest_recv, client, {sk, 0, port, dst});
     guest(t += us(80), GB_KIND_guest_exit, client, {0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 110, 0});
   }
-  guest(t += us(60), GB_KIND_guest_close, client, {sk, 2, port, dst});
+  if (o.second_send_ns > 0) {
+    guest(t += us(10), GB_KIND_guest_send, client, {sk, 1, port, dst});
+    t += o.second_send_ns;
+    receive(t - 1000, irs + 2, kAck, 54, 0);
+    xmit(t, isn + 2, kAck | kPsh, 67, 1);
+  }
+  guest(t += us(60) + o.close_ns, GB_KIND_guest_close, client, {sk, 2, port, dst});
   xmit(t + 500, isn + 2, kAck | kGuestFin, 66, 0);
   guest(t += us(30), GB_KIND_guest_close_done, client, {sk, 2, port, dst});
   if (o.fork) guest(t += us(200), GB_KIND_guest_reap, kShell, {client, client});

@@ -29,6 +29,21 @@ struct CycleOptions {
   bool suppress_irq = false;     // a polling guest asked for no interrupts
   bool late_irq = false;         // the guest takes the frame before the interrupt is raised
   bool late_send_probe = false;  // host_send fires after the server has read
+  // A delay in one place, on top of what the cycle takes by itself.
+  std::int64_t exec_ns = 0;          // fork only: exec takes so long
+  std::int64_t start_ns = 0;         // the client, between socket() and connect()
+  std::int64_t request_ns = 0;       // the client, between connect() and send()
+  std::int64_t close_ns = 0;         // the client, before close()
+  std::int64_t host_connect_ns = 0;  // the host's connect(), asynchronously
+  std::int64_t read_ns = 0;          // the server, before it enters read(); with late_read
+  std::int64_t think_ns = 0;         // the server, between read() and write()
+  std::int64_t write_ns = 0;         // between the server's write() and the NAT's receipt of it
+  std::int64_t kick_ns = 0;          // between the request's transmit and the network thread
+  enum class Wake : std::uint8_t { kKick, kTimeout, kOther } wake = Wake::kKick;  // what ends kick_ns
+  bool sleep_on = false;            // the network thread goes to sleep after the request was sent
+  bool syn_twice = false;           // the SYN is transmitted twice
+  std::int64_t syn_ns = 0;          // connect() to the SYN's transmit
+  std::int64_t second_send_ns = 0;  // a second send(), whose segment leaves so late, on an acknowledgement
 };
 
 class TraceBuilder {
