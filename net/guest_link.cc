@@ -161,6 +161,24 @@ void GuestLink::finish_udp(const FlowKey& key, std::size_t payload_bytes) {
   port_.rx_commit(frame);
 }
 
+void GuestLink::send_udp(Ipv4 source, std::uint16_t source_port, Ipv4 destination,
+                         std::uint16_t destination_port, std::span<const std::uint8_t> payload) {
+  assert(payload.size() <= kMaxOwnDatagram);
+  std::array<std::uint8_t, kUdpHeaders + kMaxOwnDatagram> buffer;
+  const auto frame = std::span(buffer).first(kUdpHeaders + payload.size());
+  const auto udp = frame.subspan(kEthernetHeader + kIpv4Header);
+  store_be16(udp.data(), source_port);
+  store_be16(&udp[2], destination_port);
+  store_be16(&udp[4], static_cast<std::uint16_t>(udp.size()));
+  store_be16(&udp[6], 0);
+  std::memcpy(udp.data() + kUdpHeader, payload.data(), payload.size());
+  Checksum sum;
+  sum.add_pseudo_header(source, destination, kProtocolUdp, udp.size());
+  sum.add(udp);
+  store_be16(&udp[6], sum.value() == 0 ? std::uint16_t{0xffff} : sum.value());
+  send_ipv4(frame, kProtocolUdp, source, destination);
+}
+
 void GuestLink::finish_tcp(const TcpSegment& segment, std::size_t payload_bytes) {
   std::array<std::uint8_t, kTcpHeaders> headers;
   payload_.truncate(payload_bytes);

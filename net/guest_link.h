@@ -56,6 +56,11 @@ class GuestLink {
   void finish_udp(const FlowKey& key, std::size_t payload_bytes);
   void cancel() { port_.rx_cancel(); }
 
+  // A datagram of our own, at most kMaxOwnDatagram bytes.
+  static constexpr std::size_t kMaxOwnDatagram = 512;
+  void send_udp(Ipv4 source, std::uint16_t source_port, Ipv4 destination, std::uint16_t destination_port,
+                std::span<const std::uint8_t> payload);
+
   // A whole small frame: the Ethernet header's addresses are filled in, the rest is as given. Lost, and
   // counted, when there are no buffers.
   void send_frame(std::span<std::uint8_t> frame, std::uint16_t ethertype);

@@ -18,9 +18,11 @@
 
 #include "bpf/probes.h"
 #include "net/checksum.h"
+#include "net/dhcp.h"
 #include "net/icmp.h"
 #include "net/ip_input.h"
 #include "net/policy.h"
+#include "net/port_listener.h"
 #include "net/tcp.h"
 #include "net/udp.h"
 
@@ -31,6 +33,8 @@ constexpr std::uint8_t kVnetNeedsChecksum = 1;
 constexpr std::uint16_t kMinMtu = 576;
 constexpr std::uint16_t kMaxMtu = 65520;
 constexpr std::size_t kMaxEchoBytes = 2048;
+constexpr std::size_t kMaxDhcpBytes = 1500;
+constexpr Ipv4 kBroadcastIp = ~Ipv4{0};
 constexpr std::uint8_t kIcmpEchoRequest = 8;
 
 // What process_guest_frame tells of a frame.
@@ -55,9 +59,13 @@ class NatImpl final : public Nat {
   }
 
   Status start(const NatConfig& config) {
-    GB_ASSIGN(policy_, DestinationPolicy::create(config.allow_host_loopback, loop_));
+    GB_ASSIGN(policy_, DestinationPolicy::create(config, loop_));
     GB_ASSIGN(tcp_, Tcp::create(loop_, link_, *policy_, counters_));
     udp_ = std::make_unique<Udp>(loop_, link_, *policy_, counters_);
+    for (const PublishedPort& published : config.publish) {
+      GB_ASSIGN(auto listener, PortListener::create(published, loop_, *policy_, *tcp_));
+      listeners_.push_back(std::move(listener));
+    }
     // The loop outlives us and cannot forget a hook.
     loop_.at_turn_end([self = self_] {
       if (*self != nullptr) (*self)->end_turn();
@@ -122,7 +130,7 @@ class NatImpl final : public Nat {
       case kEthertypeArp:
         return take_arp(network);
       case kEthertypeIpv4:
-        return broadcast ? DropReason::kNotForUs : take_ipv4(frame, bytes, network, vnet, facts);
+        return take_ipv4(frame, bytes, network, broadcast, vnet, facts);
       default:
         return DropReason::kUnknownEthertype;
     }
@@ -157,14 +165,19 @@ class NatImpl final : public Nat {
   }
 
   DropReason take_ipv4(std::span<const iovec> frame, std::size_t bytes, std::span<const std::uint8_t> network,
-                       const VnetHeader& vnet, FrameFacts& facts) {
+                       bool broadcast, const VnetHeader& vnet, FrameFacts& facts) {
     Ipv4Packet packet;
     const DropReason reason = parse_ipv4(network, bytes - kEthernetHeader, packet);
     if (reason != DropReason::kNone) return reason;
     facts.ip_protocol = packet.protocol;
-    if (packet.source != kGuestIp) return DropReason::kBadSource;
-    learn_guest_mac(std::span<const std::uint8_t>(headers_).subspan<6, 6>());
     const auto transport = network.subspan(packet.header_bytes);
+    // A client that asks for its address has none to send from, and no server's to send to.
+    const bool dhcp = packet.protocol == kProtocolUdp && transport.size() >= kUdpHeader &&
+                      load_be16(&transport[2]) == kDhcpServerPort &&
+                      (packet.destination == kBroadcastIp || packet.destination == kGatewayIp);
+    if (broadcast && !dhcp) return DropReason::kNotForUs;
+    if (packet.source != kGuestIp && !(dhcp && packet.source == 0)) return DropReason::kBadSource;
+    learn_guest_mac(std::span<const std::uint8_t>(headers_).subspan<6, 6>());
     switch (packet.protocol) {
       case kProtocolTcp:
         return take_tcp(frame, packet, transport, vnet, facts);
@@ -219,7 +232,28 @@ class NatImpl final : public Nat {
     }
     const FlowKey key{IpAddress::from_v4(packet.source), IpAddress::from_v4(packet.destination),
                       load_be16(transport.data()), load_be16(&transport[2])};
+    if (key.dst_port == kDhcpServerPort &&
+        (packet.destination == kBroadcastIp || packet.destination == kGatewayIp)) {
+      return take_dhcp();
+    }
     return udp_->on_datagram(key, payload_);
+  }
+
+  DropReason take_dhcp() {
+    std::array<std::uint8_t, kMaxDhcpBytes> copy;
+    const std::size_t bytes = iov_gather(payload_.span(), copy.data(), copy.size());
+    if (bytes != payload_.bytes()) return DropReason::kBadDhcp;
+    DhcpReply reply;
+    switch (answer_dhcp(std::span<const std::uint8_t>(copy).first(bytes), link_.mtu(), reply)) {
+      case DhcpOutcome::kMalformed:
+        return DropReason::kBadDhcp;
+      case DhcpOutcome::kReply:
+        link_.send_udp(kGatewayIp, kDhcpServerPort, reply.destination, kDhcpClientPort, reply.message);
+        break;
+      case DhcpOutcome::kNoReply:
+        break;
+    }
+    return DropReason::kNone;
   }
 
   // The gateway and the name server answer an echo request themselves.
@@ -247,6 +281,7 @@ class NatImpl final : public Nat {
   std::unique_ptr<DestinationPolicy> policy_;
   std::unique_ptr<Tcp> tcp_;
   std::unique_ptr<Udp> udp_;
+  std::vector<std::unique_ptr<PortListener>> listeners_;
   std::array<std::uint8_t, kMaxHeaders> headers_{};  // private copy of the frame at hand
   IovSlice payload_;
 };

@@ -12,6 +12,7 @@
 #include "net/counters.h"
 #include "net/event_loop.h"
 #include "net/guest_port.h"
+#include "net/nat_config.h"
 #include "vmm/base/result.h"
 
 namespace glassbox::net {
@@ -19,11 +20,6 @@ namespace glassbox::net {
 using MacAddress = std::array<std::uint8_t, 6>;
 inline constexpr MacAddress kGuestMac = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
 inline constexpr MacAddress kGatewayMac = {0x52, 0x55, 0x0a, 0x00, 0x02, 0x02};
-
-struct NatConfig {
-  bool allow_host_loopback = false;
-  std::uint16_t mtu = 1500;  // IP bytes; 65520 at most
-};
 
 class Nat : public FrameSink {
  public:

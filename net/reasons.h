@@ -33,7 +33,8 @@
   X(9, kHostResources, "host out of descriptors, ports or memory")             \
   X(10, kHostPolicy, "forbidden by the host")                                  \
   X(11, kHostError, "host connect: other error")                               \
-  X(12, kTooManyConnecting, "too many connections being opened")
+  X(12, kTooManyConnecting, "too many connections being opened")               \
+  X(13, kAlreadyOpen, "a flow with these addresses and ports is open")
 
 #define GB_DROP_REASONS(X)                                                    \
   X(0, kNone, "none")                                                         \
@@ -61,7 +62,8 @@
   X(22, kBadUdp, "malformed UDP")                                             \
   X(23, kBadIcmp, "malformed ICMP or a type not served")                      \
   X(24, kNoReceiveBuffer, "answer lost: the guest gave no receive buffers")   \
-  X(25, kUdpNotServed, "UDP to a port that is not served")
+  X(25, kUdpNotServed, "UDP to a port that is not served")                    \
+  X(26, kBadDhcp, "malformed DHCP")
 
 namespace glassbox::net {
 

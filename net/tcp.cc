@@ -5,10 +5,11 @@
 // estimates, but every rule that keeps two byte streams intact.
 //
 // A SYN makes a flow and a non-blocking connect(); the SYN-ACK goes out when the host is connected, a reset
-// when it is refused. Guest payload goes to the socket from guest memory within on_segment(). Whatever else
-// happens (payload taken, acknowledgement, socket readable) marks the flow dirty; flush() then visits each
-// dirty flow once, reads from its socket straight into the guest's receive buffers and lets every frame carry
-// the newest acknowledgement and window. A pure acknowledgement is sent only if nothing else did.
+// when it is refused. A connection to a published port makes a flow and a SYN to the guest (tcp_publish.cc).
+// Guest payload goes to the socket from guest memory within on_segment(). Whatever else happens (payload
+// taken, acknowledgement, socket readable) marks the flow dirty; flush() then visits each dirty flow once,
+// reads from its socket straight into the guest's receive buffers and lets every frame carry the newest
+// acknowledgement and window. A pure acknowledgement is sent only if nothing else did.
 //
 // The host socket is registered once, edge-triggered; `readable` remembers the edge until a read comes up
 // short. A read that is short after EPOLLRDHUP is the end of the stream, so the FIN rides on the last
@@ -159,7 +160,9 @@ void Tcp::close_now(const Closing& closing) {
 }
 
 void Tcp::close_flow(TcpFlow& flow, CloseReason reason) {
-  if (flow.state == TcpFlow::State::kConnecting) --counters_.flows_connecting;
+  if (flow.state == TcpFlow::State::kConnecting || flow.state == TcpFlow::State::kSynSent) {
+    --counters_.flows_connecting;
+  }
   // A socket whose peer is gone or never came needs no reset; other early ends must not look like a FIN.
   close_socket(flow, reason == CloseReason::kGuestReset || reason == CloseReason::kGuestSilent ||
                          reason == CloseReason::kIdle || reason == CloseReason::kShutdown);
@@ -228,7 +231,7 @@ void Tcp::retransmit_timeout(TcpFlow& flow) {
   const unsigned doublings = std::min<unsigned>(flow.retries, 5);
   flow.retransmit_ns = now() + std::min(kRetransmitNs << doublings, kMaxRetransmitNs);
   start_timer(flow, flow.retransmit_ns);
-  if (flow.state == TcpFlow::State::kSynReceived) {
+  if (flow.state == TcpFlow::State::kSynReceived || flow.state == TcpFlow::State::kSynSent) {
     flow.syn_ack_due = true;
   } else if (outstanding && flow.snd_wnd != 0) {
     rewind(flow);

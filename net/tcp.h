@@ -13,6 +13,7 @@
 #include "net/guest_link.h"
 #include "net/policy.h"
 #include "net/timer_heap.h"
+#include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {
 
@@ -37,6 +38,8 @@ class Tcp {
 
   // Takes one segment; payload is narrowed in place. Returns the flow number, 0 if it belongs to none.
   std::uint64_t on_segment(const TcpHeader& header, IovSlice& payload);
+  // Takes a connection that was accepted for a published port; key says how the guest is to see it.
+  void open_from_host(UniqueFd connection, const FlowKey& key);
   // Sends what there is to send for every flow that changed.
   void flush();
   // After the frames were published: what must not delay them.
@@ -64,7 +67,7 @@ class Tcp {
 
   // tcp_connect.cc
   std::uint64_t open_flow(const TcpHeader& header);
-  void init_flow(TcpFlow& flow, const TcpHeader& header);
+  void begin_flow(TcpFlow& flow);
   void take_syn(TcpFlow& flow, const TcpHeader& header);
   void connect_host(TcpFlow& flow, Ipv4 address, bool local);
   void finish_connect(TcpFlow& flow, std::uint32_t events);
@@ -72,6 +75,9 @@ class Tcp {
   void connect_failed(TcpFlow& flow, int error);
   void refuse(const FlowKey& key, Seq isn, RefuseReason reason);
   void while_connecting(TcpFlow& flow, const TcpHeader& header);
+
+  // tcp_publish.cc
+  void while_syn_sent(TcpFlow& flow, const TcpHeader& header);
 
   // tcp_input.cc
   bool check_control(TcpFlow& flow, const TcpHeader& header);

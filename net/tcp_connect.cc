@@ -50,7 +50,7 @@ RefuseReason reason_of(int error) {
 }  // namespace
 
 std::uint64_t Tcp::open_flow(const TcpHeader& header) {
-  const auto verdict = policy_.check(header.key.dst.v4());
+  const auto verdict = policy_.check(header.key.dst.v4(), header.key.dst_port);
   RefuseReason reason = verdict.refuse;
   if (reason == RefuseReason::kNone && header.key.dst_port == 0) reason = RefuseReason::kBadDestination;
   if (reason == RefuseReason::kNone && counters_.flows_connecting >= kMaxConnecting) {
@@ -65,7 +65,8 @@ std::uint64_t Tcp::open_flow(const TcpHeader& header) {
     refuse(header.key, header.seq, reason);
     return 0;
   }
-  init_flow(*flow, header);
+  begin_flow(*flow);
+  take_syn(*flow, header);
   const std::uint64_t id = flow->id;
   const FlowKey& key = flow->key;
   probe::tcp_syn(id, AF_INET, key.guest.hi, key.guest.lo, key.guest_port, key.dst.hi, key.dst.lo,
@@ -74,7 +75,7 @@ std::uint64_t Tcp::open_flow(const TcpHeader& header) {
   return id;
 }
 
-void Tcp::init_flow(TcpFlow& flow, const TcpHeader& header) {
+void Tcp::begin_flow(TcpFlow& flow) {
   flow.tcp = this;
   flow.id = ++last_flow_id_;
   flow.state = TcpFlow::State::kConnecting;
@@ -83,7 +84,6 @@ void Tcp::init_flow(TcpFlow& flow, const TcpHeader& header) {
   flow.iss = static_cast<Seq>(hash_of(flow.key, ~table_->secret()) + now() / 4096);
   flow.snd_una = flow.iss;
   flow.snd_nxt = flow.snd_max = flow.sock_seq = flow.peek_at = flow.recover = flow.iss + 1;
-  take_syn(flow, header);
   ++counters_.flows_opened;
   ++counters_.flows_open;
   ++counters_.flows_connecting;

@@ -21,7 +21,7 @@ namespace glassbox::net {
 class Tcp;
 
 struct TcpFlow final : FdHandler {
-  enum class State : std::uint8_t { kFree, kConnecting, kSynReceived, kOpen };
+  enum class State : std::uint8_t { kFree, kConnecting, kSynSent, kSynReceived, kOpen };
 
   void on_fd_ready(std::uint32_t events) override;
 
@@ -36,8 +36,8 @@ struct TcpFlow final : FdHandler {
   State state = State::kFree;
 
   bool dirty = false;
-  bool immediate = false;  // connect() itself succeeded
-  bool syn_ack_due = false;
+  bool immediate = false;    // connect() itself succeeded
+  bool syn_ack_due = false;  // or a SYN, in kSynSent
   bool ack_due = false;      // the guest waits for an acknowledgement or window
   bool guest_fin = false;    // the guest's FIN was taken in order
   bool host_shut = false;    // and passed on

@@ -34,6 +34,10 @@ std::uint64_t Tcp::on_segment(const TcpHeader& header, IovSlice& payload) {
     return id;
   }
   flow.active_ns = now();
+  if (flow.state == TcpFlow::State::kSynSent) {
+    while_syn_sent(flow, header);
+    return id;
+  }
   if (!check_control(flow, header)) return id;
   if (!take_ack(flow, header, payload.bytes() != 0 || header.has(kTcpFin))) return id;
   take_payload(flow, header, payload);

@@ -19,6 +19,7 @@ void Tcp::output(TcpFlow& flow) {
   const std::uint64_t id = flow.id;
   if (flow.state == TcpFlow::State::kConnecting) return;
   if (flow.syn_ack_due && !send_syn_ack(flow)) return;
+  if (flow.state == TcpFlow::State::kSynSent) return start_timer(flow, flow.retransmit_ns);
   while (send_next(flow)) {
   }
   if (flow.id != id) return;  // reset meanwhile
@@ -242,8 +243,9 @@ bool Tcp::send_syn_ack(TcpFlow& flow) {
   segment.seq = flow.iss;
   segment.ack = flow.rcv_nxt;
   segment.flags = kTcpSyn | kTcpAck;
+  if (flow.state == TcpFlow::State::kSynSent) segment.flags = kTcpSyn;
   segment.options = std::span(options).first(flow.scale_ok ? 8 : 4);
-  // The window of a SYN-ACK is never scaled.
+  // The window of a SYN or SYN-ACK is never scaled.
   flow.rcv_edge = seq_max(flow.rcv_edge, flow.rcv_nxt + std::min(window_limit(flow), kSmallWindow));
   segment.window = static_cast<std::uint16_t>(std::min(flow.rcv_edge - flow.rcv_nxt, kSmallWindow));
   if (!link_.send_tcp(segment)) {
@@ -253,6 +255,7 @@ bool Tcp::send_syn_ack(TcpFlow& flow) {
   }
   flow.syn_ack_due = false;
   flow.retransmit_ns = now() + (kRetransmitNs << std::min<unsigned>(flow.retries, 4));
+  if (flow.state == TcpFlow::State::kSynSent) return true;
   probe::syn_ack_queued(flow.id, flow.key.guest_port, flow.key.dst_port, flow.immediate ? 1 : 0);
   return true;
 }

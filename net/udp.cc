@@ -15,7 +15,6 @@
 namespace glassbox::net {
 namespace {
 
-constexpr std::uint16_t kDnsPort = 53;
 constexpr std::uint64_t kIdleFlowNs = 120 * kNsPerSecond;  // RFC 4787, REQ-5
 constexpr std::uint64_t kIdleDnsNs = 20 * kNsPerSecond;
 constexpr std::uint64_t kSweepNs = 5 * kNsPerSecond;
@@ -67,22 +66,10 @@ DropReason Udp::on_datagram(const FlowKey& key, IovSlice& payload) {
 
 Udp::Flow* Udp::open(const FlowKey& key, DropReason& reason) {
   reason = DropReason::kUdpNotServed;
-  Ipv4 target = 0;
-  const bool dns = key.dst.v4() == kDnsIp && key.dst_port == kDnsPort;
-  if (dns) {
-    const auto server = resolver_.address(loop_.now_ns());
-    if (!server) {
-      refuse(key, RefuseReason::kUnreachable);
-      return nullptr;
-    }
-    target = *server;
-  } else {
-    const auto verdict = policy_.check(key.dst.v4());
-    if (verdict.refuse != RefuseReason::kNone) {
-      refuse(key, verdict.refuse);
-      return nullptr;
-    }
-    target = verdict.connect_to;
+  const auto verdict = policy_.check(key.dst.v4(), key.dst_port);
+  if (verdict.refuse != RefuseReason::kNone) {
+    refuse(key, verdict.refuse);
+    return nullptr;
   }
   if (free_ == kNone) {
     refuse(key, RefuseReason::kTableFull);
@@ -92,7 +79,7 @@ Udp::Flow* Udp::open(const FlowKey& key, DropReason& reason) {
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(key.dst_port);
-  to.sin_addr.s_addr = htonl(target);
+  to.sin_addr.s_addr = htonl(verdict.connect_to);
   Flow& flow = flows_[free_];
   if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0 ||
       !loop_.add(fd.get(), EPOLLIN | EPOLLET, &flow)) {
@@ -102,7 +89,7 @@ Udp::Flow* Udp::open(const FlowKey& key, DropReason& reason) {
   free_ = flow.next;
   flow.key = key;
   flow.fd = fd.release();
-  flow.dns = dns;
+  flow.dns = verdict.dns;
   std::uint16_t& bucket = buckets_[bucket_of(key)];
   flow.next = bucket;
   bucket = flow.index;

@@ -1,4 +1,4 @@
-// UDP between the guest and host sockets, first of all for DNS: 10.0.2.3 port 53 is the host's own resolver.
+// UDP between the guest and host sockets, first of all for DNS (10.0.2.3 port 53, see net/policy.h).
 //
 // One connected host socket for each (guest port, destination); it goes after a time without traffic.
 // Datagrams are passed on whole or not at all. Nothing here waits: a name server's answer is an event like
@@ -14,7 +14,6 @@
 #include "net/event_loop.h"
 #include "net/guest_link.h"
 #include "net/policy.h"
-#include "net/resolver.h"
 
 namespace glassbox::net {
 
@@ -60,7 +59,6 @@ class Udp {
   GuestLink& link_;
   DestinationPolicy& policy_;
   NatCounters& counters_;
-  Resolver resolver_;
   std::unique_ptr<Flow[]> flows_;
   std::array<std::uint16_t, kBuckets> buckets_;
   std::uint16_t free_ = 0;

@@ -1,7 +1,6 @@
 // glassbox netns: runs a command in a network namespace behind the NAT, without a guest.
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
@@ -11,6 +10,7 @@
 #include "net/netns.h"
 #include "net/tap_port.h"
 #include "vmm/cli/command.h"
+#include "vmm/cli/network_options.h"
 
 namespace glassbox::cli {
 namespace {
@@ -66,14 +66,6 @@ sigset_t relayed_signals() {
   return set;
 }
 
-// A flow is a descriptor; the soft limit is meant for programs that use select().
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 Result<int> netns(const std::vector<std::string>& command, const net::NatConfig& config) {
   const sigset_t relayed = relayed_signals();
   sigset_t before;
@@ -102,9 +94,7 @@ Result<int> netns(const std::vector<std::string>& command, const net::NatConfig&
 void add_netns(Cli& cli) {
   auto config = std::make_shared<net::NatConfig>();
   CLI::App* command = cli.app.add_subcommand("netns", "Run a command in a network namespace behind the NAT");
-  command->add_flag("--allow-host-loopback", config->allow_host_loopback,
-                    "10.0.2.2 reaches the host's 127.0.0.1");
-  command->add_option("--mtu", config->mtu, "Of the namespace's interface")->check(CLI::Range(576, 65520));
+  add_network_options(*command, *config);
   command->footer(
       "netns [OPTIONS] -- CMD ARGS...: without CMD, a shell. Needs /dev/net/tun, and user namespaces where "
       "the caller is not root.\nSIGUSR1 prints what the NAT has counted. Exit status: the command's own, "

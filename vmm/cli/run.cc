@@ -9,6 +9,7 @@
 
 #include "vmm/base/lab.h"
 #include "vmm/cli/command.h"
+#include "vmm/cli/network_options.h"
 #include "vmm/kvm/usability.h"
 
 namespace glassbox::cli {
@@ -46,9 +47,11 @@ void add_run(Cli& cli) {
   command->add_flag(
       "--console", options->console,
       "Serial console on stdin and stdout and no command; with a command: console output to stderr");
-  command->add_flag("--allow-host-loopback", vm.allow_host_loopback, "10.0.2.2 reaches the host's 127.0.0.1");
+  add_network_options(*command, vm.nat);
   command->footer(
-      "Without a command: a shell. Stdin, terminal and signals go to the command.\n"
+      "Without a command: a shell. Stdin, terminal and signals go to the command; SIGUSR1 prints what the "
+      "NAT has "
+      "counted.\n"
       "Examples:\n"
       "  glassbox run --vcpus 2 -- nproc\n"
       "  glassbox run --add ./prog -- /prog --fast < input\n"

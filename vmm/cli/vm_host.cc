@@ -9,7 +9,9 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "net/counters_signal.h"
 #include "vmm/cli/exit_status.h"
+#include "vmm/cli/network_options.h"
 #include "vmm/virtio/device_set.h"
 
 namespace glassbox::cli {
@@ -41,6 +43,8 @@ Result<std::unique_ptr<VmHost>> VmHost::start(VmSpec spec, const client::SignalW
   GB_ASSIGN(client::ReadyListener ready, client::ReadyListener::create(directory.path() / "vsock.sock"));
   std::unique_ptr<VmHost> vm(new VmHost(std::move(spec), std::move(directory), std::move(ready)));
   GB_TRY(vm->write_info());
+  raise_descriptor_limit();
+  net::block_counters_signal();  // before there are threads that could take it
   std::promise<Status> started;
   std::future<Status> result = started.get_future();
   vm->thread_ = std::thread([&host = *vm, started = std::move(started)]() mutable { host.run(started); });
@@ -85,7 +89,7 @@ void VmHost::run(std::promise<Status>& started) {
     GB_ASSIGN(machine, Machine::create(std::move(config)));
     virtio::DevicesConfig wanted;
     wanted.vsock_path = vsock_path();
-    wanted.nat.allow_host_loopback = spec_.allow_host_loopback;
+    wanted.nat = spec_.nat;
     GB_ASSIGN(devices, virtio::Devices::create(machine->services(), wanted));
     return machine->start();
   };

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "net/nat_config.h"
 #include "vmm/base/result.h"
 #include "vmm/base/runtime_dir.h"
 #include "vmm/base/unique_fd.h"
@@ -33,7 +34,7 @@ struct VmSpec {
   unsigned vcpus = 1;
   std::uint64_t memory_mib = 512;
   std::string name;  // empty: one is chosen
-  bool allow_host_loopback = false;
+  net::NatConfig nat;
   bool console_on_stdio = false;     // the serial console is the user interface
   bool echo_console = false;         // console output to stderr
   std::vector<std::string> command;  // for `ls` only

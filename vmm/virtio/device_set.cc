@@ -51,6 +51,7 @@ Status Devices::add_devices(VmServices& vm, const DevicesConfig& config) {
   net::GuestPort& port = *net_device;
   GB_TRY(add_virtio(vm, *pci_, std::move(net_device)));
   GB_ASSIGN(nat_, net::Nat::create(config.nat, *network_loop_, port));
+  GB_ASSIGN(counters_signal_, net::CountersOnSignal::create(*network_loop_, *nat_));
 
   GB_ASSIGN(auto vsock, VsockDevice::create(*device_loop_, config.vsock_path.string(), config.guest_cid));
   GB_TRY(add_virtio(vm, *pci_, std::move(vsock)));

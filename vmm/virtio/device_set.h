@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "guest/protocol.h"
+#include "net/counters_signal.h"
 #include "net/event_loop.h"
 #include "net/nat.h"
 #include "vmm/machine/services.h"
@@ -49,6 +50,7 @@ class Devices {
   std::unique_ptr<net::EventLoop> device_loop_;
   std::unique_ptr<pci::Host> pci_;
   std::unique_ptr<net::Nat> nat_;
+  std::unique_ptr<net::CountersOnSignal> counters_signal_;
   std::thread network_thread_;
   std::thread device_thread_;
 };

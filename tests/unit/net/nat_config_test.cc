@@ -1,0 +1,61 @@
+// What a user may choose: how it is written, and that the NAT does it.
+#include "net/nat_config.h"
+
+#include <gtest/gtest.h>
+
+#include "test_guest.h"
+
+namespace glassbox::net {
+namespace {
+
+TEST(NatConfigText, Networks) {
+  EXPECT_EQ(*parse_cidr("10.0.0.0/8"), (Cidr{ipv4(10, 0, 0, 0), 8}));
+  EXPECT_EQ(*parse_cidr("0.0.0.0/0"), (Cidr{0, 0}));
+  EXPECT_EQ(*parse_cidr("192.0.2.7"), (Cidr{ipv4(192, 0, 2, 7), 32}));
+  for (const char* bad : {"", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.1/8", "10.0.0/8",
+                          "10.0.0.0/8x", "host", "::/0"}) {
+    EXPECT_FALSE(parse_cidr(bad)) << bad;
+  }
+}
+
+TEST(NatConfigText, Ports) {
+  EXPECT_EQ(*parse_ports("80"), std::vector<std::uint16_t>{80});
+  EXPECT_EQ(*parse_ports("80,65535"), (std::vector<std::uint16_t>{80, 65535}));
+  for (const char* bad : {"", ",", "0", "65536", "80,,81", "80 ", "http", "-1"}) {
+    EXPECT_FALSE(parse_ports(bad)) << bad;
+  }
+}
+
+TEST(NatConfigText, PublishedPorts) {
+  EXPECT_EQ(*parse_published("8080:80"), (PublishedPort{ipv4(127, 0, 0, 1), 8080, 80}));
+  EXPECT_EQ(*parse_published("0.0.0.0:8080:80"), (PublishedPort{0, 8080, 80}));
+  for (const char* bad : {"", "80", ":80", "80:", "0:80", "x:8080:80", "1.2.3.4:80", "1:2:3:4"}) {
+    EXPECT_FALSE(parse_published(bad)) << bad;
+  }
+}
+
+TEST(NatPolicyOptions, LoopbackOpenOnNamedPortsAlone) {
+  Server open([](int) {});
+  Server closed([](int) {});
+  Bench bench({.allow_host_loopback = true, .mtu = 1500, .loopback_ports = {open.port()}});
+  GuestTcp may(bench, open.port(), 40000);
+  EXPECT_TRUE(may.connect());
+  GuestTcp may_not(bench, closed.port(), 40001);
+  EXPECT_FALSE(may_not.connect());
+  EXPECT_EQ(bench.nat->counters()[RefuseReason::kHostLoopbackClosed], 1U);
+  EXPECT_EQ(closed.accepted(), 0);
+}
+
+TEST(NatPolicyOptions, DeniedNetworksAreRefused) {
+  Server server([](int) {});
+  Bench bench({.allow_host_loopback = true, .mtu = 1500, .deny = {{kGatewayIp, 32}, {ipv4(8, 0, 0, 0), 7}}});
+  for (const Ipv4 dst : {kGatewayIp, ipv4(8, 8, 8, 8), ipv4(9, 255, 255, 255)}) {
+    GuestTcp guest(bench, server.port(), 40000, dst);
+    EXPECT_FALSE(guest.connect());
+  }
+  EXPECT_EQ(bench.nat->counters()[RefuseReason::kDenied], 3U);
+  EXPECT_EQ(server.accepted(), 0);
+}
+
+}  // namespace
+}  // namespace glassbox::net

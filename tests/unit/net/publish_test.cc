@@ -1,0 +1,158 @@
+// Published ports: a client of the host, a scripted guest that is the server.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "test_guest.h"
+
+namespace glassbox::net {
+namespace {
+
+constexpr std::uint16_t kGuestPort = 8080;
+
+// A port that was free a moment ago: the NAT wants a number.
+NatConfig publishing(std::uint16_t host_port) {
+  return {
+      .allow_host_loopback = false, .mtu = 1500, .publish = {{ipv4(127, 0, 0, 1), host_port, kGuestPort}}};
+}
+
+UniqueFd client_of(std::uint16_t port) {
+  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  return fd;
+}
+
+// The guest's side of a connection that begins with the NAT's SYN.
+struct GuestServer {
+  Bench& bench;
+  Seen syn;
+  Seq iss = 5000;
+  bool take_syn() {
+    const auto seen = bench.next_frame();
+    if (!seen) return false;
+    syn = *seen;
+    return syn.flags == kTcpSyn;
+  }
+  void send(Seq offset, std::uint8_t flags, const std::string& payload = {}, Seq ack_offset = 1,
+            std::vector<std::uint8_t> options = {}) {
+    bench.inject(build_segment({.guest_port = kGuestPort,
+                                .dst_port = syn.source_port,
+                                .dst = syn.source,
+                                .seq = iss + offset,
+                                .ack = syn.seq + ack_offset,
+                                .flags = flags,
+                                .options = std::move(options),
+                                .payload = payload}));
+    bench.end_burst();
+  }
+};
+
+std::string receive(int fd, std::size_t bytes) {
+  return read_some(fd, bytes);
+}
+
+TEST(NatPublish, ConnectionReachesTheGuestAndBytesGoBothWays) {
+  const std::uint16_t port = closed_port();
+  Bench bench(publishing(port));
+  const UniqueFd client = client_of(port);
+  GuestServer guest{bench, {}};
+  ASSERT_TRUE(guest.take_syn());
+  EXPECT_EQ(guest.syn.source, kGatewayIp);
+  EXPECT_EQ(guest.syn.destination, kGuestIp);
+  EXPECT_EQ(guest.syn.destination_port, kGuestPort);
+  EXPECT_EQ(guest.syn.options.size(), 8U);
+  EXPECT_EQ(bench.nat->counters().flows_connecting, 1U);
+  write_all(client.get(), "early");  // waits until the guest has answered
+  guest.send(0, kTcpSyn | kTcpAck, {}, 1, {2, 4, 5, 0xb4});
+  EXPECT_EQ(bench.nat->counters().flows_connecting, 0U);
+  std::string got;
+  while (got.size() < 5) {
+    const auto seen = bench.next_frame();
+    ASSERT_TRUE(seen);
+    EXPECT_EQ(seen->ack, guest.iss + 1);
+    got += seen->payload;
+  }
+  EXPECT_EQ(got, "early");
+  guest.send(1, kTcpAck | kTcpPsh | kTcpFin, "answer", 6);
+  EXPECT_EQ(receive(client.get(), 7), "answer");  // and the end of the stream
+  ::shutdown(client.get(), SHUT_WR);
+  std::optional<Seen> fin;
+  do {
+    fin = bench.next_frame();
+    ASSERT_TRUE(fin);
+  } while ((fin->flags & kTcpFin) == 0);
+  guest.send(8, kTcpAck, {}, 7);
+  ASSERT_TRUE(bench.run_until([&] { return bench.nat->counters().flows_open == 0; }));
+  EXPECT_EQ(bench.nat->counters()[CloseReason::kFinished], 1U);
+}
+
+TEST(NatPublish, GuestThatDoesNotListenResetsTheClient) {
+  const std::uint16_t port = closed_port();
+  Bench bench(publishing(port));
+  const UniqueFd client = client_of(port);
+  GuestServer guest{bench, {}};
+  ASSERT_TRUE(guest.take_syn());
+  guest.send(0, kTcpRst | kTcpAck, {}, 99);  // not for this SYN
+  EXPECT_EQ(bench.nat->counters()[DropReason::kBadReset], 1U);
+  EXPECT_EQ(bench.nat->counters().flows_open, 1U);
+  guest.send(0, kTcpRst | kTcpAck);
+  ASSERT_TRUE(bench.run_until([&] { return bench.nat->counters().flows_open == 0; }));
+  char byte = 0;
+  EXPECT_EQ(::recv(client.get(), &byte, 1, 0), -1);
+  EXPECT_EQ(errno, ECONNRESET);
+  EXPECT_EQ(bench.nat->counters().flows_connecting, 0U);
+}
+
+TEST(NatPublish, SynIsRepeatedAndWrongAnswersChangeNothing) {
+  const std::uint16_t port = closed_port();
+  Bench bench(publishing(port));
+  const UniqueFd client = client_of(port);
+  GuestServer guest{bench, {}};
+  ASSERT_TRUE(guest.take_syn());
+  guest.send(0, kTcpAck);                   // no SYN
+  guest.send(0, kTcpSyn | kTcpAck, {}, 2);  // acknowledges what was not sent: answered by a reset
+  const auto reset = bench.next_frame();
+  ASSERT_TRUE(reset);
+  EXPECT_EQ(reset->flags, kTcpRst);
+  const auto again = bench.next_frame();
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->flags, kTcpSyn);
+  EXPECT_EQ(again->seq, guest.syn.seq);
+  guest.send(0, kTcpSyn | kTcpAck);
+  const auto ack = bench.next_frame();
+  ASSERT_TRUE(ack);
+  EXPECT_EQ(ack->flags, kTcpAck);
+  EXPECT_EQ(bench.nat->counters().flows_connecting, 0U);
+}
+
+TEST(NatPublish, BothOpenAtOnce) {
+  const std::uint16_t port = closed_port();
+  Bench bench(publishing(port));
+  const UniqueFd client = client_of(port);
+  GuestServer guest{bench, {}};
+  ASSERT_TRUE(guest.take_syn());
+  guest.send(0, kTcpSyn, {}, 0);
+  const auto answer = bench.next_frame();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->flags, kTcpSyn | kTcpAck);
+  EXPECT_EQ(answer->ack, guest.iss + 1);
+  guest.send(1, kTcpAck | kTcpPsh, "hello");
+  EXPECT_EQ(receive(client.get(), 5), "hello");
+}
+
+TEST(NatPublish, PortThatIsTakenIsAnErrorThatNamesIt) {
+  Server server([](int) {});
+  auto loop = std::move(*EventLoop::create(ProbeMode::kNone));
+  FakePort port;
+  const auto nat = Nat::create(publishing(server.port()), *loop, port);
+  ASSERT_FALSE(nat);
+  EXPECT_NE(nat.error().message.find("cannot publish 127.0.0.1:"), std::string::npos) << nat.error().message;
+}
+
+}  // namespace
+}  // namespace glassbox::net

@@ -1,0 +1,65 @@
+#include "vmm/cli/network_options.h"
+
+#include <sys/resource.h>
+
+namespace glassbox::cli {
+namespace {
+
+template <typename T>
+T value_or_error(Result<T> result, const char* option) {
+  if (!result) throw CLI::ValidationError(option, result.error().message);
+  return std::move(*result);
+}
+
+}  // namespace
+
+void add_network_options(CLI::App& command, net::NatConfig& config) {
+  command
+      .add_option_function<std::string>(
+          "--allow-host-loopback",
+          [&config](const std::string& ports) {
+            config.allow_host_loopback = true;
+            if (ports.empty()) return;
+            config.loopback_ports = value_or_error(net::parse_ports(ports), "--allow-host-loopback");
+          },
+          "10.0.2.2 reaches the host's 127.0.0.1, on all ports or on those named (=PORT,...)")
+      ->expected(0, 1)
+      ->type_name("[=PORT,...]");
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--deny",
+          [&config](const std::vector<std::string>& networks) {
+            for (const std::string& text : networks)
+              config.deny.push_back(value_or_error(net::parse_cidr(text), "--deny"));
+          },
+          "Destinations the guest may not reach, besides 169.254.0.0/16 (A.B.C.D/N)")
+      ->allow_extra_args(false);
+  command.add_option_function<std::string>(
+      "--dns",
+      [&config](const std::string& text) {
+        config.dns = value_or_error(net::parse_ipv4_address(text), "--dns");
+      },
+      "Name server behind 10.0.2.3 (default: the host's, from /etc/resolv.conf)");
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--publish",
+          [&config](const std::vector<std::string>& ports) {
+            for (const std::string& text : ports)
+              config.publish.push_back(value_or_error(net::parse_published(text), "--publish"));
+          },
+          "TCP port of the host that leads to one of the guest, [ADDRESS:]HOSTPORT:PORT (ADDRESS: "
+          "127.0.0.1)")
+      ->allow_extra_args(false);
+  command.add_option("--mtu", config.mtu, "Of the guest's interface")
+      ->check(CLI::Range(576, 65520))
+      ->capture_default_str();
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace glassbox::cli

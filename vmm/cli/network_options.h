@@ -1,0 +1,16 @@
+// The options of `run` and `netns` about the network, which are the same.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "net/nat_config.h"
+
+namespace glassbox::cli {
+
+// config must live until the command line was parsed. A bad value is a CLI::ValidationError of one line.
+void add_network_options(CLI::App& command, net::NatConfig& config);
+
+// A flow is a descriptor; the soft limit is meant for programs that use select().
+void raise_descriptor_limit();
+
+}  // namespace glassbox::cli
