@@ -1,0 +1,158 @@
+#include "tests/fuzz/frames.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "net/checksum.h"
+#include "net/nat.h"
+#include "net/seq.h"
+#include "tests/unit/net/fake_port.h"
+#include "tests/unit/net/virtual_loop.h"
+
+namespace glassbox::net {
+namespace {
+
+constexpr std::uint8_t kFixIpChecksum = 1, kFixAck = 2, kFixSeq = 4, kPassTime = 8;
+constexpr std::uint16_t kEchoPort = 7;
+constexpr std::size_t kIp = kEthernetHeader;
+constexpr std::size_t kPlainTcp = kEthernetHeader + kIpv4Header;  // where TCP begins without IP options
+
+void insist(bool condition, const char* what) {
+  if (condition) return;
+  std::fprintf(stderr, "fuzz: %s\n", what);
+  std::abort();
+}
+
+// Listens on a port of its own and sends back what it gets.
+class EchoServer {
+ public:
+  EchoServer() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof(address);
+    auto* name = reinterpret_cast<sockaddr*>(&address);
+    insist(::bind(listener_.get(), name, sizeof(address)) == 0 && ::listen(listener_.get(), 64) == 0 &&
+               ::getsockname(listener_.get(), name, &length) == 0,
+           "no listener");
+    port = ntohs(address.sin_port);
+  }
+  void step() {
+    for (;;) {
+      UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (!fd) break;
+      open_.push_back(std::move(fd));
+    }
+    std::erase_if(open_, [](const UniqueFd& fd) { return !echo(fd.get()); });
+  }
+  void close_all() { open_.clear(); }
+  std::uint16_t port = 0;
+
+ private:
+  static bool echo(int fd) {
+    std::array<char, 4096> buffer;
+    const ssize_t n = ::recv(fd, buffer.data(), buffer.size(), 0);
+    if (n > 0) (void)!::send(fd, buffer.data(), static_cast<std::size_t>(n), MSG_NOSIGNAL);
+    return n > 0 || (n < 0 && errno == EAGAIN);
+  }
+  UniqueFd listener_;
+  std::vector<UniqueFd> open_;
+};
+
+// Everything but 10.0.2.0/24: the fuzzer must not talk to the world.
+std::vector<Cidr> the_world() {
+  std::vector<Cidr> networks;
+  for (unsigned prefix = 1; prefix <= kNetworkPrefix; ++prefix) {
+    const Ipv4 bit = Ipv4{1} << (32 - prefix);
+    networks.push_back({(kNetwork ^ bit) & ~(bit - 1), prefix});
+  }
+  return networks;
+}
+
+class Session {
+ public:
+  explicit Session(EchoServer& server) : server_(server) {
+    auto created = Nat::create(
+        {.allow_host_loopback = true, .mtu = 1500, .loopback_ports = {server.port}, .deny = the_world()},
+        loop_, port_);
+    insist(created.has_value(), "no NAT");
+    nat_ = std::move(*created);
+  }
+
+  void frame(std::uint8_t flags, std::vector<std::uint8_t> bytes) {
+    if (flags & kPassTime) loop_.advance_to(loop_.now_ns() + 30'000'000'000ULL);
+    repair(flags, bytes);
+    const iovec piece{bytes.data(), bytes.size()};
+    nat_->on_guest_frame(std::span(&piece, 1), {.flags = 1}, 0);
+    nat_->on_guest_burst_end();
+    for (int i = 0; i < 3; ++i) {
+      loop_.turn();
+      server_.step();
+    }
+    look_at_answers();
+  }
+
+ private:
+  void repair(std::uint8_t flags, std::vector<std::uint8_t>& b) {
+    if (b.size() < kPlainTcp + 4 || load_be16(&b[12]) != kEthertypeIpv4) return;
+    const bool tcp = b[kIp + 9] == kProtocolTcp && b[kIp] == 0x45;
+    if (tcp && load_be16(&b[kPlainTcp + 2]) == kEchoPort) store_be16(&b[kPlainTcp + 2], server_.port);
+    if (tcp && b.size() >= kPlainTcp + 12) {
+      if (flags & kFixSeq) store_be32(&b[kPlainTcp + 4], ack_);
+      if (flags & kFixAck) store_be32(&b[kPlainTcp + 8], seq_);
+    }
+    if ((flags & kFixIpChecksum) && b.size() >= kIp + std::size_t{4} * (b[kIp] & 15U)) {
+      store_be16(&b[kIp + 10], 0);
+      Checksum sum;
+      sum.add(std::span<const std::uint8_t>(b).subspan(kIp, std::size_t{4} * (b[kIp] & 15U)));
+      store_be16(&b[kIp + 10], sum.value());
+    }
+  }
+
+  void look_at_answers() {
+    for (const PublishedFrame& frame : port_.published) {
+      const auto& b = frame.bytes;
+      insist(b.size() >= kEthernetHeader && b.size() == frame.facts.bytes, "a frame's length is wrong");
+      if (load_be16(&b[12]) != kEthertypeIpv4) continue;
+      insist(b.size() >= kPlainTcp && load_be16(&b[kIp + 2]) == b.size() - kIp, "an IP length is wrong");
+      if (b[kIp + 9] != kProtocolTcp) continue;
+      insist(b.size() >= kPlainTcp + kTcpHeader, "a TCP segment is short");
+      const std::size_t header = std::size_t{4} * (b[kPlainTcp + 12] >> 4);
+      const std::uint8_t tcp_flags = b[kPlainTcp + 13];
+      seq_ = load_be32(&b[kPlainTcp + 4]) + static_cast<Seq>(b.size() - kPlainTcp - header) +
+             ((tcp_flags & (kTcpSyn | kTcpFin)) != 0 ? 1 : 0);
+      if (tcp_flags & kTcpAck) ack_ = load_be32(&b[kPlainTcp + 8]);
+    }
+    port_.published.clear();
+  }
+
+  EchoServer& server_;
+  VirtualLoop loop_;
+  FakePort port_;
+  std::unique_ptr<Nat> nat_;
+  Seq seq_ = 0;
+  Seq ack_ = 0;
+};
+
+}  // namespace
+}  // namespace glassbox::net
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using glassbox::net::load_be16;
+  static glassbox::net::EchoServer server;
+  {
+    glassbox::net::Session session(server);
+    while (size >= 3) {
+      const std::uint8_t flags = data[0];
+      const std::size_t bytes = std::min<std::size_t>(load_be16(data + 1), size - 3);
+      session.frame(flags, {data + 3, data + 3 + bytes});
+      data += 3 + bytes;
+      size -= 3 + bytes;
+    }
+  }
+  server.close_all();
+  return 0;
+}

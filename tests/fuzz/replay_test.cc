@@ -1,0 +1,28 @@
+// Runs the saved inputs of the fuzz targets: what once was found stays fixed, in every build and under every
+// sanitizer.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+#include "tests/fuzz/frames.h"
+
+namespace {
+
+TEST(FuzzCorpus, FramesReplay) {
+  std::size_t inputs = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(GLASSBOX_CORPUS "/frames")) {
+    SCOPED_TRACE(entry.path().filename());
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::vector<char> text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    // An allocation of exactly the input's size, so that a sanitizer sees a read beyond it.
+    const std::vector<std::uint8_t> bytes(text.begin(), text.end());
+    EXPECT_EQ(LLVMFuzzerTestOneInput(bytes.data(), bytes.size()), 0);
+    ++inputs;
+  }
+  EXPECT_GE(inputs, 8U);
+}
+
+}  // namespace
