@@ -18,7 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxName = 64;
-constexpr int kHandshakeTimeoutS = 30;
 
 bool is_alnum(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -202,14 +201,14 @@ Result<RunningVm> find_running_vm(std::string_view name) {
   return fail("no VM named {}; running: {}", name, names);
 }
 
-Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port) {
+Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int patience_s) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno(errno, "cannot make a socket");
   GB_ASSIGN(const sockaddr_un address, unix_address(vsock_path));
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
     return fail_errno(errno, "cannot reach the VM at {}", vsock_path.string());
   }
-  const timeval timeout{kHandshakeTimeoutS, 0};
+  const timeval timeout{patience_s, 0};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
   const std::string request = fmt::format("CONNECT {}\n", port);
   if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=

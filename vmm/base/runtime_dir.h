@@ -60,7 +60,9 @@ class RuntimeDir {
 // The error says which names there are.
 [[nodiscard]] Result<RunningVm> find_running_vm(std::string_view name);
 
-// Connects to a guest vsock port through the VM's socket (CONNECT / OK handshake done).
-[[nodiscard]] Result<UniqueFd> connect_vsock(const std::filesystem::path& vsock_path, unsigned port);
+// Connects to a guest vsock port through the VM's socket (CONNECT / OK handshake done). A guest that does not
+// answer is given up after `patience_s`.
+[[nodiscard]] Result<UniqueFd> connect_vsock(const std::filesystem::path& vsock_path, unsigned port,
+                                             int patience_s = 30);
 
 }  // namespace glassbox

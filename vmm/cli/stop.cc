@@ -13,6 +13,7 @@
 namespace glassbox::cli {
 namespace {
 
+constexpr int kConnectS = 10;  // a guest may have broken its vsock
 constexpr int kPowerOffMs = 10'000;
 constexpr int kSignalMs = 10'000;
 
@@ -21,7 +22,7 @@ int stop(const std::string& name, int argc, char** argv) {
   if (!vm) return report(vm.error(), kExitFailure);
   const auto watch = VmWatch::open(*vm);
   if (!watch) return report(watch.error(), kExitFailure);
-  const auto connection = connect_vsock(vm->vsock_path(), protocol::kExecPort);
+  const auto connection = connect_vsock(vm->vsock_path(), protocol::kExecPort, kConnectS);
   if (connection && client::request_power_off(connection->get()) && watch->wait(kPowerOffMs)) return 0;
   // By the descriptor: the number may be another process's by now.
   if (::syscall(SYS_pidfd_send_signal, watch->pid_fd(), SIGTERM, nullptr, 0) < 0 && errno != ESRCH) {
