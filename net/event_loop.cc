@@ -5,6 +5,7 @@
 // the loop takes only when the wake eventfd says that there are some.
 #include "net/event_loop.h"
 
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -43,8 +44,12 @@ struct Registration {
 
 class EpollLoop final : public EventLoop {
  public:
-  EpollLoop(UniqueFd epoll, UniqueFd wake, ProbeMode probes)
-      : epoll_(std::move(epoll)), wake_(std::move(wake)), probes_(probes), now_ns_(monotonic_ns()) {
+  EpollLoop(UniqueFd epoll, UniqueFd wake, ProbeMode probes, const PollConfig& poll)
+      : epoll_(std::move(epoll)),
+        wake_(std::move(wake)),
+        probes_(probes),
+        policy_(poll),
+        now_ns_(monotonic_ns()) {
     rlimit limit{};
     std::size_t fds = 1024;
     if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) fds = static_cast<std::size_t>(limit.rlim_max);
@@ -170,12 +175,53 @@ class EpollLoop final : public EventLoop {
     return static_cast<int>(std::min(ms, kMaxWaitMs));
   }
 
-  void turn() {
-    const int timeout_ms = wait_time_ms();
+  int look(int timeout_ms) {
+    const int count =
+        ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), timeout_ms);
+    return count < 0 ? -errno : count;
+  }
+
+  // Looks without sleeping until there is an event, or budget_ns are over. Whoever waits for our core has it
+  // between two looks. What it learns is the policy's.
+  int spin(std::uint64_t budget_ns) {
+    const std::uint64_t start_ns = monotonic_ns();
+    std::uint64_t last_ns = start_ns;
+    std::uint64_t longest_gap_ns = 0;
+    int count = 0;
+    for (;;) {
+      count = look(0);
+      const std::uint64_t at_ns = monotonic_ns();
+      longest_gap_ns = std::max(longest_gap_ns, at_ns - last_ns);
+      last_ns = at_ns;
+      if (count != 0 || at_ns - start_ns >= budget_ns) break;
+      ::sched_yield();
+    }
+    policy_.after_spin(count > 0, last_ns - start_ns, longest_gap_ns, last_ns);
+    return count;
+  }
+
+  // The wait of a turn: a spin where the policy wants one, then the wait that may sleep.
+  int wait(int timeout_ms, bool& posted) {
+    if (timeout_ms != 0) {
+      std::uint64_t budget_ns = policy_.spin_ns(had_work_, now_ns_);
+      if (deadline_ns_ != 0) budget_ns = std::min(budget_ns, deadline_ns_ - std::min(deadline_ns_, now_ns_));
+      if (budget_ns != 0) {
+        if (probes_ == ProbeMode::kNetPoll) probe::net_poll_wait(0);
+        const int count = spin(budget_ns);
+        posted = look_at_events(count, 0);
+        if (count != 0) return count;
+      }
+    }
     if (probes_ == ProbeMode::kNetPoll) probe::net_poll_wait(timeout_ms);
-    int count = ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), timeout_ms);
-    if (count < 0) count = -errno;
-    const bool posted = look_at_events(count, timeout_ms);
+    const int count = look(timeout_ms);
+    posted = look_at_events(count, timeout_ms);
+    return count;
+  }
+
+  void turn() {
+    bool posted = false;
+    const int count = wait(wait_time_ms(), posted);
+    had_work_ = visible_events_ != 0;
     now_ns_ = monotonic_ns();
     for (int i = 0; i < count; ++i) {
       if (Registration* slot = registration_of(events_[static_cast<std::size_t>(i)])) {
@@ -245,6 +291,8 @@ class EpollLoop final : public EventLoop {
   UniqueFd epoll_;
   UniqueFd wake_;
   const ProbeMode probes_;
+  PollPolicy policy_;
+  bool had_work_ = false;  // the last turn
   std::uint64_t now_ns_;
   std::uint64_t deadline_ns_ = 0;
   std::uint32_t visible_events_ = 0;
@@ -267,7 +315,7 @@ class EpollLoop final : public EventLoop {
 
 }  // namespace
 
-Result<std::unique_ptr<EventLoop>> EventLoop::create(ProbeMode probes) {
+Result<std::unique_ptr<EventLoop>> EventLoop::create(ProbeMode probes, const PollConfig& poll) {
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return fail_errno(errno, "event loop: epoll_create1");
   UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -278,7 +326,7 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create(ProbeMode probes) {
   if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0) {
     return fail_errno(errno, "event loop: epoll_ctl");
   }
-  return std::make_unique<EpollLoop>(std::move(epoll), std::move(wake), probes);
+  return std::make_unique<EpollLoop>(std::move(epoll), std::move(wake), probes, poll);
 }
 
 }  // namespace glassbox::net

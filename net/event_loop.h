@@ -8,8 +8,13 @@
 // (virtqueues: arm notifications, barrier, look again) and the loop polls with time-out 0 instead of
 // sleeping.
 //
-// With ProbeMode::kNetPoll the loop fires net_poll_wait and net_poll_wake around every epoll_wait, time-outs
-// and empty wakes included.
+// With a PollConfig the loop spins before it sleeps, as net/poll_policy.h says: epoll_wait with time-out 0,
+// over and over, until there is an event or the time is up. Nothing but the looking happens in a spin: hooks
+// have armed the notifications before it, and an event ends it.
+//
+// With ProbeMode::kNetPoll the loop fires net_poll_wait and net_poll_wake around every wait, time-outs and
+// empty wakes included. A spin is one wait, with time-out 0, however often it looks: its net_poll_wake says
+// how many events ended it, 0 where it was for nothing and the wait that sleeps comes next.
 //
 // Thread: all calls on the owner thread except stop() and post(), which may come from any thread.
 #pragma once
@@ -18,6 +23,7 @@
 #include <functional>
 #include <memory>
 
+#include "net/poll_policy.h"
 #include "vmm/base/result.h"
 
 namespace glassbox::net {
@@ -34,7 +40,9 @@ enum class ProbeMode { kNone, kNetPoll };
 
 class EventLoop {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<EventLoop>> create(ProbeMode probes);
+  [[nodiscard]] static Result<std::unique_ptr<EventLoop>> create(ProbeMode probes,
+                                                                 const PollConfig& poll = {
+                                                                     .mode = PollConfig::Mode::kOff});
   virtual ~EventLoop() = default;
 
   // Registers fd; the handler must outlive the registration. events as for epoll_ctl, EPOLLET added by the
