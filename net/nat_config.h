@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "net/inet.h"
+#include "net/poll_policy.h"
 #include "vmm/base/result.h"
 
 namespace glassbox::net {
@@ -35,6 +36,7 @@ struct NatConfig {
   std::vector<Cidr> deny = {kLinkLocal};
   std::optional<Ipv4> dns = std::nullopt;  // what 10.0.2.3 stands for; else the host's own
   std::vector<PublishedPort> publish = {};
+  PollConfig poll = {};  // for whoever makes the loop the NAT runs on
 };
 
 // "A.B.C.D/N", or an address alone. Bits beyond the prefix must be 0: a slip would deny another network.

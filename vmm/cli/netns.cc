@@ -73,7 +73,7 @@ Result<int> netns(const std::vector<std::string>& command, const net::NatConfig&
   GB_ASSIGN(auto child, net::start_in_namespace(command, config, before));
   raise_descriptor_limit();
 
-  GB_ASSIGN(auto loop, EventLoop::create(net::ProbeMode::kNetPoll));
+  GB_ASSIGN(auto loop, EventLoop::create(net::ProbeMode::kNetPoll, config.poll));
   GB_ASSIGN(auto port, net::TapPort::create(std::move(child.tap), *loop));
   GB_ASSIGN(auto nat, net::Nat::create(config, *loop, *port));
   ChildWatch watch(*loop, child.pid);

@@ -50,6 +50,11 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
           "TCP port of the host that leads to one of the guest, [ADDRESS:]HOSTPORT:PORT (ADDRESS: "
           "127.0.0.1)")
       ->allow_extra_args(false);
+  command.add_option_function<std::string>(
+      "--poll",
+      [&config](const std::string& text) { config.poll = value_or_error(net::parse_poll(text), "--poll"); },
+      "Before the network thread sleeps it spins: adaptive (default, where it pays), off, or for this many "
+      "us");
   command.add_option("--mtu", config.mtu, "Of the guest's interface")
       ->check(CLI::Range(576, 65520))
       ->capture_default_str();

@@ -1,0 +1,49 @@
+// bench_net itself, on our own stacks: who carried the packets, and how many system calls a cycle took.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tools/bench/child.h"
+#include "tools/bench/paths.h"
+
+namespace glassbox::bench {
+namespace {
+
+// The bound of behind-tap cycles: reads and writes of the tap included, --poll off.
+constexpr double kMaxCallsPerCrr = 24;
+
+TEST(BenchNet, SystemCallsOfACycleAreBounded) {
+  if (::access("/dev/net/tun", R_OK | W_OK) != 0) GTEST_SKIP() << "no permission on /dev/net/tun";
+  if (::geteuid() != 0) GTEST_SKIP() << "counting system calls needs root";
+  auto directory = TempDir::create();
+  ASSERT_TRUE(directory);
+  const std::string path = directory->file("result.json");
+  auto child = Child::start({.what = "bench_net",
+                             .argv = {BENCH_NET, "--stack", "netns-off,bare", "--rounds", "1", "--cycles",
+                                      "100", "--stream-mib", "0", "--json", path}});
+  ASSERT_TRUE(child);
+  ASSERT_TRUE((*child)->wait(100'000));
+  std::ifstream file(path);
+  const auto result = nlohmann::json::parse(file, nullptr, false);
+  ASSERT_FALSE(result.is_discarded()) << (*child)->err();
+  int seen = 0;
+  for (const auto& stack : result["stacks"]) {
+    SCOPED_TRACE(stack.dump());
+    if (!stack["refused"].is_null()) {
+      // Where the build's directory is closed to the ordinary user that the stacks run as.
+      GTEST_SKIP() << stack["refused"];
+    }
+    EXPECT_EQ(stack["crr"]["n"], 100);
+    EXPECT_EQ(stack["program"], stack["stack"] == "bare" ? "bench_net" : "glassbox");
+    if (stack["system_calls_per_crr"].is_null()) GTEST_SKIP() << stack["system_calls_missing"];
+    EXPECT_GT(stack["system_calls_per_crr"], 5);
+    EXPECT_LE(stack["system_calls_per_crr"], kMaxCallsPerCrr);
+    ++seen;
+  }
+  EXPECT_EQ(seen, 2);
+}
+
+}  // namespace
+}  // namespace glassbox::bench
