@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -183,6 +185,54 @@ TEST_F(Netns, CyclesReachTheHostsLoopbackOnlyWhenItIsOpen) {
   EXPECT_EQ(server.accepted, 200);
 }
 
+TEST_F(Netns, LoopbackPortsAndDeniedNetworksAreKept) {
+  EchoServer server;
+  const std::string port = std::to_string(server.port());
+  const auto cycles = self("cycles", server.port());
+  const Outcome named = run(netns(cycles, {"--allow-host-loopback=" + port}));
+  EXPECT_EQ(named.status, 0) << named.output;
+  EXPECT_EQ(run(netns(cycles, {"--allow-host-loopback=1"})).status, 1);
+  EXPECT_EQ(run(netns(cycles, {"--allow-host-loopback", "--deny", "10.0.2.2"})).status, 1);
+  EXPECT_EQ(server.accepted, 200);
+}
+
+TEST_F(Netns, BadValuesAreOneLine) {
+  for (const auto& [option, value] : std::vector<std::pair<std::string, std::string>>{
+           {"--deny", "10.0.0.1/8"}, {"--dns", "name"}, {"--publish", "80"}, {"--mtu", "7"}}) {
+    const Outcome outcome = run(netns(sh("exit 0"), {option, value}));
+    EXPECT_EQ(outcome.status, 125);
+    EXPECT_TRUE(outcome.output.starts_with("glassbox: " + option)) << outcome.output;
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
+  }
+}
+
+TEST_F(Netns, PublishedPortReachesTheCommand) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  {
+    const UniqueFd free_port(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    socklen_t length = sizeof(address);
+    ASSERT_EQ(::bind(free_port.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    ASSERT_EQ(::getsockname(free_port.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  }
+  Process inside(
+      netns(self("serve", 8000), {"--publish", std::to_string(ntohs(address.sin_port)) + ":8000"}));
+  inside.read_until("ready");
+  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  const std::string request = "from the host";
+  ASSERT_EQ(::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(request.size()));
+  ::shutdown(fd.get(), SHUT_WR);
+  std::string answer;
+  char byte = 0;
+  while (::recv(fd.get(), &byte, 1, 0) == 1)
+    answer += byte;
+  EXPECT_EQ(answer, "10.0.2.2 says " + request);
+  EXPECT_EQ(inside.wait().status, 0);
+}
+
 TEST_F(Netns, MegabytesComeBackIntact) {
   EchoServer server;
   for (const char* mtu : {"1500", "65520"}) {
@@ -254,6 +304,24 @@ int cycles(std::uint16_t port) {
   return 0;
 }
 
+int serve(std::uint16_t port) {
+  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return 1;
+  if (::listen(listener.get(), 1) != 0 || ::write(1, "ready", 5) != 5) return 2;
+  socklen_t length = sizeof(address);
+  const UniqueFd fd(::accept(listener.get(), reinterpret_cast<sockaddr*>(&address), &length));
+  std::array<char, INET_ADDRSTRLEN> name{};
+  ::inet_ntop(AF_INET, &address.sin_addr, name.data(), name.size());
+  std::string answer = std::string(name.data()) + " says ";
+  char byte = 0;
+  while (::recv(fd.get(), &byte, 1, 0) == 1)
+    answer += byte;
+  return ::send(fd.get(), answer.data(), answer.size(), 0) == static_cast<ssize_t>(answer.size()) ? 0 : 3;
+}
+
 int bulk(std::uint16_t port) {
   constexpr std::size_t kBytes = 30'000'000;
   std::string data(kBytes, '\0');
@@ -284,7 +352,9 @@ int bulk(std::uint16_t port) {
 int main(int argc, char** argv) {
   if (argc == 4 && std::string(argv[1]) == "--role") {
     const auto port = static_cast<std::uint16_t>(std::stoi(argv[3]));
-    return std::string(argv[2]) == "cycles" ? glassbox::cycles(port) : glassbox::bulk(port);
+    const std::string role = argv[2];
+    if (role == "serve") return glassbox::serve(port);
+    return role == "cycles" ? glassbox::cycles(port) : glassbox::bulk(port);
   }
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
