@@ -23,7 +23,9 @@ namespace glassbox::net {
 
 struct PollConfig {
   enum class Mode { kOff, kAdaptive, kFixed };
-  Mode mode = Mode::kAdaptive;
+  // Adaptive becomes the default when a quiet machine has shown that it never costs: measured on a loaded
+  // one, its CRR p50 was 0.96 x that of off, and its p99 40 ms against 6 ms.
+  Mode mode = Mode::kOff;
   std::uint32_t spin_us = 0;  // kFixed
 };
 

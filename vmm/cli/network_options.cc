@@ -53,7 +53,7 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
   command.add_option_function<std::string>(
       "--poll",
       [&config](const std::string& text) { config.poll = value_or_error(net::parse_poll(text), "--poll"); },
-      "Before the network thread sleeps it spins: adaptive (default, where it pays), off, or for this many "
+      "Before the network thread sleeps it spins: off (default), adaptive (where it pays), or for this many "
       "us");
   command.add_option("--mtu", config.mtu, "Of the guest's interface")
       ->check(CLI::Range(576, 65520))

@@ -33,13 +33,13 @@ TEST(PollPolicy, FixedSpinsWhateverComesOfIt) {
 }
 
 TEST(PollPolicy, SpinsOnlyAfterWork) {
-  PollPolicy policy{PollConfig{}};
+  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
   EXPECT_EQ(policy.spin_ns(false, 0), 0U);
   EXPECT_GT(policy.spin_ns(true, 0), 0U);
 }
 
 TEST(PollPolicy, BudgetFollowsTheWaitsThatPaid) {
-  PollPolicy policy{PollConfig{}};
+  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
   for (int i = 0; i < 100; ++i)
     policy.after_spin(true, 2 * kUs, kUs, 0);
   EXPECT_EQ(policy.spin_ns(true, 0), PollPolicy::kMinSpinNs);
@@ -52,7 +52,7 @@ TEST(PollPolicy, BudgetFollowsTheWaitsThatPaid) {
 
 // Turns with work of which none is followed by an event in time: what fraction of them spins?
 TEST(PollPolicy, SpinsThatDoNotPayBecomeRare) {
-  PollPolicy policy{PollConfig{}};
+  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
   int spins = 0;
   constexpr int kTurns = 10'000;
   for (int i = 0; i < kTurns; ++i) {
@@ -66,7 +66,7 @@ TEST(PollPolicy, SpinsThatDoNotPayBecomeRare) {
 }
 
 TEST(PollPolicy, OneThatPaysEndsTheRests) {
-  PollPolicy policy{PollConfig{}};
+  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
   for (int i = 0; i < 10'000; ++i) {
     if (policy.spin_ns(true, 0) != 0) policy.after_spin(false, 50 * kUs, kUs, 0);
   }
@@ -80,7 +80,7 @@ TEST(PollPolicy, OneThatPaysEndsTheRests) {
 }
 
 TEST(PollPolicy, BacksOffWhereOthersWantTheCore) {
-  PollPolicy policy{PollConfig{}};
+  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
   std::uint64_t now_ns = 1'000'000'000;
   std::uint64_t rest_ns = PollPolicy::kMinRestNs;
   for (int i = 0; i < 12; ++i) {
@@ -93,7 +93,7 @@ TEST(PollPolicy, BacksOffWhereOthersWantTheCore) {
 }
 
 TEST(PollPolicy, ShortGapsAreCooperation) {
-  PollPolicy policy{PollConfig{}};
+  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
   policy.after_spin(true, 40 * kUs, 40 * kUs, 0);
   EXPECT_NE(policy.spin_ns(true, 0), 0U);
 }
