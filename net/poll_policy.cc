@@ -6,7 +6,7 @@
 namespace glassbox::net {
 
 Result<PollConfig> parse_poll(const std::string& text) {
-  if (text == "adaptive") return PollConfig{};
+  if (text == "adaptive") return PollConfig{.mode = PollConfig::Mode::kAdaptive};
   if (text == "off") return PollConfig{.mode = PollConfig::Mode::kOff};
   constexpr std::uint32_t kMost = 1000;
   std::uint32_t us = 0;
