@@ -39,6 +39,7 @@ std::string hypervisor() {
   char name[13] = {};
   std::memcpy(name, &b, 4), std::memcpy(name + 4, &c, 4), std::memcpy(name + 8, &d, 4);
   std::string text(name);
+  if (text == "TCGTCGTCGTCG") text = "QEMU TCG";  // software emulation
   return text.empty() ? "a hypervisor without a name" : "on " + text;
 }
 

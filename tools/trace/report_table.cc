@@ -84,9 +84,11 @@ std::string closing_lines(const Report& r) {
 // Fixed columns, so that the outcomes can be read down the page.
 std::string verdict_lines(const Report& r) {
   std::string text = "verdicts:\n";
-  for (const Verdict& v : r.verdicts)
-    text += fmt::format("  {:<17} {:<51} {} [{}]\n", name_of(v.outcome), v.claim, printable(v.evidence),
-                        v.criterion);
+  for (const Verdict& v : r.verdicts) {
+    text += fmt::format("  {:<17} {:<51} {}\n", name_of(v.outcome), v.claim, printable(v.evidence));
+    // What a verdict was held to stands under those that ask for action; the JSON has it for all.
+    if (v.outcome != Outcome::kFalsified) text += fmt::format("  {:<17} criterion: {}\n", "", v.criterion);
+  }
   return text;
 }
 
