@@ -94,7 +94,7 @@ class Bench::Alarm final : public FdHandler {
   UniqueFd fd_;
 };
 
-Bench::Bench(NatConfig config) : loop(std::move(*EventLoop::create(ProbeMode::kNetPoll))) {
+Bench::Bench(const NatConfig& config) : loop(std::move(*EventLoop::create(ProbeMode::kNetPoll))) {
   auto created = Nat::create(config, *loop, port);
   EXPECT_TRUE(created.has_value());
   nat = std::move(*created);

@@ -39,7 +39,7 @@ struct Seen {
 // Event loop, port and NAT, all driven by the test's thread.
 class Bench {
  public:
-  explicit Bench(NatConfig config = {.allow_host_loopback = true, .mtu = 1500});
+  explicit Bench(const NatConfig& config = {.allow_host_loopback = true, .mtu = 1500});
   ~Bench();
 
   FakePort port;
