@@ -183,7 +183,7 @@ TEST(Verdicts, StandUnderTheTable) {
   const std::string table = format_table(make_report(make_trace(20, o)));
   EXPECT_THAT(table, HasSubstr("\nverdicts:\n"));
   EXPECT_THAT(table, HasSubstr("  confirmed         the server is late to accept()"));
-  EXPECT_THAT(table, HasSubstr("[server_accept_wait >= 25 % of the cycles' time]\n"));
+  EXPECT_THAT(table, HasSubstr("criterion: server_accept_wait >= 25 % of the cycles' time\n"));
 }
 
 }  // namespace
