@@ -24,6 +24,15 @@ Result<Watch> Watch::create() {
   return Watch(std::move(fd));
 }
 
+// Looks again when asked: a signal to the whole group may end a child, and be told of it, before we look
+// here.
+int Watch::signal() {
+  signalfd_siginfo info{};
+  if (signal_ == 0 && ::read(signals_.get(), &info, sizeof(info)) == sizeof(info))
+    signal_ = static_cast<int>(info.ssi_signo);
+  return signal_;
+}
+
 Status Watch::loop(Child& child, int extra_fd, int limit_s, const Pulse& pulse,
                    const std::function<bool()>& done) {
   auto last_move = Clock::now();
@@ -41,11 +50,7 @@ Status Watch::loop(Child& child, int extra_fd, int limit_s, const Pulse& pulse,
     }
     if (::poll(fds.data(), fds.size(), kTickMs) < 0 && errno != EINTR) return fail_errno(errno, "poll");
 
-    signalfd_siginfo info{};
-    if (::read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
-      signal_ = static_cast<int>(info.ssi_signo);
-      return tl::unexpected<Error>(Error{"interrupted", EINTR});
-    }
+    if (signal() != 0) return tl::unexpected<Error>(Error{"interrupted", EINTR});
     child.take_output();
     for (Child* other : background_) {
       other->take_output();

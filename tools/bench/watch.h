@@ -31,7 +31,7 @@ class Watch {
   void remove_background(const Child& child) { std::erase(background_, &child); }
 
   // The signal that asked us to end, 0 if none did.
-  [[nodiscard]] int signal() const { return signal_; }
+  [[nodiscard]] int signal();
 
  private:
   explicit Watch(UniqueFd signals) : signals_(std::move(signals)) {}
