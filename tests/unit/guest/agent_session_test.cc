@@ -251,12 +251,20 @@ TEST_F(AgentSession, UsersTerminalIsRawMeanwhileAndRestoredAfter) {
   std::string seen;
   std::thread reader([&] {
     std::array<char, 256> bytes;
-    while (seen.find("50 132") == std::string::npos) {
-      const ssize_t n = ::read(out.read.get(), bytes.data(), bytes.size());
-      if (n <= 0) return;
-      seen.append(bytes.data(), static_cast<std::size_t>(n));
-    }
+    const auto wait_until = [&](auto&& shown) {
+      while (!shown()) {
+        const ssize_t n = ::read(out.read.get(), bytes.data(), bytes.size());
+        if (n <= 0) return false;
+        seen.append(bytes.data(), static_cast<std::size_t>(n));
+      }
+      return true;
+    };
+    if (!wait_until([&] { return seen.find("50 132") != std::string::npos; })) return;
     ::tcgetattr(slave.get(), &during);
+    // The terminal's echo is the first, cat's copy the second: from then on it is cat that the key ends. A
+    // shell between two commands may go on after it.
+    write_all(master.get(), "word\r");
+    if (!wait_until([&] { return seen.find("word") != seen.rfind("word"); })) return;
     write_all(master.get(), "\x03");  // a key, which becomes SIGINT in the guest
   });
   auto outcome = client::run_command(
