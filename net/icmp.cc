@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::size_t kIcmpOffset = kEthernetHeader + kIpv4Header;
 constexpr std::size_t kMaxEcho = 2048;
+constexpr std::uint8_t kEchoReply = 0;
+constexpr std::uint8_t kEchoRequest = 8;
 
 void finish_icmp(GuestLink& link, std::span<std::uint8_t> frame, Ipv4 from, Ipv4 to) {
   Checksum sum;
@@ -31,14 +33,22 @@ void send_unreachable(GuestLink& link, std::uint8_t code, std::uint8_t protocol,
   finish_icmp(link, frame, kGatewayIp, key.guest.v4());
 }
 
-void send_echo_reply(GuestLink& link, Ipv4 from, Ipv4 to, std::span<const std::uint8_t> message) {
-  std::array<std::uint8_t, kIcmpOffset + kMaxEcho> frame;
-  if (message.size() < kIcmpHeader || message.size() > kMaxEcho) return;
-  std::memcpy(frame.data() + kIcmpOffset, message.data(), message.size());
-  frame[kIcmpOffset] = 0;
-  frame[kIcmpOffset + 1] = 0;
-  store_be16(&frame[kIcmpOffset + 2], 0);
-  finish_icmp(link, std::span(frame).first(kIcmpOffset + message.size()), from, to);
+DropReason Icmp::on_message(Ipv4 source, Ipv4 destination, const IovSlice& message) {
+  const std::size_t bytes = message.bytes();
+  if (destination != kGatewayIp && destination != kDnsIp) return DropReason::kBadIcmp;
+  if (bytes < kIcmpHeader || bytes > kMaxEcho) return DropReason::kBadIcmp;
+  std::array<std::uint8_t, kIcmpOffset + kMaxEcho> buffer;
+  const auto frame = std::span(buffer).first(kIcmpOffset + bytes);
+  const auto icmp = frame.subspan(kIcmpOffset);
+  iov_gather(message.span(), icmp.data(), bytes);
+  Checksum sum;
+  sum.add(icmp);
+  if (sum.value() != 0) return DropReason::kBadChecksum;
+  if (icmp[0] != kEchoRequest || icmp[1] != 0) return DropReason::kBadIcmp;
+  icmp[0] = kEchoReply;
+  store_be16(&icmp[2], 0);
+  finish_icmp(link_, frame, destination, source);
+  return DropReason::kNone;
 }
 
 }  // namespace glassbox::net

@@ -1,4 +1,6 @@
-// ICMP towards the guest: errors about its TCP connections, and the echo of our own addresses (RFC 792).
+// ICMP (RFC 792): errors about the guest's connections, and echo.
+//
+// Thread: the network thread.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +18,15 @@ inline constexpr std::uint8_t kIcmpPortUnreachable = 3;
 void send_unreachable(GuestLink& link, std::uint8_t code, std::uint8_t protocol, const FlowKey& key,
                       std::span<const std::uint8_t, 8> transport);
 
-// Answers an echo request; message is the whole ICMP message, checked already and at most one MTU.
-void send_echo_reply(GuestLink& link, Ipv4 from, Ipv4 to, std::span<const std::uint8_t> message);
+// What the guest sends: our own addresses answer echo requests themselves.
+class Icmp {
+ public:
+  explicit Icmp(GuestLink& link) : link_(link) {}
+  // Takes one message, of which nothing but the length is checked yet.
+  [[nodiscard]] DropReason on_message(Ipv4 source, Ipv4 destination, const IovSlice& message);
+
+ private:
+  GuestLink& link_;
+};
 
 }  // namespace glassbox::net

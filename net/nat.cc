@@ -32,10 +32,8 @@ namespace {
 constexpr std::uint8_t kVnetNeedsChecksum = 1;
 constexpr std::uint16_t kMinMtu = 576;
 constexpr std::uint16_t kMaxMtu = 65520;
-constexpr std::size_t kMaxEchoBytes = 2048;
 constexpr std::size_t kMaxDhcpBytes = 1500;
 constexpr Ipv4 kBroadcastIp = ~Ipv4{0};
-constexpr std::uint8_t kIcmpEchoRequest = 8;
 
 // What process_guest_frame tells of a frame.
 struct FrameFacts {
@@ -62,6 +60,7 @@ class NatImpl final : public Nat {
     GB_ASSIGN(policy_, DestinationPolicy::create(config, loop_));
     GB_ASSIGN(tcp_, Tcp::create(loop_, link_, *policy_, counters_));
     udp_ = std::make_unique<Udp>(loop_, link_, *policy_, counters_);
+    icmp_ = std::make_unique<Icmp>(link_);
     for (const PublishedPort& published : config.publish) {
       GB_ASSIGN(auto listener, PortListener::create(published, loop_, *policy_, *tcp_));
       listeners_.push_back(std::move(listener));
@@ -256,21 +255,11 @@ class NatImpl final : public Nat {
     return DropReason::kNone;
   }
 
-  // The gateway and the name server answer an echo request themselves.
   DropReason take_icmp(std::span<const iovec> frame, const Ipv4Packet& packet) {
     const std::size_t bytes = packet.total_bytes - packet.header_bytes;
-    if (packet.destination != kGatewayIp && packet.destination != kDnsIp) return DropReason::kBadIcmp;
-    if (bytes < kIcmpHeader || bytes > kMaxEchoBytes) return DropReason::kBadIcmp;
     payload_.assign(frame, kEthernetHeader + packet.header_bytes, bytes);
-    std::array<std::uint8_t, kMaxEchoBytes> copy;
-    if (iov_gather(payload_.span(), copy.data(), bytes) != bytes) return DropReason::kTooLong;
-    const auto message = std::span<const std::uint8_t>(copy).first(bytes);
-    Checksum sum;
-    sum.add(message);
-    if (sum.value() != 0) return DropReason::kBadChecksum;
-    if (message[0] != kIcmpEchoRequest || message[1] != 0) return DropReason::kBadIcmp;
-    send_echo_reply(link_, packet.destination, packet.source, message);
-    return DropReason::kNone;
+    if (payload_.bytes() != bytes) return DropReason::kTooLong;
+    return icmp_->on_message(packet.source, packet.destination, payload_);
   }
 
   EventLoop& loop_;
@@ -281,6 +270,7 @@ class NatImpl final : public Nat {
   std::unique_ptr<DestinationPolicy> policy_;
   std::unique_ptr<Tcp> tcp_;
   std::unique_ptr<Udp> udp_;
+  std::unique_ptr<Icmp> icmp_;
   std::vector<std::unique_ptr<PortListener>> listeners_;
   std::array<std::uint8_t, kMaxHeaders> headers_{};  // private copy of the frame at hand
   IovSlice payload_;
