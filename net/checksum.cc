@@ -61,6 +61,16 @@ void Checksum::add_pseudo_header(Ipv4 source, Ipv4 destination, std::uint8_t pro
       (source >> 16) + (source & 0xffff) + (destination >> 16) + (destination & 0xffff) + protocol + length;
 }
 
+// The prefix ::ffff of a mapped address adds 0xffff, which is 0 in one's complement: one sum serves both
+// families.
+void Checksum::add_pseudo_header(const IpAddress& source, const IpAddress& destination, std::uint8_t protocol,
+                                 std::size_t length) {
+  for (const std::uint64_t half : {source.hi, source.lo, destination.hi, destination.lo}) {
+    sum_ += (half >> 32) + (half & 0xffff'ffff);
+  }
+  sum_ += protocol + length;
+}
+
 std::uint16_t Checksum::partial() const {
   return fold(sum_);
 }

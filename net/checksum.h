@@ -20,6 +20,9 @@ class Checksum {
   void add_be16(std::uint16_t value);
   // Pseudo-header of TCP and UDP over IPv4 (RFC 9293, 3.1).
   void add_pseudo_header(Ipv4 source, Ipv4 destination, std::uint8_t protocol, std::size_t length);
+  // That of the addresses' family: for IPv6, RFC 8200, 8.1.
+  void add_pseudo_header(const IpAddress& source, const IpAddress& destination, std::uint8_t protocol,
+                         std::size_t length);
 
   // The sum, not complemented: what a NEEDS_CSUM frame carries for the pseudo-header.
   [[nodiscard]] std::uint16_t partial() const;

@@ -28,7 +28,7 @@ void parse_options(std::span<const std::uint8_t> options, TcpHeader& tcp) {
 
 }  // namespace
 
-DropReason parse_ipv4(std::span<const std::uint8_t> headers, std::size_t frame_bytes, Ipv4Packet& packet) {
+DropReason parse_ipv4(std::span<const std::uint8_t> headers, std::size_t frame_bytes, IpPacket& packet) {
   if (headers.size() < kIpv4Header) return DropReason::kShortFrame;
   if (headers[0] >> 4 != 4) return DropReason::kBadIpHeader;
   packet.header_bytes = std::size_t{headers[0] & 0x0fU} * 4;
@@ -43,8 +43,8 @@ DropReason parse_ipv4(std::span<const std::uint8_t> headers, std::size_t frame_b
   if (sum.value() != 0) return DropReason::kBadIpChecksum;
   if ((load_be16(&headers[6]) & kFragmentBits) != 0) return DropReason::kFragment;
   packet.protocol = headers[9];
-  packet.source = load_be32(&headers[12]);
-  packet.destination = load_be32(&headers[16]);
+  packet.source = IpAddress::from_v4(load_be32(&headers[12]));
+  packet.destination = IpAddress::from_v4(load_be32(&headers[16]));
   return DropReason::kNone;
 }
 

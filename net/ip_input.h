@@ -1,5 +1,5 @@
-// Checks of the guest's packets. Pure functions over a private copy of the headers: a guest's mistake comes
-// back as the reason for dropping the frame.
+// Checks of the guest's IP packets and TCP headers. Pure functions over a private copy of the headers: a
+// guest's mistake comes back as the reason for dropping the frame.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,18 @@
 
 namespace glassbox::net {
 
-struct Ipv4Packet {
-  Ipv4 source = 0;
-  Ipv4 destination = 0;
-  std::uint8_t protocol = 0;
-  std::size_t header_bytes = 0;
-  std::size_t total_bytes = 0;  // header and payload; what the frame has beyond is padding
+// A packet of either family.
+struct IpPacket {
+  IpAddress source;
+  IpAddress destination;
+  std::uint8_t protocol = 0;     // of what the header is followed by
+  std::size_t header_bytes = 0;  // of IP
+  std::size_t total_bytes = 0;   // header and payload; what the frame has beyond is padding
 };
 
 // headers: the copied bytes from the IP header on; frame_bytes: how many the frame has from there.
 [[nodiscard]] DropReason parse_ipv4(std::span<const std::uint8_t> headers, std::size_t frame_bytes,
-                                    Ipv4Packet& packet);
+                                    IpPacket& packet);
 
 // headers: the copied bytes from the TCP header on; bytes: of the whole segment. Sets all of tcp but the
 // addresses, and header_bytes.

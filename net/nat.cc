@@ -2,8 +2,8 @@
 //
 // A frame of the guest is looked at once: its headers are copied, then checked, then acted upon; payload
 // stays where it is and goes to the host socket from there. TCP is in net/tcp.cc, the checks of what a guest
-// may send in net/ip_input.cc, where it may connect to in net/policy.cc, frames towards the guest in
-// net/guest_link.cc.
+// may send in net/ip_input.cc and net/transport_input.cc, where it may connect to in net/policy.cc, frames
+// towards the guest in net/guest_link.cc.
 //
 // A turn of the event loop: the port hands over the guest's frames (on_guest_frame, then on_guest_burst_end),
 // host sockets report edges, timers run; at the turn's end all flows that changed send what they have, and
@@ -17,19 +17,19 @@
 #include <cstring>
 
 #include "bpf/probes.h"
-#include "net/checksum.h"
+#include "net/arp.h"
 #include "net/dhcp.h"
 #include "net/icmp.h"
 #include "net/ip_input.h"
 #include "net/policy.h"
 #include "net/port_listener.h"
 #include "net/tcp.h"
+#include "net/transport_input.h"
 #include "net/udp.h"
 
 namespace glassbox::net {
 namespace {
 
-constexpr std::uint8_t kVnetNeedsChecksum = 1;
 constexpr std::uint16_t kMinMtu = 576;
 constexpr std::uint16_t kMaxMtu = 65520;
 constexpr std::size_t kMaxDhcpBytes = 1500;
@@ -83,7 +83,7 @@ class NatImpl final : public Nat {
     probe::process_guest_frame_begin(ethertype, static_cast<std::uint32_t>(bytes), queue);
     ++counters_.guest_frames;
     FrameFacts facts;
-    const DropReason reason = take_frame(frame, bytes, copied, vnet, facts);
+    const DropReason reason = take_frame({frame, std::span(headers_).first(copied), vnet}, bytes, facts);
     if (reason != DropReason::kNone) {
       ++counters_.dropped[static_cast<std::size_t>(reason)];
       probe::frame_drop(static_cast<std::uint32_t>(reason), static_cast<std::uint32_t>(bytes));
@@ -115,44 +115,30 @@ class NatImpl final : public Nat {
     udp_->on_deadline();
   }
 
-  DropReason take_frame(std::span<const iovec> frame, std::size_t bytes, std::size_t copied,
-                        const VnetHeader& vnet, FrameFacts& facts) {
-    if (copied < kEthernetHeader) return DropReason::kShortFrame;
+  DropReason take_frame(const GuestFrame& frame, std::size_t bytes, FrameFacts& facts) {
+    const auto headers = frame.headers;
+    if (headers.size() < kEthernetHeader) return DropReason::kShortFrame;
     if (bytes > kEthernetHeader + kMaxIpPacket) return DropReason::kTooLong;
     const bool broadcast =
-        std::all_of(headers_.begin(), headers_.begin() + 6, [](auto b) { return b == 0xff; });
-    if (!broadcast && !std::equal(kGatewayMac.begin(), kGatewayMac.end(), headers_.begin())) {
+        std::all_of(headers.begin(), headers.begin() + 6, [](auto b) { return b == 0xff; });
+    if (!broadcast && !std::equal(kGatewayMac.begin(), kGatewayMac.end(), headers.begin())) {
       return DropReason::kNotForUs;
     }
-    const std::span<const std::uint8_t> network(headers_.data() + kEthernetHeader, copied - kEthernetHeader);
-    switch (load_be16(&headers_[12])) {
+    switch (load_be16(&headers[12])) {
       case kEthertypeArp:
-        return take_arp(network);
+        return take_arp(headers.subspan(kEthernetHeader));
       case kEthertypeIpv4:
-        return take_ipv4(frame, bytes, network, broadcast, vnet, facts);
+        return take_ipv4(frame, bytes, broadcast, facts);
       default:
         return DropReason::kUnknownEthertype;
     }
   }
 
-  // Answers for the gateway's and the name server's address, and for no other (RFC 826).
   DropReason take_arp(std::span<const std::uint8_t> arp) {
-    constexpr std::array<std::uint8_t, 6> kEthernetIpv4 = {0, 1, 8, 0, 6, 4};
-    constexpr std::uint16_t kRequest = 1;
-    constexpr std::uint8_t kReply = 2;
-    if (arp.size() < kArpPacket) return DropReason::kShortFrame;
-    if (!std::equal(kEthernetIpv4.begin(), kEthernetIpv4.end(), arp.begin())) return DropReason::kBadArp;
-    if (load_be16(&arp[6]) != kRequest) return DropReason::kBadArp;
-    const Ipv4 target = load_be32(&arp[24]);
-    if (target != kGatewayIp && target != kDnsIp) return DropReason::kArpNotOurs;
-    learn_guest_mac(arp.subspan<8, 6>());
     std::array<std::uint8_t, kEthernetHeader + kArpPacket> reply{};
-    std::uint8_t* out = reply.data() + kEthernetHeader;
-    std::memcpy(out, kEthernetIpv4.data(), kEthernetIpv4.size());
-    out[7] = kReply;
-    std::memcpy(out + 8, kGatewayMac.data(), kGatewayMac.size());
-    store_be32(out + 14, target);
-    std::memcpy(out + 18, &arp[8], 10);
+    const DropReason reason = answer_arp(arp, reply);
+    if (reason != DropReason::kNone) return reason;
+    learn_guest_mac(arp.subspan<8, 6>());
     link_.send_frame(reply, kEthertypeArp);
     return DropReason::kNone;
   }
@@ -163,82 +149,61 @@ class NatImpl final : public Nat {
     if ((mac[0] & 1) == 0) link_.set_guest_mac(mac);
   }
 
-  DropReason take_ipv4(std::span<const iovec> frame, std::size_t bytes, std::span<const std::uint8_t> network,
-                       bool broadcast, const VnetHeader& vnet, FrameFacts& facts) {
-    Ipv4Packet packet;
-    const DropReason reason = parse_ipv4(network, bytes - kEthernetHeader, packet);
+  DropReason take_ipv4(const GuestFrame& frame, std::size_t bytes, bool broadcast, FrameFacts& facts) {
+    IpPacket packet;
+    const DropReason reason =
+        parse_ipv4(frame.headers.subspan(kEthernetHeader), bytes - kEthernetHeader, packet);
     if (reason != DropReason::kNone) return reason;
     facts.ip_protocol = packet.protocol;
-    const auto transport = network.subspan(packet.header_bytes);
-    // A client that asks for its address has none to send from, and no server's to send to.
-    const bool dhcp = packet.protocol == kProtocolUdp && transport.size() >= kUdpHeader &&
-                      load_be16(&transport[2]) == kDhcpServerPort &&
-                      (packet.destination == kBroadcastIp || packet.destination == kGatewayIp);
+    const bool dhcp = is_dhcp(frame, packet);
     if (broadcast && !dhcp) return DropReason::kNotForUs;
-    if (packet.source != kGuestIp && !(dhcp && packet.source == 0)) return DropReason::kBadSource;
-    learn_guest_mac(std::span<const std::uint8_t>(headers_).subspan<6, 6>());
+    if (packet.source.v4() != kGuestIp && !(dhcp && packet.source.v4() == 0)) return DropReason::kBadSource;
+    learn_guest_mac(frame.headers.subspan<6, 6>());
+    if (dhcp) return take_dhcp(frame, packet);
+    if (packet.protocol == kProtocolIcmp) return take_icmp(frame, packet);
+    return take_transport(frame, packet, facts);
+  }
+
+  // What does not depend on the family.
+  DropReason take_transport(const GuestFrame& frame, const IpPacket& packet, FrameFacts& facts) {
     switch (packet.protocol) {
       case kProtocolTcp:
-        return take_tcp(frame, packet, transport, vnet, facts);
+        return take_tcp(frame, packet, facts);
       case kProtocolUdp:
-        return take_udp(frame, packet, transport, vnet);
-      case kProtocolIcmp:
-        return take_icmp(frame, packet);
+        return take_udp(frame, packet);
       default:
         return DropReason::kUnknownProtocol;
     }
   }
 
-  DropReason take_tcp(std::span<const iovec> frame, const Ipv4Packet& packet,
-                      std::span<const std::uint8_t> transport, const VnetHeader& vnet, FrameFacts& facts) {
+  DropReason take_tcp(const GuestFrame& frame, const IpPacket& packet, FrameFacts& facts) {
     TcpHeader tcp;
-    std::size_t header_bytes = 0;
-    const std::size_t bytes = packet.total_bytes - packet.header_bytes;
-    const DropReason reason = parse_tcp(transport, bytes, tcp, header_bytes);
-    if (reason != DropReason::kNone) return reason;
+    const DropReason reason = read_tcp(frame, packet, tcp, payload_);
     facts.seq = tcp.seq;
     facts.tcp_flags = tcp.flags;
-    payload_.assign(frame, kEthernetHeader + packet.header_bytes + header_bytes, bytes - header_bytes);
-    if (payload_.bytes() != bytes - header_bytes) return DropReason::kTooLong;
-    if ((vnet.flags & kVnetNeedsChecksum) == 0) {
-      Checksum sum;
-      sum.add_pseudo_header(packet.source, packet.destination, kProtocolTcp, bytes);
-      sum.add(transport.first(header_bytes));
-      sum.add(std::as_const(payload_).span());
-      if (sum.value() != 0) return DropReason::kBadChecksum;
-    }
-    tcp.key.guest = IpAddress::from_v4(packet.source);
-    tcp.key.dst = IpAddress::from_v4(packet.destination);
-    facts.flow = tcp_->on_segment(tcp, payload_);
-    return DropReason::kNone;
+    if (reason == DropReason::kNone) facts.flow = tcp_->on_segment(tcp, payload_);
+    return reason;
   }
 
-  DropReason take_udp(std::span<const iovec> frame, const Ipv4Packet& packet,
-                      std::span<const std::uint8_t> transport, const VnetHeader& vnet) {
-    const std::size_t bytes = packet.total_bytes - packet.header_bytes;
-    if (bytes < kUdpHeader || transport.size() < kUdpHeader) return DropReason::kBadUdp;
-    const std::size_t length = load_be16(&transport[4]);
-    if (length < kUdpHeader || length > bytes) return DropReason::kBadUdp;
-    payload_.assign(frame, kEthernetHeader + packet.header_bytes + kUdpHeader, length - kUdpHeader);
-    if (payload_.bytes() != length - kUdpHeader) return DropReason::kTooLong;
-    // A checksum of 0 means that there is none (RFC 768).
-    if ((vnet.flags & kVnetNeedsChecksum) == 0 && load_be16(&transport[6]) != 0) {
-      Checksum sum;
-      sum.add_pseudo_header(packet.source, packet.destination, kProtocolUdp, length);
-      sum.add(transport.first(kUdpHeader));
-      sum.add(std::as_const(payload_).span());
-      if (sum.value() != 0) return DropReason::kBadChecksum;
-    }
-    const FlowKey key{IpAddress::from_v4(packet.source), IpAddress::from_v4(packet.destination),
-                      load_be16(transport.data()), load_be16(&transport[2])};
-    if (key.dst_port == kDhcpServerPort &&
-        (packet.destination == kBroadcastIp || packet.destination == kGatewayIp)) {
-      return take_dhcp();
-    }
-    return udp_->on_datagram(key, payload_);
+  DropReason take_udp(const GuestFrame& frame, const IpPacket& packet) {
+    FlowKey key;
+    const DropReason reason = read_udp(frame, packet, key, payload_);
+    return reason == DropReason::kNone ? udp_->on_datagram(key, payload_) : reason;
   }
 
-  DropReason take_dhcp() {
+  // A client that asks for its address has none to send from, and no server's to send to.
+  static bool is_dhcp(const GuestFrame& frame, const IpPacket& packet) {
+    const auto udp = frame.transport(packet);
+    const Ipv4 destination = packet.destination.v4();
+    return packet.protocol == kProtocolUdp && udp.size() >= kUdpHeader &&
+           load_be16(&udp[2]) == kDhcpServerPort &&
+           (destination == kBroadcastIp || destination == kGatewayIp);
+  }
+
+  DropReason take_dhcp(const GuestFrame& frame, const IpPacket& packet) {
+    FlowKey key;
+    const DropReason reason = read_udp(frame, packet, key, payload_);
+    if (reason != DropReason::kNone) return reason;
     std::array<std::uint8_t, kMaxDhcpBytes> copy;
     const std::size_t bytes = iov_gather(payload_.span(), copy.data(), copy.size());
     if (bytes != payload_.bytes()) return DropReason::kBadDhcp;
@@ -255,11 +220,11 @@ class NatImpl final : public Nat {
     return DropReason::kNone;
   }
 
-  DropReason take_icmp(std::span<const iovec> frame, const Ipv4Packet& packet) {
+  DropReason take_icmp(const GuestFrame& frame, const IpPacket& packet) {
     const std::size_t bytes = packet.total_bytes - packet.header_bytes;
-    payload_.assign(frame, kEthernetHeader + packet.header_bytes, bytes);
+    payload_.assign(frame.pieces, kEthernetHeader + packet.header_bytes, bytes);
     if (payload_.bytes() != bytes) return DropReason::kTooLong;
-    return icmp_->on_message(packet.source, packet.destination, payload_);
+    return icmp_->on_message(packet.source.v4(), packet.destination.v4(), payload_);
   }
 
   EventLoop& loop_;
