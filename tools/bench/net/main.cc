@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
   NetSpec spec;
   std::string json_path;
   std::vector<std::string> names;
-  for (const StackKind& kind : stack_kinds())
+  for (const NetStackKind& kind : net_stack_kinds())
     names.push_back(kind.name);
   CLI::App app{"TCP latency, throughput, system calls and CPU time of user-mode NATs, interleaved in rounds"};
   app.set_version_flag("--version", "bench_net " GLASSBOX_VERSION);

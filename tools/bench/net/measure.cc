@@ -54,7 +54,7 @@ class Session {
     stacks_.clear();
     for (std::size_t i = 0; i < rows_.size(); ++i) {
       NetRow& row = rows_[i];
-      const StackKind& kind = kind_of(row.stack);
+      const NetStackKind& kind = kind_of(row.stack);
       if (!row.refused.empty() || (streams_only && !kind.streams)) continue;
       auto stack = NetStack::start(kind, mtu);
       if (!stack) {
@@ -138,8 +138,8 @@ class Session {
     std::uint64_t cpu_ns = 0;
   };
 
-  static const StackKind& kind_of(const std::string& name) {
-    const auto& kinds = stack_kinds();
+  static const NetStackKind& kind_of(const std::string& name) {
+    const auto& kinds = net_stack_kinds();
     return *std::find_if(kinds.begin(), kinds.end(), [&](const auto& kind) { return kind.name == name; });
   }
 
@@ -201,7 +201,7 @@ class Session {
 Result<std::vector<NetRow>> measure_net(const NetSpec& spec) {
   GB_TRY(prepare_tun());
   std::vector<NetRow> rows;
-  for (const StackKind& kind : stack_kinds()) {
+  for (const NetStackKind& kind : net_stack_kinds()) {
     if (spec.stacks.empty() ||
         std::find(spec.stacks.begin(), spec.stacks.end(), kind.name) != spec.stacks.end()) {
       rows.emplace_back().stack = kind.name;

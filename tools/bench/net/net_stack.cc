@@ -66,8 +66,8 @@ bool installed(const std::string& program) {
 
 }  // namespace
 
-const std::vector<StackKind>& stack_kinds() {
-  static const std::vector<StackKind> kinds = {
+const std::vector<NetStackKind>& net_stack_kinds() {
+  static const std::vector<NetStackKind> kinds = {
       {"loopback", "", "", true},
       {"veth", "", "", true},
       {"bare", "bench_net", "", false},
@@ -95,7 +95,7 @@ Status prepare_tun() {
   return {};
 }
 
-Result<std::unique_ptr<NetStack>> NetStack::start(const StackKind& kind, std::uint16_t mtu) {
+Result<std::unique_ptr<NetStack>> NetStack::start(const NetStackKind& kind, std::uint16_t mtu) {
   const bool ours = kind.package.empty();
   if (!ours && !installed(kind.name)) return fail("not installed: apt-get install {}", kind.package);
   std::unique_ptr<NetStack> stack(new NetStack(kind));

@@ -22,7 +22,7 @@ inline constexpr std::uint32_t kLoopback = 0x7f000001;
 inline constexpr std::uint32_t kVethHost = 0x0ad54d01;  // 10.213.77.1
 inline constexpr const char* kVethHostText = "10.213.77.1";
 
-struct StackKind {
+struct NetStackKind {
   std::string name;
   std::string program;  // what must carry the packets; empty: the kernel alone
   std::string package;  // Debian package that has it; empty: ours
@@ -30,16 +30,16 @@ struct StackKind {
 };
 
 // In the order of the table.
-[[nodiscard]] const std::vector<StackKind>& stack_kinds();
+[[nodiscard]] const std::vector<NetStackKind>& net_stack_kinds();
 
 class NetStack {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<NetStack>> start(const StackKind& kind, std::uint16_t mtu);
+  [[nodiscard]] static Result<std::unique_ptr<NetStack>> start(const NetStackKind& kind, std::uint16_t mtu);
   NetStack(const NetStack&) = delete;
   NetStack& operator=(const NetStack&) = delete;
   ~NetStack();
 
-  [[nodiscard]] const StackKind& kind() const { return kind_; }
+  [[nodiscard]] const NetStackKind& kind() const { return kind_; }
   [[nodiscard]] AgentLink& agent() { return agent_; }
   // The server's address as the client has to name it.
   [[nodiscard]] std::uint32_t server_address() const;
@@ -48,14 +48,14 @@ class NetStack {
   [[nodiscard]] const std::string& version() const { return version_; }
 
  private:
-  explicit NetStack(StackKind kind) : kind_(std::move(kind)) {}
+  explicit NetStack(NetStackKind kind) : kind_(std::move(kind)) {}
   Status launch(std::uint16_t mtu);
   Status launch_around(std::vector<std::string> argv);
   Status launch_beside(std::vector<std::string> argv);
   Status launch_veth(std::uint16_t mtu);
   Status identify();
 
-  StackKind kind_;
+  NetStackKind kind_;
   std::string directory_;
   std::string veth_;  // the host's end
   std::optional<AgentDoor> door_;
