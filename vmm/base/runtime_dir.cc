@@ -1,12 +1,14 @@
 #include "vmm/base/runtime_dir.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
@@ -201,15 +203,13 @@ Result<RunningVm> find_running_vm(std::string_view name) {
   return fail("no VM named {}; running: {}", name, names);
 }
 
-Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int patience_s) {
+Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int patience_s, int cancel_fd) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno(errno, "cannot make a socket");
   GB_ASSIGN(const sockaddr_un address, unix_address(vsock_path));
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
     return fail_errno(errno, "cannot reach the VM at {}", vsock_path.string());
   }
-  const timeval timeout{patience_s, 0};
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
   const std::string request = fmt::format("CONNECT {}\n", port);
   if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
       static_cast<ssize_t>(request.size())) {
@@ -218,16 +218,19 @@ Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int pa
   // Byte by byte: what follows the line belongs to the caller.
   std::string answer;
   while (!answer.ends_with('\n')) {
+    std::array<pollfd, 2> fds{{{fd.get(), POLLIN, 0}, {cancel_fd, POLLIN, 0}}};
+    const int ready = ::poll(fds.data(), fds.size(), patience_s * 1000);
+    if (ready < 0 && errno == EINTR) continue;
+    if (fds[1].revents != 0) return fail_errno(ECANCELED, "connecting to vsock port {}", port);
+    if (ready == 0) errno = EAGAIN;
     char byte = 0;
-    const ssize_t n = ::recv(fd.get(), &byte, 1, 0);
+    const ssize_t n = ready > 0 ? ::recv(fd.get(), &byte, 1, 0) : -1;
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail_errno(errno, "the guest does not answer on vsock port {}", port);
     if (n == 0 || answer.size() > 32) return fail("nothing in the guest listens on vsock port {}", port);
     answer.push_back(byte);
   }
   if (!answer.starts_with("OK ")) return fail("the VM's socket answered {} to CONNECT", answer);
-  const timeval none{};
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
   return fd;
 }
 

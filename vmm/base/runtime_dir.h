@@ -61,8 +61,8 @@ class RuntimeDir {
 [[nodiscard]] Result<RunningVm> find_running_vm(std::string_view name);
 
 // Connects to a guest vsock port through the VM's socket (CONNECT / OK handshake done). A guest that does not
-// answer is given up after `patience_s`.
+// answer is given up after `patience_s`, or when `cancel_fd` turns readable (the error's code is ECANCELED).
 [[nodiscard]] Result<UniqueFd> connect_vsock(const std::filesystem::path& vsock_path, unsigned port,
-                                             int patience_s = 30);
+                                             int patience_s = 30, int cancel_fd = -1);
 
 }  // namespace glassbox

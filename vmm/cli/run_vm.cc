@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kShownLines = 20;
 constexpr int kPatienceMs = 60'000;  // then one line says what is being waited for
+constexpr int kConnectS = 30;        // a ready agent answers at once
 constexpr int kEndMs = 10'000;       // between the loss of the agent and the end of the machine
 
 struct Event {
@@ -22,7 +23,15 @@ struct Event {
   int signal = 0;
 };
 
-// The next thing that happens to the VM. Window changes are not worth a mention.
+// A pending signal that asks us to end. Window changes are not worth a mention.
+std::optional<int> take_end_signal(const client::SignalWatch& signals) {
+  while (const auto signal = signals.take()) {
+    if (*signal != SIGWINCH) return signal;
+  }
+  return std::nullopt;
+}
+
+// The next thing that happens to the VM.
 Event next_event(VmHost& vm, const client::SignalWatch& signals, bool want_ready, int timeout_ms) {
   for (;;) {
     std::array<pollfd, 3> fds{{{signals.fd(), POLLIN, 0},
@@ -30,9 +39,7 @@ Event next_event(VmHost& vm, const client::SignalWatch& signals, bool want_ready
                                {want_ready ? vm.ready_fd() : -1, POLLIN, 0}}};
     const int n = ::poll(fds.data(), fds.size(), timeout_ms);
     if (n == 0) return {Event::Kind::kTimeout};
-    while (const auto signal = signals.take()) {
-      if (*signal != SIGWINCH) return {Event::Kind::kSignal, *signal};
-    }
+    if (const auto signal = take_end_signal(signals)) return {Event::Kind::kSignal, *signal};
     if (fds[1].revents != 0) return {Event::Kind::kEnded};
     if (fds[2].revents != 0 && vm.take_ready()) return {Event::Kind::kReady};
   }
@@ -96,7 +103,11 @@ int run_with_command(const RunOptions& options) {
   if (!vm) return report(vm.error(), kExitOurFailure);
   if (const auto status = wait_until_ready(**vm, *signals)) return *status;
 
-  auto connection = connect_vsock((*vm)->vsock_path(), protocol::kExecPort);
+  Result<UniqueFd> connection;
+  do {
+    if (const auto signal = take_end_signal(*signals)) return stop_for_signal(**vm, *signal);
+    connection = connect_vsock((*vm)->vsock_path(), protocol::kExecPort, kConnectS, signals->fd());
+  } while (!connection && connection.error().code == ECANCELED);
   if (!connection) return report(connection.error(), kExitOurFailure);
   auto outcome = client::run_command(std::move(*connection), command_spec(options), {}, *signals);
   if (!outcome) return report(outcome.error(), kExitOurFailure);

@@ -1,6 +1,7 @@
 #include "vmm/base/runtime_dir.h"
 
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -144,16 +145,19 @@ TEST_F(RuntimeDirTest, UnknownNameSaysWhichThereAre) {
 
 class ConnectVsock : public RuntimeDirTest {
  protected:
-  // A monitor that answers one CONNECT with `answer` and hangs up.
-  void answer_with(const std::string& answer) {
-    UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  void listen() {
+    listener_ = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     path_ = (dir_.path() / "vsock.sock").string();
     std::copy(path_.begin(), path_.end(), address.sun_path);
-    ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    ASSERT_EQ(::listen(listener.get(), 1), 0);
-    monitor_ = std::thread([this, answer, l = std::move(listener)] {
+    ASSERT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    ASSERT_EQ(::listen(listener_.get(), 1), 0);
+  }
+  // A monitor that answers one CONNECT with `answer` and hangs up.
+  void answer_with(const std::string& answer) {
+    ASSERT_NO_FATAL_FAILURE(listen());
+    monitor_ = std::thread([this, answer, l = std::move(listener_)] {
       const UniqueFd fd(::accept(l.get(), nullptr, nullptr));
       while (!request_.ends_with('\n')) {
         char byte = 0;
@@ -169,6 +173,7 @@ class ConnectVsock : public RuntimeDirTest {
   }
   std::string path_;
   std::string request_;
+  UniqueFd listener_;
   std::thread monitor_;
 };
 
@@ -191,6 +196,14 @@ TEST_F(ConnectVsock, ClosedPortAndOtherAnswersAreErrors) {
 TEST_F(ConnectVsock, EndlessAnswerIsAnError) {
   answer_with(std::string(1000, 'O'));
   EXPECT_FALSE(connect_vsock(path_, 1024));
+}
+
+TEST_F(ConnectVsock, SilentGuestIsLeftWhenTheCallerHasEnough) {
+  ASSERT_NO_FATAL_FAILURE(listen());  // and nobody accepts
+  const UniqueFd cancel(::eventfd(1, EFD_CLOEXEC));
+  const auto fd = connect_vsock(path_, 1024, 3600, cancel.get());
+  ASSERT_FALSE(fd);
+  EXPECT_EQ(fd.error().code, ECANCELED);
 }
 
 TEST_F(ConnectVsock, NoSocketIsAnErrorWithItsName) {
