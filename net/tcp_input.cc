@@ -80,11 +80,13 @@ bool Tcp::take_ack(TcpFlow& flow, const TcpHeader& header, bool has_payload) {
     return false;
   }
   if (flow.state == TcpFlow::State::kSynReceived) {
-    if (!seq_gt(header.ack, flow.iss) || seq_gt(header.ack, flow.snd_max)) {
+    const bool sent = flow.retransmit_ns != 0;  // our SYN-ACK; before that nothing can acknowledge it
+    if (!sent || !seq_gt(header.ack, flow.iss) || seq_gt(header.ack, flow.snd_max)) {
       no_flow(header, 0);  // answered by a reset; the flow stays (RFC 9293, 3.10.7.4, fifth)
       return false;
     }
     flow.state = TcpFlow::State::kOpen;
+    flow.syn_ack_due = false;  // a repeated SYN came just before
     flow.snd_una = flow.iss + 1;
     flow.retries = 0;
     flow.retransmit_ns = flow.snd_una == flow.snd_max ? 0 : now() + kRetransmitNs;

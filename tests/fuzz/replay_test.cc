@@ -1,4 +1,4 @@
-// Runs the saved inputs of the fuzz targets: what once was found stays fixed, in every build and under every
+// Runs the saved inputs of one fuzz target: what once was found stays fixed, in every build and under every
 // sanitizer.
 #include <gtest/gtest.h>
 
@@ -7,14 +7,15 @@
 #include <iterator>
 #include <vector>
 
-#include "tests/fuzz/frames.h"
+#include "tests/fuzz/fuzz.h"
 
 namespace {
 
-TEST(FuzzCorpus, FramesReplay) {
+TEST(FuzzCorpus, Replays) {
   std::size_t inputs = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(GLASSBOX_CORPUS "/frames")) {
-    SCOPED_TRACE(entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(GLASSBOX_CORPUS)) {
+    // A finding ends the process: the name of the input must be out by then.
+    std::fprintf(stderr, "%s\n", entry.path().filename().c_str());
     std::ifstream file(entry.path(), std::ios::binary);
     const std::vector<char> text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     // An allocation of exactly the input's size, so that a sanitizer sees a read beyond it.
@@ -22,7 +23,7 @@ TEST(FuzzCorpus, FramesReplay) {
     EXPECT_EQ(LLVMFuzzerTestOneInput(bytes.data(), bytes.size()), 0);
     ++inputs;
   }
-  EXPECT_GE(inputs, 8U);
+  EXPECT_GE(inputs, 4U);
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ class VirtualLoop final : public EventLoop {
   }
   void advance_to(std::uint64_t ns) { now_ns_ = std::max(now_ns_, ns); }
   [[nodiscard]] std::uint64_t deadline_ns() const { return deadline_ns_; }
+  [[nodiscard]] std::size_t watched() const { return handlers_.size(); }
 
   Status add(int fd, std::uint32_t events, FdHandler* handler) override {
     return control(EPOLL_CTL_ADD, fd, events, handler);

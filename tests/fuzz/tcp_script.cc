@@ -1,0 +1,435 @@
+// TCP through the NAT as a script of what a hostile guest and a careless server do.
+//
+// An input is a list of steps: a byte that says which (upper six bits) and on which of three connections
+// (lower two), then operands as take_step() reads them. Whatever the script, this must hold (see Connection):
+// - either side gets nothing but a prefix of what the other sent, and the end of a stream only where it is
+// - nothing is acknowledged that was not sent; acknowledgements and the right edge of the window never move
+// back
+// - the guest gets no byte beyond a window it has offered
+// - a step is over after a bounded number of turns and frames
+// - once the servers are gone and the guest is silent, all flows end by their timers, and their sockets with
+// them
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <map>
+#include <set>
+
+#include "net/checksum.h"
+#include "net/nat.h"
+#include "net/seq.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/unit/net/fake_port.h"
+#include "tests/unit/net/virtual_loop.h"
+
+namespace glassbox::net {
+namespace {
+
+using fuzz::Input;
+using fuzz::insist;
+
+constexpr std::size_t kIp = kEthernetHeader;
+constexpr std::size_t kTcp = kEthernetHeader + kIpv4Header;
+constexpr std::uint16_t kGuestPort = 40000;
+constexpr unsigned kConnections = 3;
+constexpr Seq kIss = 0xffff'e000;  // wraps early
+constexpr int kMostTurns = 200;
+constexpr std::size_t kMostFrames = 4096;
+constexpr std::uint64_t kNsPerMs = 1'000'000;
+constexpr std::uint64_t kLifeNs = 4ULL * 3600 * 1000 * kNsPerMs;  // longer than any time-out
+
+std::uint8_t guest_byte(std::uint32_t at) {
+  return static_cast<std::uint8_t>(at * 31 + (at >> 8) * 7 + 1);
+}
+std::uint8_t host_byte(std::uint32_t at) {
+  return static_cast<std::uint8_t>(at * 17 + (at >> 8) * 11 + 5);
+}
+
+// A stream's bytes that were sent in whatever order: how far it is without a gap, and where it may end.
+class Sent {
+ public:
+  void add(std::uint32_t from, std::uint32_t bytes) {
+    if (bytes != 0) pieces_[from] = std::max(pieces_[from], from + bytes);
+    for (auto piece = pieces_.begin(); piece != pieces_.end() && piece->first <= whole_;
+         piece = pieces_.erase(piece)) {
+      whole_ = std::max(whole_, piece->second);
+    }
+  }
+  void end_at(std::uint32_t at) { ends_.insert(at); }
+  [[nodiscard]] std::uint32_t whole() const { return whole_; }
+  [[nodiscard]] bool may_end_at(std::uint32_t at) const { return ends_.contains(at); }
+
+ private:
+  std::map<std::uint32_t, std::uint32_t> pieces_;
+  std::set<std::uint32_t> ends_;
+  std::uint32_t whole_ = 0;
+};
+
+// The server's end of one connection. The script may have several on one guest port, one after the other.
+struct HostEnd {
+  UniqueFd fd;
+  std::uint32_t sent = 0;
+  std::uint32_t received = 0;
+  bool reset = false;  // told once; later the socket only says that nothing more comes
+};
+
+struct Connection {
+  UniqueFd listener;
+  std::uint16_t port = 0;
+  std::vector<HostEnd> hosts;
+
+  Sent from_guest;         // offsets from kIss + 1
+  std::uint32_t next = 0;  // where the guest's ordinary sending goes on
+  Sent from_host;          // of all ends: each sends the same stream
+  bool known = false;      // a SYN-ACK came
+  Seq nat_iss = 0;
+  Seq rcv_nxt = 0;          // what the guest has in order
+  Seq offered = 0;          // the furthest right edge that the guest has offered
+  std::uint8_t scale = 0;   // the largest that the guest has offered
+  bool nat_scales = false;  // the SYN-ACK had the option
+  Seq acked = 0;            // newest acknowledgement of the NAT
+  Seq window_edge = 0;      // and the right edge it has offered
+};
+
+UniqueFd listen_on_loopback(std::uint16_t& port) {
+  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  auto* name = reinterpret_cast<sockaddr*>(&address);
+  insist(::bind(fd.get(), name, sizeof(address)) == 0 && ::listen(fd.get(), 1) == 0 &&
+             ::getsockname(fd.get(), name, &length) == 0,
+         "no listener");
+  port = ntohs(address.sin_port);
+  return fd;
+}
+
+struct Segment {
+  std::uint32_t seq = 0;  // relative to the guest's first byte
+  Seq ack = 0;
+  std::uint8_t flags = 0;
+  std::uint16_t window = 0;
+  std::uint32_t bytes = 0;
+  std::vector<std::uint8_t> options;
+};
+
+class Script {
+ public:
+  Script() {
+    NatConfig config{.allow_host_loopback = true, .mtu = 1500};
+    for (Connection& connection : connections_) {
+      connection.listener = listen_on_loopback(connection.port);
+      config.loopback_ports.push_back(connection.port);
+    }
+    auto created = Nat::create(config, loop_, port_);
+    insist(created.has_value(), "no NAT");
+    nat_ = std::move(*created);
+    watched_ = loop_.watched();
+  }
+
+  void run(Input& input) {
+    while (!input.empty()) {
+      take_step(input);
+      if (held_ != 0 && --held_ != 0) continue;
+      settle();
+    }
+    held_ = 0;
+    finish();
+  }
+
+ private:
+  enum Step : std::uint8_t {
+    kSyn,
+    kData,
+    kDataElsewhere,
+    kAcknowledge,
+    kReset,
+    kAnything,
+    kAccept,
+    kHostSend,
+    kHostReceive,
+    kHostShut,
+    kHostClose,
+    kHostReset,
+    kPassTime,
+    kNextDeadline,
+    kBuffers,
+    kHold,
+    kSteps
+  };
+
+  void take_step(Input& input) {
+    const std::uint8_t first = input.byte();
+    const unsigned index = (first & 3U) % kConnections;
+    Connection& c = connections_[index];
+    Segment s;
+    s.seq = c.next;
+    s.ack = c.rcv_nxt;
+    s.flags = kTcpAck;
+    switch (static_cast<Step>((first >> 2) % kSteps)) {
+      case kSyn:
+        return syn(index, input);
+      case kData:
+        s.bytes = input.be16() % 3000;
+        s.window = input.be16();
+        if (input.byte() & 1) s.flags |= kTcpFin;
+        c.next += s.bytes;
+        return segment(index, s);
+      case kDataElsewhere:
+        s.seq += static_cast<std::uint32_t>(static_cast<std::int16_t>(input.be16()));
+        s.bytes = input.be16() % 3000;
+        s.window = 4096;
+        return segment(index, s);
+      case kAcknowledge:
+        s.ack += static_cast<Seq>(static_cast<std::int8_t>(input.byte()));
+        s.window = input.be16();
+        return segment(index, s);
+      case kReset:
+        s.seq += static_cast<std::uint32_t>(static_cast<std::int8_t>(input.byte()));
+        s.flags = kTcpRst;
+        return segment(index, s);
+      case kAnything:
+        s.flags = input.byte() & static_cast<std::uint8_t>(~kTcpSyn);
+        s.seq += static_cast<std::uint32_t>(static_cast<std::int16_t>(input.be16()));
+        s.ack += static_cast<std::uint32_t>(static_cast<std::int16_t>(input.be16()));
+        s.window = input.be16();
+        s.bytes = input.byte();
+        return segment(index, s);
+      case kAccept:
+        if (UniqueFd fd(::accept4(c.listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)); fd) {
+          c.hosts.push_back({std::move(fd)});
+        }
+        return;
+      case kHostSend:
+        return host_send(c, input.be16());
+      case kHostReceive:
+        return host_receive(c, input.be16());
+      case kHostShut:
+        if (c.hosts.empty()) return;
+        c.from_host.end_at(c.hosts.back().sent);
+        ::shutdown(c.hosts.back().fd.get(), SHUT_WR);
+        return;
+      case kHostClose:
+        return host_close(c, false);
+      case kHostReset:
+        return host_close(c, true);
+      case kPassTime:
+        return loop_.advance_to(loop_.now_ns() + input.be16() * kNsPerMs);
+      case kNextDeadline:
+        return loop_.advance_to(loop_.deadline_ns());
+      case kBuffers: {
+        const std::uint8_t frames = input.byte();
+        return port_.give_buffers(frames == 255 ? ~std::size_t{0} : frames);
+      }
+      case kHold:
+        held_ = 2 + input.byte() % 16U;
+        return;
+      case kSteps:
+        return;
+    }
+  }
+
+  void syn(unsigned index, Input& input) {
+    Connection& c = connections_[index];
+    Segment s;
+    s.seq = ~std::uint32_t{0};
+    s.flags = kTcpSyn;
+    s.window = input.be16();
+    const std::uint8_t what = input.byte();
+    if (what & 1) s.options.insert(s.options.end(), {2, 4, input.byte(), input.byte()});
+    if (what & 2) s.options.insert(s.options.end(), {1, 3, 3, input.byte()});
+    // Whichever SYN opens the flow: no window counts for more than this allows.
+    if (what & 2) c.scale = std::max(c.scale, std::min<std::uint8_t>(s.options.back() & 0x7f, 14));
+    syn_window_ = std::max<std::uint32_t>(syn_window_, s.window);
+    segment(index, s);
+  }
+
+  void segment(unsigned index, const Segment& s) {
+    Connection& c = connections_[index];
+    std::vector<std::uint8_t> frame(kTcp + kTcpHeader);
+    std::copy(kGatewayMac.begin(), kGatewayMac.end(), frame.begin());
+    std::copy(kGuestMac.begin(), kGuestMac.end(), frame.begin() + 6);
+    store_be16(&frame[12], kEthertypeIpv4);
+    std::uint8_t* ip = &frame[kIp];
+    ip[0] = 0x45;
+    store_be16(ip + 2, static_cast<std::uint16_t>(kIpv4Header + kTcpHeader + s.options.size() + s.bytes));
+    ip[8] = 64;
+    ip[9] = kProtocolTcp;
+    store_be32(ip + 12, kGuestIp);
+    store_be32(ip + 16, kGatewayIp);
+    Checksum sum;
+    sum.add(std::span<const std::uint8_t>(ip, kIpv4Header));
+    store_be16(ip + 10, sum.value());
+    std::uint8_t* tcp = &frame[kTcp];
+    store_be16(tcp, static_cast<std::uint16_t>(kGuestPort + index));
+    store_be16(tcp + 2, c.port);
+    store_be32(tcp + 4, kIss + 1 + s.seq);
+    store_be32(tcp + 8, s.ack);
+    tcp[12] = static_cast<std::uint8_t>(((kTcpHeader + s.options.size()) / 4) << 4);
+    tcp[13] = s.flags;
+    store_be16(tcp + 14, s.window);
+    frame.insert(frame.end(), s.options.begin(), s.options.end());
+    for (std::uint32_t i = 0; i < s.bytes; ++i)
+      frame.push_back(guest_byte(s.seq + i));
+    if (!(s.flags & kTcpSyn)) {
+      // What lies before the stream is none of it.
+      const bool before = s.seq > ~std::uint32_t{0} / 2;
+      const std::uint32_t skipped = before ? std::min(0U - s.seq, s.bytes) : 0;
+      c.from_guest.add(s.seq + skipped, s.bytes - skipped);
+      if ((s.flags & kTcpFin) && s.seq + s.bytes <= ~std::uint32_t{0} / 2)
+        c.from_guest.end_at(s.seq + s.bytes);
+      const Seq edge = s.ack + (std::uint32_t{s.window} << c.scale);
+      c.offered = seq_max(c.offered, edge);
+    }
+    const iovec piece{frame.data(), frame.size()};
+    nat_->on_guest_frame(std::span(&piece, 1), {.flags = 1}, 0);
+  }
+
+  static void host_send(Connection& c, std::uint32_t bytes) {
+    if (c.hosts.empty()) return;
+    HostEnd& host = c.hosts.back();
+    std::vector<std::uint8_t> data(bytes);
+    for (std::uint32_t i = 0; i < bytes; ++i)
+      data[i] = host_byte(host.sent + i);
+    const ssize_t n = ::send(host.fd.get(), data.data(), data.size(), MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN) host.reset = true;
+    if (n <= 0) return;
+    host.sent += static_cast<std::uint32_t>(n);
+    c.from_host.add(0, host.sent);
+  }
+
+  static void host_receive(Connection& c, std::size_t bytes) {
+    if (c.hosts.empty() || bytes == 0) return;
+    HostEnd& host = c.hosts.back();
+    std::vector<std::uint8_t> data(bytes);
+    const ssize_t n = ::recv(host.fd.get(), data.data(), data.size(), 0);
+    if (n < 0 && errno != EAGAIN) host.reset = true;
+    if (n == 0)
+      return insist(host.reset || c.from_guest.may_end_at(host.received),
+                    "the server sees an end that is none");
+    for (ssize_t i = 0; i < n; ++i)
+      insist(data[static_cast<std::size_t>(i)] == guest_byte(host.received++),
+             "the server gets a wrong byte");
+    insist(host.received <= c.from_guest.whole(), "the server gets what was not sent");
+  }
+
+  static void host_close(Connection& c, bool reset) {
+    if (c.hosts.empty()) return;
+    if (reset) {
+      const linger abort{1, 0};
+      ::setsockopt(c.hosts.back().fd.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
+    } else {
+      c.from_host.end_at(c.hosts.back().sent);
+    }
+    c.hosts.pop_back();
+  }
+
+  void settle() {
+    nat_->on_guest_burst_end();
+    int turns = 0;
+    while (loop_.turn())
+      insist(++turns < kMostTurns, "the loop spins");
+    insist(port_.published.size() < kMostFrames, "frames without end");
+    while (!port_.published.empty()) {
+      look_at(port_.published.front());
+      port_.published.pop_front();
+    }
+  }
+
+  void look_at(const PublishedFrame& frame) {
+    const auto& b = frame.bytes;
+    insist(b.size() >= kTcp && b.size() == frame.facts.bytes, "a frame's length is wrong");
+    if (b[kIp + 9] != kProtocolTcp) return;
+    insist(load_be16(&b[kIp + 2]) == b.size() - kIp && b.size() >= kTcp + kTcpHeader, "a length is wrong");
+    const unsigned index = load_be16(&b[kTcp + 2]) - std::uint32_t{kGuestPort};
+    insist(index < kConnections, "a frame for nobody");
+    Connection& c = connections_[index];
+    const Seq seq = load_be32(&b[kTcp + 4]);
+    const Seq ack = load_be32(&b[kTcp + 8]);
+    const std::size_t header = std::size_t{4} * (b[kTcp + 12] >> 4);
+    const std::uint8_t flags = b[kTcp + 13];
+    const std::uint32_t window = load_be16(&b[kTcp + 14]);
+    if (flags & kTcpRst) return;
+    insist((flags & kTcpAck) != 0, "a segment acknowledges nothing");
+    if (flags & kTcpSyn) return take_syn_ack(c, seq, ack, window, header > kTcpHeader + 4);
+    if (!c.known) return insist(false, "data before the SYN-ACK");
+    take_ack(c, ack, window << (c.nat_scales ? 7 : 0));
+    take_payload(c, seq, std::span(b).subspan(kTcp + header), (flags & kTcpFin) != 0);
+  }
+
+  void take_syn_ack(Connection& c, Seq seq, Seq ack, std::uint32_t window, bool scales) {
+    insist(ack == kIss + 1, "a SYN is acknowledged wrongly");
+    c.acked = ack;
+    c.window_edge = ack + window;
+    c.nat_scales = scales;
+    if (c.known && seq == c.nat_iss) return;
+    c.known = true;
+    c.nat_iss = seq;
+    c.rcv_nxt = seq + 1;
+    c.offered = seq + 1 + syn_window_;
+  }
+
+  static void take_ack(Connection& c, Seq ack, std::uint32_t window) {
+    insist(seq_ge(ack, c.acked), "an acknowledgement moves back");
+    c.acked = ack;
+    const std::uint32_t at = ack - kIss - 1;
+    insist(at <= c.from_guest.whole() || (at == c.from_guest.whole() + 1 && c.from_guest.may_end_at(at - 1)),
+           "what was not sent is acknowledged");
+    // The field's unit is the scale's.
+    insist(seq_ge(ack + window + 127, c.window_edge), "the window's edge moves back");
+    c.window_edge = seq_max(c.window_edge, ack + window);
+  }
+
+  static void take_payload(Connection& c, Seq seq, std::span<const std::uint8_t> payload, bool fin) {
+    const std::uint32_t at = seq - c.nat_iss - 1;
+    for (std::uint32_t i = 0; i < payload.size(); ++i)
+      insist(payload[i] == host_byte(at + i), "the guest gets a wrong byte");
+    const Seq end = seq + static_cast<Seq>(payload.size());
+    if (!payload.empty()) {
+      insist(at + payload.size() <= c.from_host.whole(), "the guest gets what was not sent");
+      insist(seq_le(end, c.offered), "the guest's window is overrun");
+      if (seq_le(seq, c.rcv_nxt)) c.rcv_nxt = seq_max(c.rcv_nxt, end);
+    }
+    if (!fin) return;
+    insist(c.from_host.may_end_at(end - c.nat_iss - 1), "the guest sees an end that is none");
+    if (c.rcv_nxt == end) ++c.rcv_nxt;
+  }
+
+  // Everybody goes home.
+  void finish() {
+    for (Connection& c : connections_) {
+      while (!c.hosts.empty())
+        host_close(c, false);
+      c.listener.reset();
+    }
+    port_.give_buffers(~std::size_t{0});
+    settle();
+    const std::uint64_t end_ns = loop_.now_ns() + kLifeNs;
+    for (int step = 0; nat_->counters().flows_open != 0; ++step) {
+      insist(loop_.deadline_ns() != 0, "a flow without a timer");
+      insist(loop_.deadline_ns() <= end_ns && step < 100'000, "a flow that nobody wants does not end");
+      loop_.advance_to(loop_.deadline_ns());
+      settle();
+    }
+    insist(nat_->counters().flows_connecting == 0, "connecting, with no flow");
+    insist(loop_.watched() == watched_, "a socket is left");
+  }
+
+  VirtualLoop loop_;
+  FakePort port_;
+  std::array<Connection, kConnections> connections_;
+  std::unique_ptr<Nat> nat_;
+  std::size_t watched_ = 0;
+  unsigned held_ = 0;
+  std::uint32_t syn_window_ = 0;
+};
+
+}  // namespace
+}  // namespace glassbox::net
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  glassbox::fuzz::Input input(data, size);
+  glassbox::net::Script().run(input);
+  return 0;
+}
