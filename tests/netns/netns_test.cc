@@ -19,83 +19,11 @@
 #include <thread>
 #include <vector>
 
+#include "tests/netns/harness.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox {
 namespace {
-
-struct Outcome {
-  int status = -1;  // as a shell has it
-  std::string output;
-};
-
-std::vector<std::string> netns(std::vector<std::string> command,
-                               const std::vector<std::string>& options = {}) {
-  std::vector<std::string> argv = {GLASSBOX_PROGRAM, "netns"};
-  argv.insert(argv.end(), options.begin(), options.end());
-  argv.push_back("--");
-  argv.insert(argv.end(), command.begin(), command.end());
-  return argv;
-}
-
-// A program with its standard output and error in a pipe.
-class Process {
- public:
-  Process(const std::vector<std::string>& words, uid_t uid = 0) {
-    int pipe_fds[2] = {};
-    EXPECT_EQ(::pipe2(pipe_fds, O_CLOEXEC), 0);
-    out_.reset(pipe_fds[0]);
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      ::dup2(pipe_fds[1], 1);
-      ::dup2(pipe_fds[1], 2);
-      if (uid != 0 && (::setgid(uid) != 0 || ::setuid(uid) != 0)) ::_exit(99);
-      std::vector<char*> argv;
-      for (const std::string& word : words)
-        argv.push_back(const_cast<char*>(word.c_str()));
-      argv.push_back(nullptr);
-      ::execv(argv[0], argv.data());
-      ::_exit(98);
-    }
-    ::close(pipe_fds[1]);
-  }
-  ~Process() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
-  }
-  [[nodiscard]] pid_t pid() const { return pid_; }
-  std::string read_until(const std::string& mark) {
-    char byte = 0;
-    while (output_.find(mark) == std::string::npos && ::read(out_.get(), &byte, 1) == 1)
-      output_ += byte;
-    return output_;
-  }
-  Outcome wait() {
-    char byte = 0;
-    while (::read(out_.get(), &byte, 1) == 1)
-      output_ += byte;
-    int status = 0;
-    ::waitpid(pid_, &status, 0);
-    pid_ = -1;
-    return {WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), output_};
-  }
-
- private:
-  UniqueFd out_;
-  pid_t pid_ = -1;
-  std::string output_;
-};
-
-Outcome run(const std::vector<std::string>& words, uid_t uid = 0) {
-  return Process(words, uid).wait();
-}
-
-std::vector<std::string> sh(const std::string& script) {
-  return {"/bin/sh", "-c", script};
-}
 
 std::vector<std::string> self(const std::string& role, std::uint16_t port) {
   return {std::filesystem::read_symlink("/proc/self/exe"), "--role", role, std::to_string(port)};
@@ -111,13 +39,9 @@ std::string file_text(const char* path) {
 class Netns : public testing::Test {
  protected:
   void SetUp() override {
-    const Outcome outcome = run(netns(sh("exit 0")));
-    // With all it needs, not working is a failure of netns and not of the machine.
-    const bool able = ::geteuid() == 0 && ::access("/dev/net/tun", R_OK | W_OK) == 0;
-    if (able) {
-      ASSERT_EQ(outcome.status, 0) << outcome.output;
-    }
-    if (outcome.status != 0) GTEST_SKIP() << "cannot make a namespace with a tap here: " << outcome.output;
+    const std::string why = why_no_netns();
+    if (HasFailure()) FAIL();
+    if (!why.empty()) GTEST_SKIP() << why;
   }
 };
 
@@ -275,12 +199,16 @@ TEST_F(Netns, Sigusr1PrintsTheCounters) {
 TEST_F(Netns, OrdinaryUser) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else; the other tests ran as a user";
   constexpr uid_t kNobody = 65534;
-  const Outcome outcome = run(netns(sh("id -u; exit 3")), kNobody);
-  if (outcome.status == 125 && outcome.output.find("/dev/net/tun") != std::string::npos) {
-    GTEST_SKIP() << outcome.output;
-  }
+  const Outcome outcome = run(netns(sh("id -u; cat /etc/resolv.conf; exit 3")), kNobody);
+  if (outcome.status == 97) GTEST_SKIP() << "may not make a device node here";
   EXPECT_EQ(outcome.status, 3) << outcome.output;
-  EXPECT_EQ(outcome.output, "65534\n");
+  EXPECT_EQ(outcome.output, "65534\nnameserver 10.0.2.3\n");
+  EchoServer server;
+  const Outcome cycles =
+      run(netns(self("cycles", server.port()), {"--allow-host-loopback=" + std::to_string(server.port())}),
+          kNobody);
+  EXPECT_EQ(cycles.status, 0) << cycles.output;
+  EXPECT_EQ(server.accepted, 200);
 }
 
 UniqueFd connect_to_gateway(std::uint16_t port) {
