@@ -21,9 +21,12 @@ void append(std::string& out, std::string_view group, const std::array<std::uint
 
 std::string to_text(const NatCounters& c) {
   std::string out = fmt::format(
-      "guest frames: {}\nflows: {} opened, {} open, {} connecting\nbytes of ended flows: {} in, {} out\n"
+      "guest frames: {}\nflows: {} opened, {} open, {} connecting\n"
+      "UDP flows: {} opened, {} open\nICMP echo flows: {} opened, {} open\nICMP errors passed on: {}\n"
+      "bytes of ended flows: {} in, {} out\n"
       "retransmissions to the guest: {}\nbytes that waited for a host socket: {}\n",
-      c.guest_frames, c.flows_opened, c.flows_open, c.flows_connecting, c.bytes_in, c.bytes_out,
+      c.guest_frames, c.flows_opened, c.flows_open, c.flows_connecting, c.udp_flows_opened, c.udp_flows_open,
+      c.echo_flows_opened, c.echo_flows_open, c.icmp_errors_passed, c.bytes_in, c.bytes_out,
       c.retransmissions, c.overflow_bytes);
   append(out, "flow closed", c.closed, kCloseReasonNames);
   append(out, "flow refused", c.refused, kRefuseReasonNames);

@@ -13,12 +13,17 @@ namespace glassbox::net {
 struct NatCounters {
   std::uint64_t guest_frames = 0;
   std::uint64_t flows_opened = 0;
-  std::uint64_t retransmissions = 0;  // towards the guest
-  std::uint64_t overflow_bytes = 0;   // payload that had to wait in our memory for the host socket
-  std::uint64_t bytes_in = 0;         // TCP payload host to guest, of flows that ended
-  std::uint64_t bytes_out = 0;        // guest to host
+  std::uint64_t udp_flows_opened = 0;
+  std::uint64_t echo_flows_opened = 0;
+  std::uint64_t icmp_errors_passed = 0;  // from the network about the guest's datagrams
+  std::uint64_t retransmissions = 0;     // towards the guest
+  std::uint64_t overflow_bytes = 0;      // payload that had to wait in our memory for the host socket
+  std::uint64_t bytes_in = 0;            // TCP payload host to guest, of flows that ended
+  std::uint64_t bytes_out = 0;           // guest to host
   std::uint32_t flows_open = 0;
   std::uint32_t flows_connecting = 0;
+  std::uint32_t udp_flows_open = 0;
+  std::uint32_t echo_flows_open = 0;
   std::array<std::uint64_t, kCloseReasons> closed{};
   std::array<std::uint64_t, kRefuseReasons> refused{};
   std::array<std::uint64_t, kDropReasons> dropped{};

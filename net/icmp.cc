@@ -1,53 +1,43 @@
 #include "net/icmp.h"
 
-#include <array>
-#include <cstring>
-
 #include "net/checksum.h"
+#include "net/hops.h"
+#include "net/icmp_error.h"
 
 namespace glassbox::net {
 namespace {
 
-constexpr std::size_t kIcmpOffset = kEthernetHeader + kIpv4Header;
-constexpr std::size_t kMaxEcho = 2048;
 constexpr std::uint8_t kEchoReply = 0;
 constexpr std::uint8_t kEchoRequest = 8;
 
-void finish_icmp(GuestLink& link, std::span<std::uint8_t> frame, Ipv4 from, Ipv4 to) {
-  Checksum sum;
-  sum.add(frame.subspan(kIcmpOffset));
-  store_be16(&frame[kIcmpOffset + 2], sum.value());
-  link.send_ipv4(frame, kProtocolIcmp, from, to);
+bool is_ours(const IpAddress& address) {
+  return address.is_v4() && (address.v4() == kGatewayIp || address.v4() == kDnsIp);
 }
 
 }  // namespace
 
-void send_unreachable(GuestLink& link, std::uint8_t code, std::uint8_t protocol, const FlowKey& key,
-                      std::span<const std::uint8_t, 8> transport) {
-  std::array<std::uint8_t, kIcmpOffset + kIcmpHeader + kIpv4Header + 8> frame{};
-  frame[kIcmpOffset] = 3;
-  frame[kIcmpOffset + 1] = code;
-  std::uint8_t* quoted = frame.data() + kIcmpOffset + kIcmpHeader;
-  put_ipv4_header(quoted, protocol, key.guest.v4(), key.dst.v4(), kTcpHeader);
-  std::memcpy(quoted + kIpv4Header, transport.data(), transport.size());
-  finish_icmp(link, frame, kGatewayIp, key.guest.v4());
-}
-
-DropReason Icmp::on_message(Ipv4 source, Ipv4 destination, const IovSlice& message) {
-  const std::size_t bytes = message.bytes();
-  if (destination != kGatewayIp && destination != kDnsIp) return DropReason::kBadIcmp;
-  if (bytes < kIcmpHeader || bytes > kMaxEcho) return DropReason::kBadIcmp;
-  std::array<std::uint8_t, kIcmpOffset + kMaxEcho> buffer;
-  const auto frame = std::span(buffer).first(kIcmpOffset + bytes);
-  const auto icmp = frame.subspan(kIcmpOffset);
-  iov_gather(message.span(), icmp.data(), bytes);
+DropReason Icmp::on_message(const IpPacket& packet, const IovSlice& payload) {
+  const std::size_t bytes = payload.bytes();
+  if (bytes < kIcmpHeader) return DropReason::kBadIcmp;
+  const auto room = std::span(room_).first(kIcmpFront + bytes);
+  const auto message = room.subspan(kIcmpFront);
+  iov_gather(payload.span(), message.data(), bytes);
   Checksum sum;
-  sum.add(icmp);
+  sum.add(message);
   if (sum.value() != 0) return DropReason::kBadChecksum;
-  if (icmp[0] != kEchoRequest || icmp[1] != 0) return DropReason::kBadIcmp;
-  icmp[0] = kEchoReply;
-  store_be16(&icmp[2], 0);
-  finish_icmp(link_, frame, destination, source);
+  if (message[0] != kEchoRequest || message[1] != 0) return DropReason::kBadIcmp;
+  if (is_ours(packet.destination)) {
+    message[0] = kEchoReply;
+    send_icmp(link_, room, packet.destination, packet.source);
+    return DropReason::kNone;
+  }
+  if (packet.hops <= 1) {
+    const FlowKey key{packet.source, packet.destination, 0, 0};
+    send_icmp_error(link_, make_icmp_error(IcmpErrorKind::kTimeExceeded, false),
+                    {kProtocolIcmp, key, message, bytes});
+    return DropReason::kHopsEnded;
+  }
+  echo_.on_request(packet.source, packet.destination, hops_from_here(packet.hops), message);
   return DropReason::kNone;
 }
 

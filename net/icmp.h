@@ -1,32 +1,27 @@
-// ICMP (RFC 792): errors about the guest's connections, and echo.
+// ICMP from the guest (RFC 792). Our own addresses answer echo requests themselves, those to others go out
+// (net/echo.h). Whatever else a guest says in ICMP is dropped: nothing outside waits for it.
 //
 // Thread: the network thread.
 #pragma once
 
-#include <cstdint>
-#include <span>
-
-#include "net/guest_link.h"
+#include "net/echo.h"
+#include "net/ip_input.h"
 
 namespace glassbox::net {
 
-inline constexpr std::uint8_t kIcmpHostUnreachable = 1;  // codes of type 3
-inline constexpr std::uint8_t kIcmpPortUnreachable = 3;
-
-// Destination unreachable for a packet of the guest, of which IP header and the first 8 bytes of the
-// transport are quoted. It comes from the gateway.
-void send_unreachable(GuestLink& link, std::uint8_t code, std::uint8_t protocol, const FlowKey& key,
-                      std::span<const std::uint8_t, 8> transport);
-
-// What the guest sends: our own addresses answer echo requests themselves.
 class Icmp {
  public:
-  explicit Icmp(GuestLink& link) : link_(link) {}
+  Icmp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, NatCounters& counters)
+      : link_(link), echo_(loop, link, policy, counters) {}
+
   // Takes one message, of which nothing but the length is checked yet.
-  [[nodiscard]] DropReason on_message(Ipv4 source, Ipv4 destination, const IovSlice& message);
+  [[nodiscard]] DropReason on_message(const IpPacket& packet, const IovSlice& message);
+  [[nodiscard]] Echo& echo() { return echo_; }
 
  private:
   GuestLink& link_;
+  Echo echo_;
+  std::array<std::uint8_t, kIcmpFront + kMaxIpPacket> room_;  // one message, with headers for an answer
 };
 
 }  // namespace glassbox::net

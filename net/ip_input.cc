@@ -42,6 +42,7 @@ DropReason parse_ipv4(std::span<const std::uint8_t> headers, std::size_t frame_b
   sum.add(headers.first(packet.header_bytes));
   if (sum.value() != 0) return DropReason::kBadIpChecksum;
   if ((load_be16(&headers[6]) & kFragmentBits) != 0) return DropReason::kFragment;
+  packet.hops = headers[8];
   packet.protocol = headers[9];
   packet.source = IpAddress::from_v4(load_be32(&headers[12]));
   packet.destination = IpAddress::from_v4(load_be32(&headers[16]));

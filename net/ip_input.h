@@ -17,6 +17,7 @@ struct IpPacket {
   IpAddress source;
   IpAddress destination;
   std::uint8_t protocol = 0;     // of what the header is followed by
+  std::uint8_t hops = 0;         // TTL or hop limit
   std::size_t header_bytes = 0;  // of IP
   std::size_t total_bytes = 0;   // header and payload; what the frame has beyond is padding
 };

@@ -26,6 +26,7 @@
 #include "net/tcp.h"
 #include "net/transport_input.h"
 #include "net/udp.h"
+#include "net/udp_listener.h"
 
 namespace glassbox::net {
 namespace {
@@ -34,6 +35,12 @@ constexpr std::uint16_t kMinMtu = 576;
 constexpr std::uint16_t kMaxMtu = 65520;
 constexpr std::size_t kMaxDhcpBytes = 1500;
 constexpr Ipv4 kBroadcastIp = ~Ipv4{0};
+
+// Of two deadlines, 0 being none.
+std::uint64_t earlier(std::uint64_t a, std::uint64_t b) {
+  if (a == 0 || b == 0) return a + b;
+  return std::min(a, b);
+}
 
 // What process_guest_frame tells of a frame.
 struct FrameFacts {
@@ -60,10 +67,15 @@ class NatImpl final : public Nat {
     GB_ASSIGN(policy_, DestinationPolicy::create(config, loop_));
     GB_ASSIGN(tcp_, Tcp::create(loop_, link_, *policy_, counters_));
     udp_ = std::make_unique<Udp>(loop_, link_, *policy_, counters_);
-    icmp_ = std::make_unique<Icmp>(link_);
+    icmp_ = std::make_unique<Icmp>(loop_, link_, *policy_, counters_);
     for (const PublishedPort& published : config.publish) {
-      GB_ASSIGN(auto listener, PortListener::create(published, loop_, *policy_, *tcp_));
-      listeners_.push_back(std::move(listener));
+      if (published.udp) {
+        GB_ASSIGN(auto listener, UdpListener::create(published, loop_, *policy_, *udp_));
+        udp_listeners_.push_back(std::move(listener));
+      } else {
+        GB_ASSIGN(auto listener, PortListener::create(published, loop_, *policy_, *tcp_));
+        listeners_.push_back(std::move(listener));
+      }
     }
     // The loop outlives us and cannot forget a hook.
     loop_.at_turn_end([self = self_] {
@@ -105,14 +117,14 @@ class NatImpl final : public Nat {
       port_.rx_publish();
     }
     tcp_->after_publish();
-    const std::uint64_t tcp = tcp_->next_deadline_ns();
-    const std::uint64_t udp = udp_->next_deadline_ns();
-    loop_.set_deadline(tcp == 0 || (udp != 0 && udp < tcp) ? udp : tcp);
+    loop_.set_deadline(earlier(tcp_->next_deadline_ns(),
+                               earlier(udp_->next_deadline_ns(), icmp_->echo().next_deadline_ns())));
   }
 
   void on_deadline() {
     tcp_->on_deadline();
     udp_->on_deadline();
+    icmp_->echo().on_deadline();
   }
 
   DropReason take_frame(const GuestFrame& frame, std::size_t bytes, FrameFacts& facts) {
@@ -188,7 +200,7 @@ class NatImpl final : public Nat {
   DropReason take_udp(const GuestFrame& frame, const IpPacket& packet) {
     FlowKey key;
     const DropReason reason = read_udp(frame, packet, key, payload_);
-    return reason == DropReason::kNone ? udp_->on_datagram(key, payload_) : reason;
+    return reason == DropReason::kNone ? udp_->on_datagram(key, packet.hops, payload_) : reason;
   }
 
   // A client that asks for its address has none to send from, and no server's to send to.
@@ -224,7 +236,7 @@ class NatImpl final : public Nat {
     const std::size_t bytes = packet.total_bytes - packet.header_bytes;
     payload_.assign(frame.pieces, kEthernetHeader + packet.header_bytes, bytes);
     if (payload_.bytes() != bytes) return DropReason::kTooLong;
-    return icmp_->on_message(packet.source.v4(), packet.destination.v4(), payload_);
+    return icmp_->on_message(packet, payload_);
   }
 
   EventLoop& loop_;
@@ -237,6 +249,7 @@ class NatImpl final : public Nat {
   std::unique_ptr<Udp> udp_;
   std::unique_ptr<Icmp> icmp_;
   std::vector<std::unique_ptr<PortListener>> listeners_;
+  std::vector<std::unique_ptr<UdpListener>> udp_listeners_;
   std::array<std::uint8_t, kMaxHeaders> headers_{};  // private copy of the frame at hand
   IovSlice payload_;
 };

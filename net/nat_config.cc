@@ -65,9 +65,14 @@ Result<std::vector<std::uint16_t>> parse_ports(std::string_view text) {
 
 Result<PublishedPort> parse_published(std::string_view text) {
   PublishedPort published;
+  constexpr std::string_view kUdp = "/udp";
   std::string_view rest = text;
+  if (rest.ends_with(kUdp)) {
+    published.udp = true;
+    rest.remove_suffix(kUdp.size());
+  }
   const auto colons = std::count(text.begin(), text.end(), ':');
-  if (colons != 1 && colons != 2) return fail("'{}' is not [ADDRESS:]HOSTPORT:PORT", text);
+  if (colons != 1 && colons != 2) return fail("'{}' is not [ADDRESS:]HOSTPORT:PORT[/udp]", text);
   if (colons == 2) {
     GB_ASSIGN(published.address, parse_ipv4_address(take_until(rest, ':')));
   }

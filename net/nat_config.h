@@ -18,11 +18,12 @@ struct Cidr {
   friend bool operator==(const Cidr&, const Cidr&) = default;
 };
 
-// A port of the host whose connections go to a port of the guest.
+// A port of the host whose connections, or datagrams, go to a port of the guest.
 struct PublishedPort {
   Ipv4 address = ipv4(127, 0, 0, 1);  // where the host listens
   std::uint16_t host_port = 0;
   std::uint16_t guest_port = 0;
+  bool udp = false;
   friend bool operator==(const PublishedPort&, const PublishedPort&) = default;
 };
 
@@ -44,7 +45,7 @@ struct NatConfig {
 [[nodiscard]] Result<Ipv4> parse_ipv4_address(std::string_view text);
 // "80,443,8080"
 [[nodiscard]] Result<std::vector<std::uint16_t>> parse_ports(std::string_view text);
-// "[ADDRESS:]HOSTPORT:PORT"
+// "[ADDRESS:]HOSTPORT:PORT[/udp]"
 [[nodiscard]] Result<PublishedPort> parse_published(std::string_view text);
 
 }  // namespace glassbox::net

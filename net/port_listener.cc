@@ -9,12 +9,13 @@ namespace {
 
 constexpr int kBacklog = 4096;  // the kernel's own limit cuts it
 
+}  // namespace
+
 std::string name_of(const PublishedPort& port) {
   const Ipv4 a = port.address;
-  return fmt::format("{}.{}.{}.{}:{}", a >> 24, (a >> 16) & 255, (a >> 8) & 255, a & 255, port.host_port);
+  return fmt::format("{}.{}.{}.{}:{}{}", a >> 24, (a >> 16) & 255, (a >> 8) & 255, a & 255, port.host_port,
+                     port.udp ? "/udp" : "");
 }
-
-}  // namespace
 
 Result<std::unique_ptr<PortListener>> PortListener::create(const PublishedPort& port, EventLoop& loop,
                                                            const DestinationPolicy& policy, Tcp& tcp) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "net/event_loop.h"
 #include "net/nat_config.h"
@@ -14,6 +15,9 @@
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {
+
+// For error messages: where the host listens.
+[[nodiscard]] std::string name_of(const PublishedPort& port);
 
 class PortListener final : public FdHandler {
  public:

@@ -23,7 +23,7 @@
 #define GB_REFUSE_REASONS(X)                                                   \
   X(0, kNone, "none")                                                          \
   X(1, kConnectionRefused, "host connect: refused")                            \
-  X(2, kUnreachable, "host connect: network or host unreachable")              \
+  X(2, kUnreachable, "host connect: host unreachable")                         \
   X(3, kConnectTimeout, "host connect: timed out")                             \
   X(4, kHostLoopbackClosed, "host loopback is closed (--allow-host-loopback)") \
   X(5, kHostAddressClosed, "an address of the host itself is closed")          \
@@ -34,7 +34,9 @@
   X(10, kHostPolicy, "forbidden by the host")                                  \
   X(11, kHostError, "host connect: other error")                               \
   X(12, kTooManyConnecting, "too many connections being opened")               \
-  X(13, kAlreadyOpen, "a flow with these addresses and ports is open")
+  X(13, kAlreadyOpen, "a flow with these addresses and ports is open")         \
+  X(14, kNetworkUnreachable, "host connect: no route to the network")          \
+  X(15, kEchoClosed, "the host gives no socket for ICMP echo (net.ipv4.ping_group_range)")
 
 #define GB_DROP_REASONS(X)                                                    \
   X(0, kNone, "none")                                                         \
@@ -63,7 +65,8 @@
   X(23, kBadIcmp, "malformed ICMP or a type not served")                      \
   X(24, kNoReceiveBuffer, "answer lost: the guest gave no receive buffers")   \
   X(25, kUdpNotServed, "UDP to a port that is not served")                    \
-  X(26, kBadDhcp, "malformed DHCP")
+  X(26, kBadDhcp, "malformed DHCP")                                           \
+  X(27, kHopsEnded, "TTL or hop limit ended at the gateway")
 
 namespace glassbox::net {
 

@@ -9,7 +9,8 @@
 #include <array>
 
 #include "bpf/probes.h"
-#include "net/icmp.h"
+#include "net/host_refusal.h"
+#include "net/icmp_error.h"
 #include "net/tcp.h"
 #include "net/tcp_limits.h"
 
@@ -17,35 +18,6 @@ namespace glassbox::net {
 namespace {
 
 constexpr std::uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
-
-RefuseReason reason_of(int error) {
-  switch (error) {
-    case ECONNREFUSED:
-    case ECONNRESET:
-      return RefuseReason::kConnectionRefused;
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-    case ENETDOWN:
-    case EHOSTDOWN:
-    case ENONET:
-      return RefuseReason::kUnreachable;
-    case ETIMEDOUT:
-      return RefuseReason::kConnectTimeout;
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-    case EADDRNOTAVAIL:
-    case EADDRINUSE:
-    case EAGAIN:
-      return RefuseReason::kHostResources;
-    case EACCES:
-    case EPERM:
-      return RefuseReason::kHostPolicy;
-    default:
-      return RefuseReason::kHostError;
-  }
-}
 
 }  // namespace
 
@@ -151,7 +123,7 @@ void Tcp::connected(TcpFlow& flow, bool immediate) {
 }
 
 void Tcp::connect_failed(TcpFlow& flow, int error) {
-  refuse(flow.key, flow.irs, reason_of(error));
+  refuse(flow.key, flow.irs, refuse_reason_of(error));
   close_flow(flow, error == ETIMEDOUT ? CloseReason::kConnectTimeout : CloseReason::kConnectFailed);
 }
 
@@ -159,12 +131,14 @@ void Tcp::connect_failed(TcpFlow& flow, int error) {
 void Tcp::refuse(const FlowKey& key, Seq isn, RefuseReason reason) {
   ++counters_.refused[static_cast<std::size_t>(reason)];
   probe::flow_refused(static_cast<std::uint32_t>(reason));
-  if (reason == RefuseReason::kUnreachable || reason == RefuseReason::kConnectTimeout) {
+  if (reason == RefuseReason::kUnreachable || reason == RefuseReason::kNetworkUnreachable ||
+      reason == RefuseReason::kConnectTimeout) {
     std::array<std::uint8_t, 8> transport;
     store_be16(transport.data(), key.guest_port);
     store_be16(&transport[2], key.dst_port);
     store_be32(&transport[4], isn);
-    return send_unreachable(link_, kIcmpHostUnreachable, kProtocolTcp, key, transport);
+    return send_icmp_error(link_, make_icmp_error(icmp_kind_of(reason), !key.dst.is_v4()),
+                           {kProtocolTcp, key, transport, kTcpHeader});
   }
   const TcpSegment reset{.key = &key, .ack = isn + 1, .flags = kTcpRst | kTcpAck, .options = {}};
   if (!link_.send_tcp(reset)) count(DropReason::kNoReceiveBuffer, 0);

@@ -1,21 +1,26 @@
-// UDP between the guest and host sockets, first of all for DNS (10.0.2.3 port 53, see net/policy.h).
+// UDP between the guest and host sockets.
 //
 // One connected host socket for each (guest port, destination); it goes after a time without traffic.
-// Datagrams are passed on whole or not at all. Nothing here waits: a name server's answer is an event like
-// any other.
+// Flows that began outside, at a published port, share the port's socket (net/udp_listener.h) and are told
+// apart by their peers. Datagrams are passed on whole or not at all, and so are the ICMP errors that the
+// network has for them. Nothing here waits.
 //
 // Thread: the network thread.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <memory>
 
+#include "net/datagram_table.h"
 #include "net/event_loop.h"
 #include "net/guest_link.h"
+#include "net/icmp_error.h"
 #include "net/policy.h"
+#include "net/socket_address.h"
 
 namespace glassbox::net {
+
+class UdpListener;
+struct HostError;
 
 class Udp {
  public:
@@ -24,45 +29,52 @@ class Udp {
   Udp(const Udp&) = delete;
   Udp& operator=(const Udp&) = delete;
 
-  // Takes one datagram whose header is checked already.
-  [[nodiscard]] DropReason on_datagram(const FlowKey& key, IovSlice& payload);
+  // Takes one datagram whose header is checked already; ttl as the guest sent it.
+  [[nodiscard]] DropReason on_datagram(const FlowKey& key, std::uint8_t ttl, IovSlice& payload);
+  // Takes what came to a published port.
+  void on_published(UdpListener& listener, std::uint32_t events);
   // Ends flows that were idle for too long. 0 when there is nothing to wait for.
-  [[nodiscard]] std::uint64_t next_deadline_ns() const { return open_ == 0 ? 0 : next_sweep_ns_; }
+  [[nodiscard]] std::uint64_t next_deadline_ns() const { return table_.size() == 0 ? 0 : next_sweep_ns_; }
   void on_deadline();
-  [[nodiscard]] std::uint32_t open_flows() const { return open_; }
 
  private:
-  static constexpr std::uint32_t kMaxFlows = 1024;
-  static constexpr std::uint32_t kBuckets = 1024;
-  static constexpr std::uint16_t kNone = 0xffff;
-
   struct Flow final : FdHandler {
     void on_fd_ready(std::uint32_t events) override { udp->on_host_event(*this, events); }
     Udp* udp = nullptr;
     FlowKey key;
+    IpAddress host_destination;
+    UdpListener* listener = nullptr;  // whose socket it shares
     int fd = -1;
     std::uint16_t index = 0;
-    std::uint16_t next = kNone;  // in its bucket, or in the list of free ones
+    std::uint16_t next = 0;
+    std::uint16_t last_bytes = 0;  // of the payload that the guest sent last
+    bool open = false;
     bool dns = false;
+    std::uint8_t hops = 0;  // as set on the socket; 0: the host's own
     std::uint64_t active_ns = 0;
   };
 
-  [[nodiscard]] std::uint32_t bucket_of(const FlowKey& key) const;
-  [[nodiscard]] Flow* find(const FlowKey& key);
-  [[nodiscard]] Flow* open(const FlowKey& key, DropReason& reason);
+  [[nodiscard]] Flow* open(const FlowKey& key, const IovSlice& payload, DropReason& reason);
+  [[nodiscard]] Flow* open_published(UdpListener& listener, const FlowKey& key, const IpAddress& peer);
+  void insert(Flow& vacant, const FlowKey& key, int fd, const IpAddress& host_destination);
   void close(Flow& flow);
+  [[nodiscard]] int send(Flow& flow, IovSlice& payload);
   void on_host_event(Flow& flow, std::uint32_t events);
   [[nodiscard]] bool receive(Flow& flow);
-  void refuse(const FlowKey& key, RefuseReason reason);
+  [[nodiscard]] bool receive_published(UdpListener& listener);
+  [[nodiscard]] bool discard_one(int fd);
+  void pass_errors(Flow& flow);
+  void pass_errors(UdpListener& listener);
+  void tell(const Flow& flow, const HostError& error, std::span<std::uint8_t> datagram);
+  void refuse(const FlowKey& key, RefuseReason reason, const IovSlice& payload);
+  void send_error(const FlowKey& key, IcmpErrorKind kind, const IovSlice& payload);
+  [[nodiscard]] std::size_t largest_payload() const;
 
   EventLoop& loop_;
   GuestLink& link_;
   DestinationPolicy& policy_;
   NatCounters& counters_;
-  std::unique_ptr<Flow[]> flows_;
-  std::array<std::uint16_t, kBuckets> buckets_;
-  std::uint16_t free_ = 0;
-  std::uint32_t open_ = 0;
+  DatagramTable<Flow, 1024> table_;
   std::uint64_t next_sweep_ns_ = 0;
 };
 

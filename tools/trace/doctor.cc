@@ -1,14 +1,17 @@
 #include "tools/trace/doctor.h"
 
 #include <bpf/libbpf.h>
+#include <fmt/format.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <memory>
 
 #include "bpf/libbpf_log.h"
 #include "bpf/links.h"
 #include "bpf/probes.h"
+#include "net/echo_socket.h"
 #include "vmm/kvm/usability.h"
 // The generated skeleton is C.
 #pragma GCC diagnostic push
@@ -74,6 +77,30 @@ Finding examine_hook(Hook hook, std::string what, std::string gives) {
           std::move(gives)};
 }
 
+// Which way an ICMP echo of a guest goes: as this user, who is not necessarily the one who runs glassbox.
+Finding examine_echo() {
+  const net::EchoSocket echo = net::open_echo_socket(false);
+  Finding finding{"ICMP echo", echo.way != net::EchoWay::kNone, "",
+                  "ping out of the guest, nothing of the attribution"};
+  switch (echo.way) {
+    case net::EchoWay::kPing:
+      finding.detail = "by a ping socket (net.ipv4.ping_group_range lets this user's group)";
+      break;
+    case net::EchoWay::kRaw:
+      finding.detail =
+          "by a raw socket (CAP_NET_RAW); for users without it: sysctl net.ipv4.ping_group_range='0 "
+          "2147483647'";
+      break;
+    case net::EchoWay::kNone:
+      finding.detail = fmt::format(
+          "no socket ({}): guests get 'administratively prohibited'; open it with sysctl "
+          "net.ipv4.ping_group_range='0 2147483647', or give glassbox CAP_NET_RAW",
+          std::strerror(echo.error));
+      break;
+  }
+  return finding;
+}
+
 }  // namespace
 
 std::vector<Finding> examine_machine() {
@@ -92,6 +119,7 @@ std::vector<Finding> examine_machine() {
                                   "nothing on the host; in the guest, the beginning of fork and exec"));
   findings.push_back(examine_hook(Hook::kFentry, "fentry",
                                   "nothing on the host; in the guest, sockets and received frames"));
+  findings.push_back(examine_echo());
   const kvm::Usability usability = kvm::check_kvm();
   findings.push_back({"/dev/kvm", usability.usable,
                       usability.reason + (usability.usable ? "" : "; guests run in the lab (tools/in-lab)"),

@@ -47,7 +47,8 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
             for (const std::string& text : ports)
               config.publish.push_back(value_or_error(net::parse_published(text), "--publish"));
           },
-          "TCP port of the host that leads to one of the guest, [ADDRESS:]HOSTPORT:PORT (ADDRESS: "
+          "TCP or UDP port of the host that leads to one of the guest, [ADDRESS:]HOSTPORT:PORT[/udp] "
+          "(ADDRESS: "
           "127.0.0.1)")
       ->allow_extra_args(false);
   command.add_option_function<std::string>(

@@ -29,7 +29,8 @@ TEST(NatConfigText, Ports) {
 TEST(NatConfigText, PublishedPorts) {
   EXPECT_EQ(*parse_published("8080:80"), (PublishedPort{ipv4(127, 0, 0, 1), 8080, 80}));
   EXPECT_EQ(*parse_published("0.0.0.0:8080:80"), (PublishedPort{0, 8080, 80}));
-  for (const char* bad : {"", "80", ":80", "80:", "0:80", "x:8080:80", "1.2.3.4:80", "1:2:3:4"}) {
+  EXPECT_EQ(*parse_published("5353:53/udp"), (PublishedPort{ipv4(127, 0, 0, 1), 5353, 53, true}));
+  for (const char* bad : {"", "/udp", "80:80/", "80:80/tcp", "80/udp:80", "80", ":80", "80:", "0:80", "x:8080:80", "1.2.3.4:80", "1:2:3:4"}) {
     EXPECT_FALSE(parse_published(bad)) << bad;
   }
 }

@@ -165,6 +165,15 @@ std::vector<std::uint8_t> build_ipv4(std::uint8_t protocol, Ipv4 destination, co
   return frame;
 }
 
+void set_ttl(std::vector<std::uint8_t>& frame, std::uint8_t ttl) {
+  std::uint8_t* ip = &frame[kEthernetHeader];
+  ip[8] = ttl;
+  store_be16(ip + 10, 0);
+  Checksum sum;
+  sum.add(std::span<const std::uint8_t>(ip, kIpv4Header));
+  store_be16(ip + 10, sum.value());
+}
+
 std::vector<std::uint8_t> build_segment(const SegmentSpec& s) {
   std::string tcp(kTcpHeader + s.options.size(), '\0');
   auto* t = reinterpret_cast<std::uint8_t*>(tcp.data());

@@ -80,6 +80,7 @@ struct SegmentSpec {
 [[nodiscard]] std::vector<std::uint8_t> build_ipv4(std::uint8_t protocol, Ipv4 destination,
                                                    const std::string& payload, std::uint16_t fragment = 0,
                                                    Ipv4 source = kGuestIp);
+void set_ttl(std::vector<std::uint8_t>& ipv4_frame, std::uint8_t ttl);
 [[nodiscard]] std::vector<std::uint8_t> build_arp(Ipv4 target);
 
 // The guest's end of one connection.

@@ -4,8 +4,11 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cstring>
+
 #include "net/checksum.h"
 #include "net/resolver.h"
+#include "private_net.h"
 #include "test_guest.h"
 
 namespace glassbox::net {
@@ -28,10 +31,10 @@ std::string datagram(std::uint16_t from, std::uint16_t to, const std::string& pa
 
 class UdpServer {
  public:
-  UdpServer() : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+  explicit UdpServer(Ipv4 at = ipv4(127, 0, 0, 1)) : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_addr.s_addr = htonl(at);
     socklen_t length = sizeof(address);
     EXPECT_EQ(::bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
     EXPECT_EQ(::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
@@ -48,6 +51,22 @@ class UdpServer {
   void answer(const std::string& text) {
     ::sendto(fd_.get(), text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&peer_), sizeof(peer_));
   }
+  // Of the next datagram (IP_RECVTTL).
+  int receive_ttl() {
+    alignas(cmsghdr) std::array<char, 64> control;
+    char byte = 0;
+    iovec piece{&byte, 1};
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    EXPECT_EQ(::recvmsg(fd_.get(), &message, 0), 1);
+    int ttl = -1;
+    if (const cmsghdr* entry = CMSG_FIRSTHDR(&message)) std::memcpy(&ttl, CMSG_DATA(entry), sizeof(ttl));
+    return ttl;
+  }
+  [[nodiscard]] int fd() const { return fd_.get(); }
   std::uint16_t port = 0;
 
  private:
@@ -150,6 +169,115 @@ TEST(NatUdp, TableIsBounded) {
                             datagram(static_cast<std::uint16_t>(2000 + i), server.port, "")));
   }
   EXPECT_EQ(bench.nat->counters()[RefuseReason::kTableFull], 1100U - 1024U);
+}
+
+// The quoted header is the guest's own, whatever addresses and ports the host used.
+void expect_quotes(const Seen& seen, std::uint8_t type, std::uint8_t code, Ipv4 destination,
+                   std::uint16_t from, std::uint16_t to, const std::string& payload) {
+  ASSERT_EQ(seen.protocol, kProtocolIcmp);
+  ASSERT_EQ(seen.payload.size(), kIcmpHeader + kIpv4Header + kUdpHeader + payload.size());
+  const auto* icmp = reinterpret_cast<const std::uint8_t*>(seen.payload.data());
+  Checksum sum;
+  sum.add(std::span(icmp, seen.payload.size()));
+  EXPECT_EQ(sum.value(), 0);
+  EXPECT_EQ(icmp[0], type);
+  EXPECT_EQ(icmp[1], code);
+  const std::uint8_t* ip = icmp + kIcmpHeader;
+  EXPECT_EQ(load_be32(ip + 12), kGuestIp);
+  EXPECT_EQ(load_be32(ip + 16), destination);
+  const std::uint8_t* udp = ip + kIpv4Header;
+  EXPECT_EQ(load_be16(udp), from);
+  EXPECT_EQ(load_be16(udp + 2), to);
+  EXPECT_EQ(load_be16(ip + 2), kIpv4Header + load_be16(udp + 4));
+  EXPECT_EQ(seen.payload.substr(kIcmpHeader + kIpv4Header + kUdpHeader), payload);
+}
+
+TEST(NatUdp, ErrorsOfTheNetworkQuoteTheGuestsDatagram) {
+  std::uint16_t port = 0;
+  {
+    UdpServer gone;
+    port = gone.port;
+  }
+  Bench bench;
+  for (int i = 0; i < 3; ++i) {  // a flow that had an error goes on
+    bench.inject(build_ipv4(kProtocolUdp, kGatewayIp, datagram(5000, port, "anybody?")));
+    const auto seen = bench.next_frame();
+    ASSERT_TRUE(seen);
+    EXPECT_EQ(seen->source, kGatewayIp);
+    expect_quotes(*seen, 3, 3, kGatewayIp, 5000, port, "anybody?");
+  }
+  EXPECT_EQ(bench.nat->counters()[RefuseReason::kConnectionRefused], 3U);
+  EXPECT_EQ(bench.nat->counters().icmp_errors_passed, 3U);
+  EXPECT_EQ(bench.nat->counters().udp_flows_open, 1U);
+}
+
+TEST(NatUdp, RefusalsQuoteNoMoreThanRfc1812Allows) {
+  Bench bench;
+  const std::string payload(1400, 'q');
+  const Ipv4 denied = ipv4(169, 254, 1, 1);
+  bench.inject(build_ipv4(kProtocolUdp, denied, datagram(5000, 9, payload, denied)));
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->payload.size(), 576U - kIpv4Header);
+  EXPECT_EQ(seen->payload.substr(0, 2), std::string("\3\xd"));
+  const auto* ip = reinterpret_cast<const std::uint8_t*>(seen->payload.data()) + kIcmpHeader;
+  EXPECT_EQ(load_be16(ip + 2), kIpv4Header + kUdpHeader + payload.size());
+}
+
+TEST(NatUdp, NothingIsSaidAboutMulticast) {
+  Bench bench;
+  const Ipv4 group = ipv4(239, 1, 2, 3);
+  bench.inject(build_ipv4(kProtocolUdp, group, datagram(5000, 9, "all", group)));
+  EXPECT_TRUE(bench.run_until([] { return true; }));
+  EXPECT_TRUE(bench.quiet());
+  EXPECT_EQ(bench.nat->counters()[RefuseReason::kBadDestination], 1U);
+}
+
+TEST(NatUdp, NoWayIsToldAtOnce) {
+  PrivateNet world;
+  if (!world.ok) GTEST_SKIP() << "no right to make a network namespace here";
+  Bench bench;
+  const std::vector<std::pair<Ipv4, std::uint8_t>> cases = {{PrivateNet::kUnreachable, 1},
+                                                            {PrivateNet::kNoRoute, 0}};
+  for (const auto& [destination, code] : cases) {
+    bench.inject(build_ipv4(kProtocolUdp, destination, datagram(5000, 9, "hello", destination)));
+    const auto seen = bench.next_frame();
+    ASSERT_TRUE(seen);
+    expect_quotes(*seen, 3, code, destination, 5000, 9, "hello");
+  }
+}
+
+TEST(NatUdp, GatewayIsTheFirstHop) {
+  UdpServer server;
+  Bench bench;
+  const Ipv4 far = ipv4(203, 0, 113, 5);
+  auto frame = build_ipv4(kProtocolUdp, far, datagram(33434, 33435, "probe", far));
+  set_ttl(frame, 1);
+  bench.inject(frame);
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->source, kGatewayIp);
+  expect_quotes(*seen, 11, 0, far, 33434, 33435, "probe");
+  frame = build_ipv4(kProtocolUdp, kGatewayIp, datagram(5000, server.port, "near"));
+  set_ttl(frame, 1);
+  bench.inject(frame);
+  EXPECT_EQ(server.receive(), "near");
+}
+
+TEST(NatUdp, HopLimitOfTheGuestGoesOnOneLess) {
+  PrivateNet world;
+  if (!world.ok) GTEST_SKIP() << "no right to make a network namespace here";
+  const int on = 1;
+  UdpServer far(PrivateNet::kAddress);
+  ::setsockopt(far.fd(), IPPROTO_IP, IP_RECVTTL, &on, sizeof(on));
+  Bench inside({.allow_host_loopback = true, .mtu = 1500});
+  for (const auto& [ttl, expected] : std::vector<std::pair<std::uint8_t, int>>{{2, 1}, {30, 29}, {64, 64}}) {
+    auto frame = build_ipv4(kProtocolUdp, PrivateNet::kAddress,
+                            datagram(5000, far.port, "probe", PrivateNet::kAddress));
+    set_ttl(frame, ttl);
+    inside.inject(frame);
+    EXPECT_EQ(far.receive_ttl(), expected);
+  }
 }
 
 TEST(ResolvConf, FirstIpv4NameServer) {

@@ -1,0 +1,28 @@
+// What the network said of a datagram that a host socket sent: the ICMP errors in the socket's error queue
+// (IP_RECVERR, ip(7); IPV6_RECVERR, ipv6(7)).
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "net/inet.h"
+
+namespace glassbox::net {
+
+struct HostError {
+  std::uint8_t type = 0;  // of the ICMP or ICMPv6 message
+  std::uint8_t code = 0;
+  std::uint32_t info = 0;  // the next hop's MTU, where the message is about that
+  IpAddress offender;      // who sent the message
+  IpAddress destination;   // where the datagram was to go
+  std::uint16_t port = 0;
+  std::size_t quoted = 0;  // bytes of the datagram, from after a UDP or from an ICMP header on
+};
+
+// Asks for the queue; without it errors are told by errno alone.
+void queue_host_errors(int fd, bool v6);
+
+// Takes the next message off the queue, its quotation into `quotation`; false when there is none.
+[[nodiscard]] bool take_host_error(int fd, std::span<std::uint8_t> quotation, HostError& error);
+
+}  // namespace glassbox::net

@@ -1,0 +1,192 @@
+// ICMP echo to the world and what the guest is told when there is no way: real sockets in a network namespace
+// of the test's own.
+#include <gtest/gtest.h>
+
+#include "net/checksum.h"
+#include "private_net.h"
+#include "test_guest.h"
+#include "virtual_loop.h"
+
+namespace glassbox::net {
+namespace {
+
+constexpr Ipv4 kPeer = PrivateNet::kAddress;
+
+std::string echo_request(std::uint16_t id, std::uint16_t sequence, const std::string& payload) {
+  std::string icmp(kIcmpHeader, '\0');
+  icmp += payload;
+  auto* p = reinterpret_cast<std::uint8_t*>(icmp.data());
+  p[0] = 8;
+  store_be16(p + 4, id);
+  store_be16(p + 6, sequence);
+  Checksum sum;
+  sum.add(std::span<const std::uint8_t>(p, icmp.size()));
+  store_be16(p + 2, sum.value());
+  return icmp;
+}
+
+std::uint16_t word(const std::string& bytes, std::size_t at) {
+  return load_be16(reinterpret_cast<const std::uint8_t*>(bytes.data()) + at);
+}
+
+void expect_right_checksum(const std::string& message) {
+  Checksum sum;
+  sum.add(std::span(reinterpret_cast<const std::uint8_t*>(message.data()), message.size()));
+  EXPECT_EQ(sum.value(), 0);
+}
+
+enum class Way { kPing, kRaw };
+
+class NatEcho : public testing::TestWithParam<Way> {
+ protected:
+  void SetUp() override {
+    if (!world.ok) GTEST_SKIP() << "no right to make a network namespace here";
+    world.set_ping_groups(GetParam() == Way::kPing ? "0 2147483647" : "1 0");
+    ASSERT_TRUE(world.ok);
+  }
+  PrivateNet world;
+};
+
+TEST_P(NatEcho, RequestsAreAnsweredUnderTheGuestsIdentifier) {
+  Bench bench({.allow_host_loopback = true, .mtu = 1500});
+  for (std::uint16_t i = 1; i <= 3; ++i) {
+    const std::uint16_t id = i == 3 ? 0xffff : 77;
+    const std::string payload(i * 400U, static_cast<char>('a' + i));
+    bench.inject(build_ipv4(kProtocolIcmp, kPeer, echo_request(id, i, payload)));
+    const auto seen = bench.next_frame();
+    ASSERT_TRUE(seen);
+    EXPECT_EQ(seen->protocol, kProtocolIcmp);
+    EXPECT_EQ(seen->source, kPeer);
+    ASSERT_EQ(seen->payload.size(), kIcmpHeader + payload.size());
+    EXPECT_EQ(seen->payload[0], 0);
+    EXPECT_EQ(word(seen->payload, 4), id);
+    EXPECT_EQ(word(seen->payload, 6), i);
+    EXPECT_EQ(seen->payload.substr(kIcmpHeader), payload);
+    expect_right_checksum(seen->payload);
+  }
+  EXPECT_EQ(bench.nat->counters().echo_flows_open, 2U);
+}
+
+TEST_P(NatEcho, TwoNatsHearTheirOwnRepliesAlone) {
+  Bench first({.allow_host_loopback = true, .mtu = 1500});
+  Bench second({.allow_host_loopback = true, .mtu = 1500});
+  first.inject(build_ipv4(kProtocolIcmp, kPeer, echo_request(5, 1, "first")));
+  second.inject(build_ipv4(kProtocolIcmp, kPeer, echo_request(5, 1, "second")));
+  const auto a = first.next_frame();
+  const auto b = second.next_frame();
+  ASSERT_TRUE(a && b);
+  EXPECT_EQ(a->payload.substr(kIcmpHeader), "first");
+  EXPECT_EQ(b->payload.substr(kIcmpHeader), "second");
+  EXPECT_TRUE(first.run_until([] { return true; }));
+  EXPECT_TRUE(first.quiet());
+  EXPECT_TRUE(second.quiet());
+}
+
+TEST_P(NatEcho, LargeRequestsOfALargeMtu) {
+  Bench bench({.allow_host_loopback = true, .mtu = 65520});
+  const std::string payload = pattern(65000);
+  bench.inject(build_ipv4(kProtocolIcmp, kPeer, echo_request(9, 1, payload)));
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->payload.substr(kIcmpHeader), payload);
+}
+
+TEST_P(NatEcho, IdleFlowsGoAndTheTableIsBounded) {
+  VirtualLoop loop;
+  FakePort port;
+  auto nat = std::move(*Nat::create({.allow_host_loopback = true, .mtu = 1500}, loop, port));
+  const auto inject = [&](const std::vector<std::uint8_t>& frame) {
+    const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
+    nat->on_guest_frame(std::span(&piece, 1), {}, 0);
+  };
+  for (std::uint16_t id = 0; id < 300; ++id)
+    inject(build_ipv4(kProtocolIcmp, kPeer, echo_request(id, 1, "")));
+  EXPECT_EQ(nat->counters().echo_flows_open, 256U);
+  EXPECT_EQ(nat->counters()[RefuseReason::kTableFull], 44U);
+  loop.turn();
+  for (int i = 0; i < 14; ++i) {
+    ASSERT_NE(loop.deadline_ns(), 0U);
+    loop.advance_to(loop.deadline_ns());
+    if (i < 10) inject(build_ipv4(kProtocolIcmp, kPeer, echo_request(7, 1, "")));
+    while (loop.turn()) {
+    }
+  }
+  EXPECT_EQ(nat->counters().echo_flows_open, 1U);  // the one that was used
+}
+
+TEST_P(NatEcho, PolicyHoldsForEcho) {
+  Bench bench({.allow_host_loopback = false, .mtu = 1500, .deny = {kLinkLocal, {ipv4(203, 0, 113, 0), 24}}});
+  const std::vector<std::pair<Ipv4, RefuseReason>> cases = {
+      {ipv4(127, 0, 0, 1), RefuseReason::kHostLoopbackClosed},
+      {Ipv4{0}, RefuseReason::kHostLoopbackClosed},
+      {kPeer, RefuseReason::kHostAddressClosed},
+      {ipv4(169, 254, 169, 254), RefuseReason::kDenied},
+      {ipv4(203, 0, 113, 5), RefuseReason::kDenied}};
+  for (const auto& [destination, reason] : cases) {
+    const auto before = bench.nat->counters()[reason];
+    const std::string request = echo_request(1, 1, "may I?");
+    bench.inject(build_ipv4(kProtocolIcmp, destination, request));
+    const auto seen = bench.next_frame();
+    ASSERT_TRUE(seen);
+    EXPECT_EQ(seen->source, kGatewayIp);
+    EXPECT_EQ(seen->payload[0], 3);
+    EXPECT_EQ(seen->payload[1], 13);
+    EXPECT_EQ(seen->payload.substr(kIcmpHeader + kIpv4Header), request);
+    EXPECT_EQ(bench.nat->counters()[reason], before + 1) << name_of(reason);
+  }
+  EXPECT_EQ(bench.nat->counters().echo_flows_opened, 0U);
+}
+
+TEST_P(NatEcho, NoWayIsToldAtOnce) {
+  Bench bench({.allow_host_loopback = true, .mtu = 1500});
+  bench.inject(build_ipv4(kProtocolIcmp, PrivateNet::kUnreachable, echo_request(1, 1, "")));
+  auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->payload.substr(0, 2), std::string("\3\1"));
+  bench.inject(build_ipv4(kProtocolIcmp, PrivateNet::kNoRoute, echo_request(1, 1, "")));
+  seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->payload.substr(0, 2), std::string("\3\0", 2));
+  EXPECT_EQ(bench.nat->counters()[RefuseReason::kUnreachable], 1U);
+  EXPECT_EQ(bench.nat->counters()[RefuseReason::kNetworkUnreachable], 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, NatEcho, testing::Values(Way::kPing, Way::kRaw),
+                         [](const auto& way) { return way.param == Way::kPing ? "Ping" : "Raw"; });
+
+TEST(NatEchoClosed, GuestIsToldThatItIsProhibited) {
+  PrivateNet world;
+  if (!world.ok) GTEST_SKIP() << "no right to make a network namespace here";
+  world.set_ping_groups("1 0");
+  world.drop_raw_capability();
+  ASSERT_TRUE(world.ok);
+  Bench bench({.allow_host_loopback = true, .mtu = 1500});
+  bench.inject(build_ipv4(kProtocolIcmp, kPeer, echo_request(1, 1, "")));
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->payload.substr(0, 2), std::string("\3\xd"));
+  EXPECT_EQ(bench.nat->counters()[RefuseReason::kEchoClosed], 1U);
+}
+
+TEST(NatEchoHops, GatewayIsTheFirstHop) {
+  Bench bench({.allow_host_loopback = true, .mtu = 1500});
+  const std::string request = echo_request(3, 1, "how far?");
+  auto frame = build_ipv4(kProtocolIcmp, ipv4(203, 0, 113, 5), request);
+  set_ttl(frame, 1);
+  bench.inject(frame);
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->source, kGatewayIp);
+  EXPECT_EQ(seen->payload.substr(0, 2), std::string("\xb\0", 2));
+  EXPECT_EQ(seen->payload.substr(kIcmpHeader + kIpv4Header), request);
+  EXPECT_EQ(bench.nat->counters()[DropReason::kHopsEnded], 1U);
+  frame = build_ipv4(kProtocolIcmp, kGatewayIp, request);  // which is at the gateway already
+  set_ttl(frame, 1);
+  bench.inject(frame);
+  const auto reply = bench.next_frame();
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->payload[0], 0);
+}
+
+}  // namespace
+}  // namespace glassbox::net

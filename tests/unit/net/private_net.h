@@ -1,0 +1,82 @@
+// A network namespace of the test's own, for what a test may not do to the machine it runs on: addresses,
+// routes, sysctls. The thread that made it lives in it until the object goes; its capabilities come back too.
+#pragma once
+
+#include <linux/capability.h>
+#include <net/if.h>
+#include <net/route.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fcntl.h>
+#include <cstring>
+#include <string>
+
+#include "net/inet.h"
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox::net {
+
+class PrivateNet {
+ public:
+  static constexpr Ipv4 kAddress = ipv4(192, 0, 2, 7);        // of the namespace's own
+  static constexpr Ipv4 kUnreachable = ipv4(203, 0, 113, 9);  // a route says so
+  static constexpr Ipv4 kNoRoute = ipv4(198, 51, 100, 9);
+
+  PrivateNet() : before_(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) {
+    ok = before_ && ::unshare(CLONE_NEWNET) == 0;
+    if (!ok) return;
+    const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request{};
+    std::strcpy(request.ifr_name, "lo");
+    request.ifr_flags = IFF_UP;
+    ok = ::ioctl(socket.get(), SIOCSIFFLAGS, &request) == 0;
+    request = {};
+    std::strcpy(request.ifr_name, "lo:1");
+    set_address(request.ifr_addr, kAddress);
+    ok = ok && ::ioctl(socket.get(), SIOCSIFADDR, &request) == 0;
+    rtentry route{};
+    set_address(route.rt_dst, kUnreachable & ~Ipv4{255});
+    set_address(route.rt_genmask, ~Ipv4{255});
+    route.rt_flags = RTF_REJECT | RTF_UP;
+    ok = ok && ::ioctl(socket.get(), SIOCADDRT, &route) == 0;
+  }
+  ~PrivateNet() {
+    if (header_.version != 0) ::syscall(SYS_capset, &header_, &capabilities_);
+    if (before_) ::setns(before_.get(), CLONE_NEWNET);
+  }
+  PrivateNet(const PrivateNet&) = delete;
+  PrivateNet& operator=(const PrivateNet&) = delete;
+
+  bool ok = false;  // false: no right to make a namespace here
+
+  // Who may open ping sockets.
+  void set_ping_groups(const std::string& range) {
+    const UniqueFd fd(::open("/proc/sys/net/ipv4/ping_group_range", O_WRONLY | O_CLOEXEC));
+    ok = ::write(fd.get(), range.data(), range.size()) == static_cast<ssize_t>(range.size());
+  }
+  // Nor raw ones.
+  void drop_raw_capability() {
+    header_ = {_LINUX_CAPABILITY_VERSION_3, 0};
+    ::syscall(SYS_capget, &header_, &capabilities_);
+    __user_cap_data_struct fewer[2] = {capabilities_[0], capabilities_[1]};
+    fewer[0].effective &= ~(1U << CAP_NET_RAW);
+    ok = ::syscall(SYS_capset, &header_, &fewer) == 0;
+  }
+
+ private:
+  static void set_address(sockaddr& out, Ipv4 address) {
+    sockaddr_in in{};
+    in.sin_family = AF_INET;
+    in.sin_addr.s_addr = htonl(address);
+    std::memcpy(&out, &in, sizeof(in));
+  }
+  UniqueFd before_;
+  __user_cap_header_struct header_{};
+  __user_cap_data_struct capabilities_[2] = {};
+};
+
+}  // namespace glassbox::net

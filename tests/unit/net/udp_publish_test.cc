@@ -1,0 +1,168 @@
+// Published UDP ports: clients of the host, a scripted guest that is the server.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "net/checksum.h"
+#include "test_guest.h"
+#include "virtual_loop.h"
+
+namespace glassbox::net {
+namespace {
+
+constexpr std::uint16_t kGuestPort = 5353;
+
+std::uint16_t free_udp_port() {
+  const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  return ntohs(address.sin_port);
+}
+
+NatConfig publishing(std::uint16_t host_port) {
+  NatConfig config{.allow_host_loopback = false, .mtu = 1500};
+  config.publish = {{ipv4(127, 0, 0, 1), host_port, kGuestPort, true}};
+  return config;
+}
+
+class Client {
+ public:
+  explicit Client(std::uint16_t to) : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(to);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    socklen_t length = sizeof(address);
+    EXPECT_EQ(::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+    port = ntohs(address.sin_port);
+  }
+  void send(const std::string& text) { ::send(fd_.get(), text.data(), text.size(), 0); }
+  std::string receive() {
+    std::string text(2000, '\0');
+    const ssize_t n = ::recv(fd_.get(), text.data(), text.size(), 0);
+    text.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
+    return text;
+  }
+  std::uint16_t port = 0;
+
+ private:
+  UniqueFd fd_;
+};
+
+std::vector<std::uint8_t> answer(const Seen& request, const std::string& payload) {
+  std::string udp(kUdpHeader, '\0');
+  auto* u = reinterpret_cast<std::uint8_t*>(udp.data());
+  const auto* asked = reinterpret_cast<const std::uint8_t*>(request.payload.data());
+  store_be16(u, load_be16(asked + 2));
+  store_be16(u + 2, load_be16(asked));
+  store_be16(u + 4, static_cast<std::uint16_t>(kUdpHeader + payload.size()));
+  return build_ipv4(kProtocolUdp, request.source, udp + payload);
+}
+
+std::uint16_t source_port(const Seen& seen) {
+  return load_be16(reinterpret_cast<const std::uint8_t*>(seen.payload.data()));
+}
+
+TEST(NatUdpPublish, PeersAreToldApartAndAnswered) {
+  const std::uint16_t port = free_udp_port();
+  Bench bench(publishing(port));
+  Client first(port);
+  Client second(port);
+  first.send("from the first");
+  second.send("from the second");
+  std::vector<Seen> seen;
+  for (int i = 0; i < 2; ++i) {
+    auto frame = bench.next_frame();
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->source, kGatewayIp);
+    EXPECT_EQ(load_be16(reinterpret_cast<const std::uint8_t*>(frame->payload.data()) + 2), kGuestPort);
+    seen.push_back(std::move(*frame));
+  }
+  for (const Seen& request : seen) {
+    const bool is_first = source_port(request) == first.port;
+    EXPECT_EQ(request.payload.substr(kUdpHeader), is_first ? "from the first" : "from the second");
+    bench.inject(answer(request, is_first ? "to the first" : "to the second"));
+    bench.inject(answer(request, ""));
+  }
+  EXPECT_EQ(first.receive(), "to the first");
+  EXPECT_EQ(second.receive(), "to the second");
+  EXPECT_EQ(first.receive(), "");
+  EXPECT_EQ(bench.nat->counters().udp_flows_open, 2U);
+}
+
+TEST(NatUdpPublish, PeerThatIsGoneIsPortUnreachableForTheGuest) {
+  const std::uint16_t port = free_udp_port();
+  Bench bench(publishing(port));
+  std::optional<Seen> request;
+  {
+    Client client(port);
+    client.send("and off");
+    request = bench.next_frame();
+    ASSERT_TRUE(request);
+  }
+  bench.inject(answer(*request, "too late"));
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->protocol, kProtocolIcmp);
+  EXPECT_EQ(seen->payload.substr(0, 2), std::string("\3\3"));
+  const auto* udp = reinterpret_cast<const std::uint8_t*>(seen->payload.data()) + kIcmpHeader + kIpv4Header;
+  EXPECT_EQ(load_be16(udp), kGuestPort);
+  EXPECT_EQ(load_be16(udp + 2), source_port(*request));
+}
+
+// A guest cannot use the published socket to reach what is closed: only who has spoken to it is answered.
+TEST(NatUdpPublish, StrangersAreStillBehindThePolicy) {
+  const std::uint16_t port = free_udp_port();
+  Bench bench(publishing(port));
+  Client bystander(port);
+  Seen never_asked;
+  never_asked.source = kGatewayIp;
+  never_asked.payload.assign(kUdpHeader, '\0');
+  auto* udp = reinterpret_cast<std::uint8_t*>(never_asked.payload.data());
+  store_be16(udp, bystander.port);
+  store_be16(udp + 2, kGuestPort);
+  bench.inject(answer(never_asked, "hello?"));
+  EXPECT_EQ(bench.nat->counters()[RefuseReason::kHostLoopbackClosed], 1U);
+  EXPECT_EQ(bench.nat->counters().udp_flows_open, 0U);
+}
+
+TEST(NatUdpPublish, IdlePeersGo) {
+  const std::uint16_t port = free_udp_port();
+  VirtualLoop loop;
+  FakePort guest;
+  auto nat = std::move(*Nat::create(publishing(port), loop, guest));
+  for (int i = 0; i < 10; ++i) {
+    Client client(port);
+    client.send("hello");
+    loop.turn();
+  }
+  EXPECT_EQ(nat->counters().udp_flows_open, 10U);
+  while (loop.deadline_ns() != 0) {
+    loop.advance_to(loop.deadline_ns());
+    loop.turn();
+  }
+  EXPECT_EQ(nat->counters().udp_flows_open, 0U);
+  Client again(port);
+  again.send("still open");
+  loop.turn();
+  EXPECT_EQ(nat->counters().udp_flows_open, 1U);
+}
+
+TEST(NatUdpPublish, PortThatIsTakenIsAnErrorThatNamesIt) {
+  const std::uint16_t port = free_udp_port();
+  Bench first(publishing(port));
+  auto loop = std::move(*EventLoop::create(ProbeMode::kNone));
+  FakePort guest;
+  const auto second = Nat::create(publishing(port), *loop, guest);
+  ASSERT_FALSE(second);
+  EXPECT_NE(second.error().message.find("127.0.0.1:" + std::to_string(port) + "/udp"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace glassbox::net
