@@ -72,7 +72,7 @@ void Echo::on_request(const IpAddress& guest, const IpAddress& destination, std:
 
 Echo::Flow* Echo::open(const FlowKey& key, std::span<const std::uint8_t> message) {
   const bool v6 = !key.dst.is_v4();
-  const auto verdict = policy_.check(key.dst.v4(), 0);
+  const auto verdict = policy_.check(key.dst, 0);
   Flow* const flow = table_.vacant();
   RefuseReason reason = verdict.refuse;
   if (reason == RefuseReason::kNone && flow == nullptr) reason = RefuseReason::kTableFull;
@@ -86,7 +86,7 @@ Echo::Flow* Echo::open(const FlowKey& key, std::span<const std::uint8_t> message
     refuse(key, closed ? RefuseReason::kEchoClosed : refuse_reason_of(echo.error), message);
     return nullptr;
   }
-  const IpAddress destination = IpAddress::from_v4(verdict.connect_to);
+  const IpAddress& destination = verdict.connect_to;
   const SocketAddress to(destination, 0);
   if (::connect(echo.fd.get(), to.get(), to.length()) != 0) {
     refuse(key, refuse_reason_of(errno), message);
@@ -153,8 +153,7 @@ bool Echo::receive(Flow& flow) {
   if (bytes < kIcmpHeader || message[0] != kIcmpReply || message[1] != 0) return true;
   if (flow.raw && load_be16(&message[4]) != flow.host_id) return true;
   flow.active_ns = loop_.now_ns();
-  const std::size_t ip_header = kIpv4Header;
-  if (bytes + ip_header > link_.mtu()) {
+  if (bytes + ip_header_bytes(flow.key.guest) > link_.mtu()) {
     ++counters_.dropped[static_cast<std::size_t>(DropReason::kTooLong)];
     return true;
   }

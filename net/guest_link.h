@@ -39,44 +39,56 @@ class GuestLink {
 
   [[nodiscard]] GuestPort& port() { return port_; }
   [[nodiscard]] std::uint16_t mtu() const { return mtu_; }
+  // The largest segment that fits the MTU.
+  [[nodiscard]] std::uint16_t max_mss(const FlowKey& key) const {
+    return static_cast<std::uint16_t>(mtu_ - ip_header_bytes(key.guest) - kTcpHeader);
+  }
   // The largest TCP payload that one frame may carry, given the guest's MSS.
-  [[nodiscard]] std::size_t max_tcp_payload(std::uint16_t mss) const;
+  [[nodiscard]] std::size_t max_tcp_payload(const FlowKey& key, std::uint16_t mss) const;
 
   void set_guest_mac(const MacAddress& mac) { guest_mac_ = mac; }
+  // The guest may choose its IPv6 address within the network; the last one it sent from counts.
+  void set_guest_ip6(const IpAddress& address) { guest_ip6_ = address; }
+  [[nodiscard]] const IpAddress& guest_ip6() const { return guest_ip6_; }
 
   // Without payload. False if the guest gave no buffers (then on_rx_space() follows).
   [[nodiscard]] bool send_tcp(const TcpSegment& segment);
 
-  // Reserves room for a TCP frame without options and up to max_bytes of payload.
-  [[nodiscard]] bool begin_tcp(std::size_t max_bytes);
+  // Reserves room for a TCP frame without options and up to max_bytes of payload. guest: of the frame's
+  // family.
+  [[nodiscard]] bool begin_tcp(const IpAddress& guest, std::size_t max_bytes);
   [[nodiscard]] IovSlice& payload() { return payload_; }
   void finish_tcp(const TcpSegment& segment, std::size_t payload_bytes);
   // The same for one UDP datagram.
-  [[nodiscard]] bool begin_udp(std::size_t max_bytes);
+  [[nodiscard]] bool begin_udp(const IpAddress& guest, std::size_t max_bytes);
   void finish_udp(const FlowKey& key, std::size_t payload_bytes);
   void cancel() { port_.rx_cancel(); }
 
   // A datagram of our own, at most kMaxOwnDatagram bytes.
   static constexpr std::size_t kMaxOwnDatagram = 512;
-  void send_udp(Ipv4 source, std::uint16_t source_port, Ipv4 destination, std::uint16_t destination_port,
-                std::span<const std::uint8_t> payload);
+  void send_udp(const IpAddress& source, std::uint16_t source_port, const IpAddress& destination,
+                std::uint16_t destination_port, std::span<const std::uint8_t> payload);
 
   // A whole small frame: the Ethernet header's addresses are filled in, the rest is as given. Lost, and
   // counted, when there are no buffers.
   void send_frame(std::span<std::uint8_t> frame, std::uint16_t ethertype);
-  // An IPv4 packet of one protocol unit whose own checksum is done already.
-  void send_ipv4(std::span<std::uint8_t> frame, std::uint8_t protocol, Ipv4 source, Ipv4 destination);
+  // A packet of one protocol unit whose own checksum is done already.
+  void send_ip(std::span<std::uint8_t> frame, std::uint8_t protocol, const IpAddress& source,
+               const IpAddress& destination);
 
  private:
   std::size_t build_tcp(std::uint8_t* out, const TcpSegment& segment, std::size_t payload_bytes,
                         VnetHeader& vnet) const;
   [[nodiscard]] bool begin(std::size_t header_bytes, std::size_t max_bytes);
   void put_ethernet(std::uint8_t* out, std::uint16_t ethertype) const;
+  std::size_t put_network(std::uint8_t* out, const FlowKey& key, std::uint8_t protocol,
+                          std::size_t bytes) const;
 
   GuestPort& port_;
   NatCounters& counters_;
   const std::uint16_t mtu_;
   MacAddress guest_mac_ = kGuestMac;
+  IpAddress guest_ip6_ = kGuestIp6;
   std::span<const iovec> reserved_;
   IovSlice payload_;
 };
@@ -84,5 +96,12 @@ class GuestLink {
 // Writes a 20-byte IPv4 header: don't fragment, identification 0 (RFC 6864, 4.1), checksum done.
 void put_ipv4_header(std::uint8_t* out, std::uint8_t protocol, Ipv4 source, Ipv4 destination,
                      std::size_t payload_bytes);
+// Writes a 40-byte IPv6 header. Hop limit 255: what neighbour discovery asks for (RFC 4861), and nobody else
+// minds.
+void put_ipv6_header(std::uint8_t* out, std::uint8_t protocol, const IpAddress& source,
+                     const IpAddress& destination, std::size_t payload_bytes);
+// That of the addresses' family; ip_header_bytes() long.
+void put_ip_header(std::uint8_t* out, std::uint8_t protocol, const IpAddress& source,
+                   const IpAddress& destination, std::size_t payload_bytes);
 
 }  // namespace glassbox::net

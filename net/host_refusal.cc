@@ -45,14 +45,18 @@ RefuseReason refuse_reason_of(int error) {
 bool translate(const HostError& error, const DestinationPolicy& policy, const IpAddress& host_destination,
                const FlowKey& key, IcmpError& out) {
   const bool v6 = !key.dst.is_v4();
+  if (v6 == host_destination.is_v4()) {  // a name server of the other family
+    out = make_icmp_error(IcmpErrorKind::kHostUnreachable, v6);
+    return true;
+  }
   const bool passed = v6 ? error.type >= kUnreachable6 && error.type <= kTimeExceeded6
                          : error.type == kUnreachable || error.type == kTimeExceeded;
   if (!passed) return false;
   out = {error.type, error.code, error.info, error.offender};
   if (error.offender == host_destination) {
     out.from = key.dst;
-  } else if (policy.is_own(error.offender.v4())) {
-    out.from = make_icmp_error(IcmpErrorKind::kHostUnreachable, v6).from;  // the gateway's
+  } else {
+    out.from = policy.seen_by_guest(error.offender);
   }
   return true;
 }

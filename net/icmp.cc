@@ -10,10 +10,6 @@ namespace {
 constexpr std::uint8_t kEchoReply = 0;
 constexpr std::uint8_t kEchoRequest = 8;
 
-bool is_ours(const IpAddress& address) {
-  return address.is_v4() && (address.v4() == kGatewayIp || address.v4() == kDnsIp);
-}
-
 }  // namespace
 
 DropReason Icmp::on_message(const IpPacket& packet, const IovSlice& payload) {

@@ -26,6 +26,9 @@ struct IpPacket {
 [[nodiscard]] DropReason parse_ipv4(std::span<const std::uint8_t> headers, std::size_t frame_bytes,
                                     IpPacket& packet);
 
+[[nodiscard]] DropReason parse_ipv6(std::span<const std::uint8_t> headers, std::size_t frame_bytes,
+                                    IpPacket& packet);
+
 // headers: the copied bytes from the TCP header on; bytes: of the whole segment. Sets all of tcp but the
 // addresses, and header_bytes.
 [[nodiscard]] DropReason parse_tcp(std::span<const std::uint8_t> headers, std::size_t bytes, TcpHeader& tcp,

@@ -70,10 +70,10 @@ class NatImpl final : public Nat {
     icmp_ = std::make_unique<Icmp>(loop_, link_, *policy_, counters_);
     for (const PublishedPort& published : config.publish) {
       if (published.udp) {
-        GB_ASSIGN(auto listener, UdpListener::create(published, loop_, *policy_, *udp_));
+        GB_ASSIGN(auto listener, UdpListener::create(published, loop_, link_, *policy_, *udp_));
         udp_listeners_.push_back(std::move(listener));
       } else {
-        GB_ASSIGN(auto listener, PortListener::create(published, loop_, *policy_, *tcp_));
+        GB_ASSIGN(auto listener, PortListener::create(published, loop_, link_, *policy_, *tcp_));
         listeners_.push_back(std::move(listener));
       }
     }
@@ -224,7 +224,8 @@ class NatImpl final : public Nat {
       case DhcpOutcome::kMalformed:
         return DropReason::kBadDhcp;
       case DhcpOutcome::kReply:
-        link_.send_udp(kGatewayIp, kDhcpServerPort, reply.destination, kDhcpClientPort, reply.message);
+        link_.send_udp(IpAddress::from_v4(kGatewayIp), kDhcpServerPort, IpAddress::from_v4(reply.destination),
+                       kDhcpClientPort, reply.message);
         break;
       case DhcpOutcome::kNoReply:
         break;

@@ -1,10 +1,10 @@
 #include "net/nat_config.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <charconv>
 #include <string>
+
+#include "net/address_text.h"
 
 namespace glassbox::net {
 namespace {
@@ -26,29 +26,35 @@ Result<std::uint16_t> parse_port(std::string_view text) {
   return static_cast<std::uint16_t>(port);
 }
 
+bool has_bits_beyond(const IpAddress& address, unsigned prefix) {
+  const auto beyond = [](std::uint64_t half, unsigned bits) {
+    return bits < 64 && (half & (~std::uint64_t{0} >> bits)) != 0;
+  };
+  return beyond(address.hi, std::min(prefix, 64U)) || beyond(address.lo, std::max(prefix, 64U) - 64);
+}
+
 }  // namespace
 
-Result<Ipv4> parse_ipv4_address(std::string_view text) {
-  in_addr address{};
-  if (::inet_pton(AF_INET, std::string(text).c_str(), &address) != 1) {
-    return fail("'{}' is not an IPv4 address", text);
-  }
-  return ntohl(address.s_addr);
+Result<IpAddress> parse_address(std::string_view text) {
+  const auto address = ip_from_text(text);
+  if (!address) return fail("'{}' is not an IPv4 or IPv6 address", text);
+  return *address;
 }
 
 Result<Cidr> parse_cidr(std::string_view text) {
   Cidr cidr;
   const bool has_prefix = text.find('/') != std::string_view::npos;
   std::string_view rest = text;
-  GB_ASSIGN(cidr.network, parse_ipv4_address(take_until(rest, '/')));
+  GB_ASSIGN(cidr.network, parse_address(take_until(rest, '/')));
+  const unsigned bits = cidr.network.is_v4() ? 32 : 128;
   if (has_prefix) {
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), cidr.prefix);
-    if (error != std::errc() || end != rest.data() + rest.size() || cidr.prefix > 32) {
-      return fail("'{}' is not a network: its prefix is not 0 to 32", text);
+    if (error != std::errc() || end != rest.data() + rest.size() || cidr.prefix > bits) {
+      return fail("'{}' is not a network: its prefix is not 0 to {}", text, bits);
     }
+    cidr.prefix += 128 - bits;
   }
-  const Ipv4 host_bits = cidr.prefix == 32 ? 0 : ~Ipv4{0} >> cidr.prefix;
-  if ((cidr.network & host_bits) != 0) {
+  if (has_bits_beyond(cidr.network, cidr.prefix)) {
     return fail("'{}' is not a network: bits are set beyond the prefix", text);
   }
   return cidr;
@@ -71,10 +77,19 @@ Result<PublishedPort> parse_published(std::string_view text) {
     published.udp = true;
     rest.remove_suffix(kUdp.size());
   }
-  const auto colons = std::count(text.begin(), text.end(), ':');
-  if (colons != 1 && colons != 2) return fail("'{}' is not [ADDRESS:]HOSTPORT:PORT[/udp]", text);
+  const bool bracketed = text.starts_with('[') && text.find("]:") != std::string_view::npos;
+  if (bracketed) {
+    rest.remove_prefix(1);
+    GB_ASSIGN(published.address, parse_address(take_until(rest, ']')));
+    if (published.address.is_v4()) return fail("'{}': brackets are for an IPv6 address", text);
+    rest.remove_prefix(1);
+  }
+  const auto colons = std::count(rest.begin(), rest.end(), ':');
+  if (colons != 1 && (colons != 2 || bracketed)) {
+    return fail("'{}' is not [ADDRESS:]HOSTPORT:PORT[/udp] (an IPv6 address in brackets)", text);
+  }
   if (colons == 2) {
-    GB_ASSIGN(published.address, parse_ipv4_address(take_until(rest, ':')));
+    GB_ASSIGN(published.address, parse_address(take_until(rest, ':')));
   }
   GB_ASSIGN(published.host_port, parse_port(take_until(rest, ':')));
   GB_ASSIGN(published.guest_port, parse_port(rest));

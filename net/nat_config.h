@@ -13,39 +13,51 @@
 namespace glassbox::net {
 
 struct Cidr {
-  Ipv4 network = 0;
-  unsigned prefix = 32;
+  IpAddress network;
+  unsigned prefix = 128;  // of 128 bits, for IPv4 too
+  [[nodiscard]] static constexpr Cidr v4(Ipv4 network, unsigned prefix) {
+    return {IpAddress::from_v4(network), prefix + 96};
+  }
+  [[nodiscard]] constexpr bool contains(const IpAddress& address) const {
+    return address.is_v4() == network.is_v4() && in_net(address, network, prefix);  // ::/0 is not 0.0.0.0/0
+  }
   friend bool operator==(const Cidr&, const Cidr&) = default;
 };
 
 // A port of the host whose connections, or datagrams, go to a port of the guest.
 struct PublishedPort {
-  Ipv4 address = ipv4(127, 0, 0, 1);  // where the host listens
+  IpAddress address = IpAddress::from_v4(ipv4(127, 0, 0, 1));  // where the host listens
   std::uint16_t host_port = 0;
   std::uint16_t guest_port = 0;
   bool udp = false;
   friend bool operator==(const PublishedPort&, const PublishedPort&) = default;
 };
 
-// Link-local: on many hosts a cloud's metadata service, which hands out credentials.
-inline constexpr Cidr kLinkLocal = {ipv4(169, 254, 0, 0), 16};
+// Link-local, on many hosts a cloud's metadata service, which hands out credentials; and where clouds have
+// the same service over IPv6: Amazon (fd00:ec2::/32), Google (fd20:ce::254), Scaleway (fd00:42::42).
+inline constexpr std::array<Cidr, 5> kDeniedByDefault = {
+    Cidr::v4(ipv4(169, 254, 0, 0), 16),       Cidr{{0xfe80'0000'0000'0000, 0}, 10},
+    Cidr{{0xfd00'0ec2'0000'0000, 0}, 32},     Cidr{{0xfd20'00ce'0000'0000, 0x254}, 128},
+    Cidr{{0xfd00'0042'0000'0000, 0x42}, 128},
+};
 
 struct NatConfig {
   bool allow_host_loopback = false;
   std::uint16_t mtu = 1500;                        // IP bytes; 65520 at most
   std::vector<std::uint16_t> loopback_ports = {};  // of those that are allowed; none named: all
-  std::vector<Cidr> deny = {kLinkLocal};
-  std::optional<Ipv4> dns = std::nullopt;  // what 10.0.2.3 stands for; else the host's own
+  std::vector<Cidr> deny = {kDeniedByDefault.begin(), kDeniedByDefault.end()};
+  std::optional<IpAddress> dns = std::nullopt;  // what 10.0.2.3 and fd00::3 stand for; else the host's own
   std::vector<PublishedPort> publish = {};
   PollConfig poll = {};  // for whoever makes the loop the NAT runs on
 };
 
-// "A.B.C.D/N", or an address alone. Bits beyond the prefix must be 0: a slip would deny another network.
+// "A.B.C.D/N" or "A:B::/N", or an address alone. Bits beyond the prefix must be 0: a slip would deny another
+// network.
 [[nodiscard]] Result<Cidr> parse_cidr(std::string_view text);
-[[nodiscard]] Result<Ipv4> parse_ipv4_address(std::string_view text);
+[[nodiscard]] Result<IpAddress> parse_address(std::string_view text);
 // "80,443,8080"
 [[nodiscard]] Result<std::vector<std::uint16_t>> parse_ports(std::string_view text);
-// "[ADDRESS:]HOSTPORT:PORT[/udp]"
+// "[ADDRESS:]HOSTPORT:PORT[/udp]", an IPv6 ADDRESS in brackets
 [[nodiscard]] Result<PublishedPort> parse_published(std::string_view text);
 
 }  // namespace glassbox::net

@@ -1,6 +1,5 @@
 #include "net/policy.h"
 
-#include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -12,17 +11,47 @@
 #include <array>
 #include <cstring>
 
+#include "net/socket_address.h"
+
 namespace glassbox::net {
 namespace {
 
-constexpr Ipv4 kHostLoopback = ipv4(127, 0, 0, 1);
+constexpr IpAddress kHostLoopback = IpAddress::from_v4(ipv4(127, 0, 0, 1));
 constexpr std::uint16_t kDnsPort = 53;
+constexpr Cidr kLoopback = Cidr::v4(ipv4(127, 0, 0, 0), 8);
+constexpr Cidr kGuestNetwork = Cidr::v4(kNetwork, kNetworkPrefix);
+
+// Reach the host and are never valid on a wire (RFC 1122, 3.2.1.3; RFC 4291, 2.5.2 and 2.5.3).
+bool is_loopback_or_none(const IpAddress& address) {
+  return kLoopback.contains(address) || Cidr::v4(0, 8).contains(address) || address == kUnspecified6 ||
+         address == kLoopback6;
+}
+
+// Multicast, reserved, and IPv4-compatible addresses (deprecated, RFC 4291, 2.5.5.1).
+bool cannot_be_connected_to(const IpAddress& address) {
+  return Cidr::v4(ipv4(224, 0, 0, 0), 3).contains(address) || is_multicast6(address) ||
+         in_net(address, kUnspecified6, 96);
+}
+
+// Beside its own address a router also answers for the all-zeros address of the network (subnet-router
+// anycast, RFC 4291, 2.6.1).
+IpAddress network_of(const IpAddress& address, const IpAddress& mask) {
+  return {address.hi & mask.hi, address.lo & mask.lo};
+}
+
+std::optional<IpAddress> ip_of(const sockaddr* address) {
+  if (address == nullptr || (address->sa_family != AF_INET && address->sa_family != AF_INET6)) return {};
+  SocketAddress copy;
+  std::memcpy(copy.get(), address,
+              address->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
+  return copy.address();
+}
 
 UniqueFd watch_addresses() {
   UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
-  address.nl_groups = RTMGRP_IPV4_IFADDR;
+  address.nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
   if (fd && ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) fd.reset();
   return fd;
 }
@@ -54,10 +83,12 @@ Status DestinationPolicy::read_own_addresses() {
   if (::getifaddrs(&list) != 0) return fail_errno(errno, "cannot read the host's own addresses");
   own_.clear();
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
-    if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family != AF_INET) continue;
-    sockaddr_in address{};
-    std::memcpy(&address, entry->ifa_addr, sizeof(address));
-    own_.push_back(ntohl(address.sin_addr.s_addr));
+    const auto address = ip_of(entry->ifa_addr);
+    if (!address) continue;
+    own_.push_back(*address);
+    const auto mask = ip_of(entry->ifa_netmask);
+    if (mask && !address->is_v4() && mask->lo != ~std::uint64_t{0})
+      own_.push_back(network_of(*address, *mask));
   }
   ::freeifaddrs(list);
   std::sort(own_.begin(), own_.end());
@@ -72,8 +103,16 @@ void DestinationPolicy::on_fd_ready(std::uint32_t /*events*/) {
   [[maybe_unused]] const auto status = read_own_addresses();
 }
 
-bool DestinationPolicy::is_own(Ipv4 address) const {
-  return in_net(address, ipv4(127, 0, 0, 0), 8) || std::binary_search(own_.begin(), own_.end(), address);
+bool DestinationPolicy::is_own(const IpAddress& address) const {
+  return kLoopback.contains(address) || address == kLoopback6 ||
+         std::binary_search(own_.begin(), own_.end(), address);
+}
+
+IpAddress DestinationPolicy::seen_by_guest(const IpAddress& peer) const {
+  if (peer.is_v4()) {
+    return is_own(peer) || kGuestNetwork.contains(peer) ? IpAddress::from_v4(kGatewayIp) : peer;
+  }
+  return is_own(peer) || is_link_local6(peer) || is_guest_network6(peer) ? kGatewayIp6 : peer;
 }
 
 bool DestinationPolicy::loopback_open(std::uint16_t port) const {
@@ -82,29 +121,31 @@ bool DestinationPolicy::loopback_open(std::uint16_t port) const {
          std::find(loopback_ports_.begin(), loopback_ports_.end(), port) != loopback_ports_.end();
 }
 
-DestinationPolicy::Verdict DestinationPolicy::check(Ipv4 destination, std::uint16_t port) {
+DestinationPolicy::Verdict DestinationPolicy::check(const IpAddress& destination, std::uint16_t port) {
   for (const Cidr& cidr : deny_) {
-    if (in_net(destination, cidr.network, cidr.prefix)) return {RefuseReason::kDenied};
+    if (cidr.contains(destination)) return {RefuseReason::kDenied, {}};
   }
-  if (destination == kDnsIp && port == kDnsPort) {
+  const bool v4 = destination.is_v4();
+  if (port == kDnsPort && destination == (v4 ? IpAddress::from_v4(kDnsIp) : kDnsIp6)) {
     const auto server = dns_ ? dns_ : resolver_.address(loop_.now_ns());
-    if (!server) return {RefuseReason::kUnreachable};
+    if (!server) return {RefuseReason::kUnreachable, {}};
     return {RefuseReason::kNone, *server, is_own(*server), true};
   }
-  if (destination == kGatewayIp) {
-    if (!loopback_open(port)) return {RefuseReason::kHostLoopbackClosed};
-    return {RefuseReason::kNone, kHostLoopback, true};
+  if (destination == (v4 ? IpAddress::from_v4(kGatewayIp) : kGatewayIp6)) {
+    if (!loopback_open(port)) return {RefuseReason::kHostLoopbackClosed, {}};
+    return {RefuseReason::kNone, v4 ? kHostLoopback : kLoopback6, true};
   }
-  // Never valid on a wire, so refused even when loopback is open (RFC 1122, 3.2.1.3).
-  if (in_net(destination, ipv4(127, 0, 0, 0), 8) || in_net(destination, 0, 8)) {
-    return {RefuseReason::kHostLoopbackClosed};
+  if (is_loopback_or_none(destination)) return {RefuseReason::kHostLoopbackClosed, {}};
+  if (kGuestNetwork.contains(destination) || is_guest_network6(destination)) {
+    return {RefuseReason::kUnreachable, {}};
   }
-  if (in_net(destination, kNetwork, kNetworkPrefix)) return {RefuseReason::kUnreachable};
-  if (in_net(destination, ipv4(224, 0, 0, 0), 3)) return {RefuseReason::kBadDestination};
+  if (cannot_be_connected_to(destination)) return {RefuseReason::kBadDestination, {}};
   if (is_own(destination)) {
-    if (!loopback_open(port)) return {RefuseReason::kHostAddressClosed};
+    if (!loopback_open(port)) return {RefuseReason::kHostAddressClosed, {}};
     return {RefuseReason::kNone, destination, true};
   }
+  // No router passes it on (RFC 4291, 2.5.6), and without a zone it names nobody.
+  if (is_link_local6(destination)) return {RefuseReason::kUnreachable, {}};
   return {RefuseReason::kNone, destination, false};
 }
 

@@ -1,9 +1,10 @@
 // Where the guest may connect to, and what its destinations mean on the host.
 //
-// 10.0.2.2 is the host's loopback if the user opened it, 10.0.2.3 port 53 the host's name server. Closed
-// means: 127/8, 0/8 and the host's own addresses are refused as well, since each of them reaches services
-// that listen on the host. The own addresses are read at the start and again when the kernel says that they
-// changed.
+// 10.0.2.2 and fd00::2 are the host's loopback (127.0.0.1 and ::1) if the user opened it, port 53 of 10.0.2.3
+// and fd00::3 is the host's name server. Closed means: 127/8, 0/8, ::, ::1 and the host's own addresses are
+// refused as well, since each of them reaches services that listen on the host. (Mapped forms need no rule:
+// in this program they are the IPv4 address.) The own addresses are read at the start and again when the
+// kernel says that they changed.
 //
 // Thread: the network thread.
 #pragma once
@@ -28,14 +29,17 @@ class DestinationPolicy final : public FdHandler {
 
   struct Verdict {
     RefuseReason refuse = RefuseReason::kNone;
-    Ipv4 connect_to = 0;  // host order
-    bool local = false;   // on this very host: a connect ends before the system call returns
-    bool dns = false;     // the name server
+    IpAddress connect_to;  // of either family, whatever the destination's
+    bool local = false;    // on this very host: a connect ends before the system call returns
+    bool dns = false;      // the name server
   };
   // port: 0 for a protocol that has none.
-  [[nodiscard]] Verdict check(Ipv4 destination, std::uint16_t port);
+  [[nodiscard]] Verdict check(const IpAddress& destination, std::uint16_t port);
   // Whether a host's address is one of the host itself.
-  [[nodiscard]] bool is_own(Ipv4 address) const;
+  [[nodiscard]] bool is_own(const IpAddress& address) const;
+  // The address under which a peer outside is known to the guest: its own, if the guest can answer to that,
+  // else the gateway's.
+  [[nodiscard]] IpAddress seen_by_guest(const IpAddress& peer) const;
 
   void on_fd_ready(std::uint32_t events) override;
 
@@ -47,11 +51,11 @@ class DestinationPolicy final : public FdHandler {
   const bool allow_host_loopback_;
   const std::vector<std::uint16_t> loopback_ports_;
   const std::vector<Cidr> deny_;
-  const std::optional<Ipv4> dns_;
+  const std::optional<IpAddress> dns_;
   Resolver resolver_;
   EventLoop& loop_;
-  UniqueFd changes_;       // rtnetlink, told of address changes; may be absent
-  std::vector<Ipv4> own_;  // sorted
+  UniqueFd changes_;            // rtnetlink, told of address changes; may be absent
+  std::vector<IpAddress> own_;  // sorted
 };
 
 }  // namespace glassbox::net

@@ -1,6 +1,7 @@
 // A published TCP port: listens on the host and hands what connects to the NAT's TCP.
 //
-// The guest sees the peer's own address, or the gateway's if the peer is the host itself.
+// The guest sees the peer's own address, or the gateway's if the peer is the host itself or one that the
+// guest could not answer.
 //
 // Thread: the network thread.
 #pragma once
@@ -9,6 +10,7 @@
 #include <string>
 
 #include "net/event_loop.h"
+#include "net/guest_link.h"
 #include "net/nat_config.h"
 #include "net/policy.h"
 #include "net/tcp.h"
@@ -22,18 +24,19 @@ namespace glassbox::net {
 class PortListener final : public FdHandler {
  public:
   [[nodiscard]] static Result<std::unique_ptr<PortListener>> create(const PublishedPort& port,
-                                                                    EventLoop& loop,
+                                                                    EventLoop& loop, GuestLink& link,
                                                                     const DestinationPolicy& policy,
                                                                     Tcp& tcp);
   ~PortListener() override { loop_.remove(fd_.get()); }
   void on_fd_ready(std::uint32_t events) override;
 
  private:
-  PortListener(std::uint16_t guest_port, EventLoop& loop, const DestinationPolicy& policy, Tcp& tcp,
-               UniqueFd fd)
-      : guest_port_(guest_port), loop_(loop), policy_(policy), tcp_(tcp), fd_(std::move(fd)) {}
+  PortListener(std::uint16_t guest_port, EventLoop& loop, GuestLink& link, const DestinationPolicy& policy,
+               Tcp& tcp, UniqueFd fd)
+      : guest_port_(guest_port), loop_(loop), link_(link), policy_(policy), tcp_(tcp), fd_(std::move(fd)) {}
   const std::uint16_t guest_port_;
   EventLoop& loop_;
+  GuestLink& link_;
   const DestinationPolicy& policy_;
   Tcp& tcp_;
   UniqueFd fd_;

@@ -66,7 +66,11 @@
   X(24, kNoReceiveBuffer, "answer lost: the guest gave no receive buffers")   \
   X(25, kUdpNotServed, "UDP to a port that is not served")                    \
   X(26, kBadDhcp, "malformed DHCP")                                           \
-  X(27, kHopsEnded, "TTL or hop limit ended at the gateway")
+  X(27, kHopsEnded, "TTL or hop limit ended at the gateway")                  \
+  X(28, kExtensionHeader, "IPv6 extension header")                            \
+  X(29, kMappedAddress, "IPv4-mapped address in an IPv6 packet")              \
+  X(30, kBadNeighbour, "malformed neighbour or router discovery")             \
+  X(31, kNeighbourNotOurs, "neighbour solicitation for an address that is not ours")
 
 namespace glassbox::net {
 

@@ -1,16 +1,16 @@
 #include "net/resolver.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 
 #include <algorithm>
 #include <array>
 
+#include "net/address_text.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {
 
-std::optional<Ipv4> first_nameserver(std::string_view text) {
+std::optional<IpAddress> first_nameserver(std::string_view text) {
   constexpr std::string_view kKeyword = "nameserver";
   constexpr std::string_view kBlank = " \t\r";
   while (!text.empty()) {
@@ -22,16 +22,12 @@ std::optional<Ipv4> first_nameserver(std::string_view text) {
     const std::size_t start = line.find_first_not_of(kBlank);
     if (start == 0 || start == std::string_view::npos) continue;
     line = line.substr(start, line.find_first_of(kBlank, start) - start);
-    std::array<char, INET_ADDRSTRLEN> word{};
-    if (line.size() >= word.size()) continue;
-    std::copy(line.begin(), line.end(), word.begin());
-    in_addr address{};
-    if (::inet_pton(AF_INET, word.data(), &address) == 1) return ntohl(address.s_addr);
+    if (const auto address = ip_from_text(line)) return address;
   }
   return std::nullopt;
 }
 
-std::optional<Ipv4> Resolver::address(std::uint64_t now_ns) {
+std::optional<IpAddress> Resolver::address(std::uint64_t now_ns) {
   if (read_ns_ != 0 && now_ns - read_ns_ < kFreshNs) return address_;
   read_ns_ = now_ns;
   const UniqueFd fd(::open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC));

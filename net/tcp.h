@@ -69,7 +69,7 @@ class Tcp {
   std::uint64_t open_flow(const TcpHeader& header);
   void begin_flow(TcpFlow& flow);
   void take_syn(TcpFlow& flow, const TcpHeader& header);
-  void connect_host(TcpFlow& flow, Ipv4 address, bool local);
+  void connect_host(TcpFlow& flow, const IpAddress& address, bool local);
   void finish_connect(TcpFlow& flow, std::uint32_t events);
   void connected(TcpFlow& flow, bool immediate);
   void connect_failed(TcpFlow& flow, int error);

@@ -11,6 +11,7 @@
 #include "bpf/probes.h"
 #include "net/host_refusal.h"
 #include "net/icmp_error.h"
+#include "net/socket_address.h"
 #include "net/tcp.h"
 #include "net/tcp_limits.h"
 
@@ -22,7 +23,7 @@ constexpr std::uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
 }  // namespace
 
 std::uint64_t Tcp::open_flow(const TcpHeader& header) {
-  const auto verdict = policy_.check(header.key.dst.v4(), header.key.dst_port);
+  const auto verdict = policy_.check(header.key.dst, header.key.dst_port);
   RefuseReason reason = verdict.refuse;
   if (reason == RefuseReason::kNone && header.key.dst_port == 0) reason = RefuseReason::kBadDestination;
   if (reason == RefuseReason::kNone && counters_.flows_connecting >= kMaxConnecting) {
@@ -41,8 +42,8 @@ std::uint64_t Tcp::open_flow(const TcpHeader& header) {
   take_syn(*flow, header);
   const std::uint64_t id = flow->id;
   const FlowKey& key = flow->key;
-  probe::tcp_syn(id, AF_INET, key.guest.hi, key.guest.lo, key.guest_port, key.dst.hi, key.dst.lo,
-                 key.dst_port, flow->irs);
+  probe::tcp_syn(id, key.guest.is_v4() ? AF_INET : AF_INET6, key.guest.hi, key.guest.lo, key.guest_port,
+                 key.dst.hi, key.dst.lo, key.dst_port, flow->irs);
   connect_host(*flow, verdict.connect_to, verdict.local);
   return id;
 }
@@ -65,7 +66,7 @@ void Tcp::begin_flow(TcpFlow& flow) {
 void Tcp::take_syn(TcpFlow& flow, const TcpHeader& header) {
   flow.irs = header.seq;
   flow.rcv_nxt = flow.rcv_edge = header.seq + 1;
-  const auto largest = static_cast<std::uint16_t>(link_.mtu() - kIpv4Header - kTcpHeader);
+  const std::uint16_t largest = link_.max_mss(flow.key);
   flow.mss = std::min(std::max(header.mss == 0 ? kDefaultMss : header.mss, kMinMss), largest);
   flow.scale_ok = header.scale >= 0;
   flow.snd_scale =
@@ -76,20 +77,16 @@ void Tcp::take_syn(TcpFlow& flow, const TcpHeader& header) {
   flow.snd_wl2 = flow.iss;
 }
 
-void Tcp::connect_host(TcpFlow& flow, Ipv4 address, bool local) {
-  flow.fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+void Tcp::connect_host(TcpFlow& flow, const IpAddress& address, bool local) {
+  const SocketAddress to(address, flow.key.dst_port);
+  flow.fd = ::socket(to.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (flow.fd < 0) return connect_failed(flow, errno);
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(flow.key.dst_port);
-  to.sin_addr.s_addr = htonl(address);
   probe::tcp_connect_begin(flow.id, flow.fd);
-  const auto* name = reinterpret_cast<const sockaddr*>(&to);
-  int error = ::connect(flow.fd, name, sizeof(to)) == 0 ? 0 : errno;
+  int error = ::connect(flow.fd, to.get(), to.length()) == 0 ? 0 : errno;
   // To a local server the handshake ends while connect() gives the socket back, too late for its result; the
   // second call tells, and saves a turn of the event loop.
   if (error == EINPROGRESS && local) {
-    error = ::connect(flow.fd, name, sizeof(to)) == 0 ? 0 : errno;
+    error = ::connect(flow.fd, to.get(), to.length()) == 0 ? 0 : errno;
     if (error == EALREADY) error = EINPROGRESS;
   }
   if (error != EINPROGRESS) {

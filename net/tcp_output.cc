@@ -54,13 +54,13 @@ bool Tcp::send_next(TcpFlow& flow) {
     if (flow.retransmit_ns == 0) flow.retransmit_ns = now() + kRetransmitNs;
     return false;
   }
-  const std::size_t most = std::min<std::size_t>(window, link_.max_tcp_payload(flow.mss));
+  const std::size_t most = std::min<std::size_t>(window, link_.max_tcp_payload(flow.key, flow.mss));
   return stored ? send_stored(flow, most) : send_from_socket(flow, most);
 }
 
 bool Tcp::begin_frame(TcpFlow& flow, std::size_t max_bytes) {
-  if (link_.begin_tcp(max_bytes)) return true;
-  if (max_bytes > flow.mss && link_.begin_tcp(flow.mss)) return true;
+  if (link_.begin_tcp(flow.key.guest, max_bytes)) return true;
+  if (max_bytes > flow.mss && link_.begin_tcp(flow.key.guest, flow.mss)) return true;
   rx_full_ = true;
   mark_dirty(flow);
   return false;
@@ -236,7 +236,7 @@ void Tcp::retransmit_first(TcpFlow& flow) {
 bool Tcp::send_syn_ack(TcpFlow& flow) {
   // MSS and, only if the guest offered it, window scale (RFC 7323, 1.3); padded with no-operation.
   std::array<std::uint8_t, 8> options = {2, 4, 0, 0, 1, 3, 3, kOurScale};
-  store_be16(&options[2], static_cast<std::uint16_t>(link_.mtu() - kIpv4Header - kTcpHeader));
+  store_be16(&options[2], link_.max_mss(flow.key));
   TcpSegment segment;
   segment.key = &flow.key;
   segment.flow = flow.id;

@@ -31,8 +31,8 @@ void Tcp::open_from_host(UniqueFd connection, const FlowKey& key) {
   flow->fd = connection.release();
   flow->scale_ok = true;  // so that the SYN offers it; the answer decides
   flow->syn_ack_due = true;
-  probe::tcp_syn(flow->id, AF_INET, key.guest.hi, key.guest.lo, key.guest_port, key.dst.hi, key.dst.lo,
-                 key.dst_port, flow->iss);
+  probe::tcp_syn(flow->id, key.guest.is_v4() ? AF_INET : AF_INET6, key.guest.hi, key.guest.lo, key.guest_port,
+                 key.dst.hi, key.dst.lo, key.dst_port, flow->iss);
   if (!loop_.add(flow->fd, kEvents, flow)) return close_flow(*flow, CloseReason::kHostError);
   mark_dirty(*flow);
 }

@@ -45,7 +45,7 @@ Udp::~Udp() {
 }
 
 DropReason Udp::on_datagram(const FlowKey& key, std::uint8_t ttl, IovSlice& payload) {
-  const bool to_gateway = key.dst.is_v4() && (key.dst.v4() == kGatewayIp || key.dst.v4() == kDnsIp);
+  const bool to_gateway = is_ours(key.dst);
   if (ttl <= 1 && !to_gateway) {
     send_error(key, IcmpErrorKind::kTimeExceeded, payload);
     return DropReason::kHopsEnded;
@@ -85,7 +85,7 @@ int Udp::send(Flow& flow, IovSlice& payload) {
 
 Udp::Flow* Udp::open(const FlowKey& key, const IovSlice& payload, DropReason& reason) {
   reason = DropReason::kUdpNotServed;
-  const auto verdict = policy_.check(key.dst.v4(), key.dst_port);
+  const auto verdict = policy_.check(key.dst, key.dst_port);
   Flow* const flow = table_.vacant();
   RefuseReason refusal = verdict.refuse;
   if (refusal == RefuseReason::kNone && flow == nullptr) refusal = RefuseReason::kTableFull;
@@ -93,7 +93,7 @@ Udp::Flow* Udp::open(const FlowKey& key, const IovSlice& payload, DropReason& re
     refuse(key, refusal, payload);
     return nullptr;
   }
-  const IpAddress destination = IpAddress::from_v4(verdict.connect_to);
+  const IpAddress& destination = verdict.connect_to;
   const SocketAddress to(destination, key.dst_port);
   UniqueFd fd(::socket(to.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd || ::connect(fd.get(), to.get(), to.length()) != 0) {
@@ -179,8 +179,8 @@ void Udp::on_published(UdpListener& listener, std::uint32_t events) {
   listener.ask_again();
 }
 
-std::size_t Udp::largest_payload() const {
-  return link_.mtu() - kIpv4Header - kUdpHeader;
+std::size_t Udp::largest_payload(const IpAddress& guest) const {
+  return link_.mtu() - ip_header_bytes(guest) - kUdpHeader;
 }
 
 // The guest gave no buffers: the datagram is lost. False when there was none.
@@ -194,7 +194,7 @@ bool Udp::discard_one(int fd) {
 // One datagram into the guest's buffers; false when there is none. One that is too large for the guest's MTU
 // or finds no buffers is lost.
 bool Udp::receive(Flow& flow) {
-  if (!link_.begin_udp(largest_payload())) return discard_one(flow.fd);
+  if (!link_.begin_udp(flow.key.guest, largest_payload(flow.key.guest))) return discard_one(flow.fd);
   msghdr message{};
   message.msg_iov = link_.payload().span().data();
   message.msg_iovlen = link_.payload().span().size();
@@ -210,7 +210,8 @@ bool Udp::receive(Flow& flow) {
 }
 
 bool Udp::receive_published(UdpListener& listener) {
-  if (!link_.begin_udp(largest_payload())) return discard_one(listener.fd());
+  const IpAddress guest = listener.guest();
+  if (!link_.begin_udp(guest, largest_payload(guest))) return discard_one(listener.fd());
   SocketAddress peer;
   msghdr message{};
   message.msg_name = peer.get();

@@ -68,7 +68,7 @@ class Udp {
   void tell(const Flow& flow, const HostError& error, std::span<std::uint8_t> datagram);
   void refuse(const FlowKey& key, RefuseReason reason, const IovSlice& payload);
   void send_error(const FlowKey& key, IcmpErrorKind kind, const IovSlice& payload);
-  [[nodiscard]] std::size_t largest_payload() const;
+  [[nodiscard]] std::size_t largest_payload(const IpAddress& guest) const;
 
   EventLoop& loop_;
   GuestLink& link_;

@@ -10,21 +10,28 @@
 namespace glassbox::net {
 
 Result<std::unique_ptr<UdpListener>> UdpListener::create(const PublishedPort& port, EventLoop& loop,
-                                                         const DestinationPolicy& policy, Udp& udp) {
-  const SocketAddress address(IpAddress::from_v4(port.address), port.host_port);
+                                                         GuestLink& link, const DestinationPolicy& policy,
+                                                         Udp& udp) {
+  const SocketAddress address(port.address, port.host_port);
   UniqueFd fd(::socket(address.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  // :: is all of IPv6 and none of IPv4, so that it can be published beside 0.0.0.0.
+  if (address.family() == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
   if (!fd || ::bind(fd.get(), address.get(), address.length()) != 0) {
     return fail_errno(errno, "cannot publish {}", name_of(port));
   }
   queue_host_errors(fd.get(), address.family() == AF_INET6);
-  std::unique_ptr<UdpListener> listener(new UdpListener(port.guest_port, loop, policy, udp, std::move(fd)));
+  std::unique_ptr<UdpListener> listener(new UdpListener(port, loop, link, policy, udp, std::move(fd)));
   GB_TRY(loop.add(listener->fd_.get(), EPOLLIN | EPOLLET, listener.get()));
   return listener;
 }
 
+IpAddress UdpListener::guest() const {
+  return v6_ ? link_.guest_ip6() : IpAddress::from_v4(kGuestIp);
+}
+
 FlowKey UdpListener::key_of(const IpAddress& peer, std::uint16_t port) const {
-  const bool own = policy_.is_own(peer.v4());
-  return {IpAddress::from_v4(kGuestIp), own ? IpAddress::from_v4(kGatewayIp) : peer, guest_port_, port};
+  return {guest(), policy_.seen_by_guest(peer), guest_port_, port};
 }
 
 void UdpListener::ask_again() {

@@ -64,12 +64,16 @@ class EchoServer {
   std::vector<UniqueFd> open_;
 };
 
-// Everything but 10.0.2.0/24: the fuzzer must not talk to the world.
+// Everything but 10.0.2.0/24 and fd00::/64: the fuzzer must not talk to the world.
 std::vector<Cidr> the_world() {
   std::vector<Cidr> networks;
   for (unsigned prefix = 1; prefix <= kNetworkPrefix; ++prefix) {
     const Ipv4 bit = Ipv4{1} << (32 - prefix);
-    networks.push_back({(kNetwork ^ bit) & ~(bit - 1), prefix});
+    networks.push_back(Cidr::v4((kNetwork ^ bit) & ~(bit - 1), prefix));
+  }
+  for (unsigned prefix = 1; prefix <= kNetwork6Prefix; ++prefix) {
+    const std::uint64_t bit = std::uint64_t{1} << (64 - prefix);
+    networks.push_back({{(kNetwork6 ^ bit) & ~(bit - 1), 0}, prefix});
   }
   return networks;
 }

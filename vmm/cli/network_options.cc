@@ -22,7 +22,8 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
             if (ports.empty()) return;
             config.loopback_ports = value_or_error(net::parse_ports(ports), "--allow-host-loopback");
           },
-          "10.0.2.2 reaches the host's 127.0.0.1, on all ports or on those named (=PORT,...)")
+          "10.0.2.2 reaches the host's 127.0.0.1 and fd00::2 its ::1, on all ports or on those named "
+          "(=PORT,...)")
       ->expected(0, 1)
       ->type_name("[=PORT,...]");
   command
@@ -32,14 +33,14 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
             for (const std::string& text : networks)
               config.deny.push_back(value_or_error(net::parse_cidr(text), "--deny"));
           },
-          "Destinations the guest may not reach, besides 169.254.0.0/16 (A.B.C.D/N)")
+          "Destinations the guest may not reach (A.B.C.D/N, A:B::/N), besides 169.254.0.0/16, fe80::/10 and "
+          "the "
+          "metadata services of clouds")
       ->allow_extra_args(false);
   command.add_option_function<std::string>(
       "--dns",
-      [&config](const std::string& text) {
-        config.dns = value_or_error(net::parse_ipv4_address(text), "--dns");
-      },
-      "Name server behind 10.0.2.3 (default: the host's, from /etc/resolv.conf)");
+      [&config](const std::string& text) { config.dns = value_or_error(net::parse_address(text), "--dns"); },
+      "Name server behind 10.0.2.3 and fd00::3 (default: the host's, from /etc/resolv.conf)");
   command
       .add_option_function<std::vector<std::string>>(
           "--publish",
@@ -48,8 +49,7 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
               config.publish.push_back(value_or_error(net::parse_published(text), "--publish"));
           },
           "TCP or UDP port of the host that leads to one of the guest, [ADDRESS:]HOSTPORT:PORT[/udp] "
-          "(ADDRESS: "
-          "127.0.0.1)")
+          "(ADDRESS: 127.0.0.1; IPv6 in brackets)")
       ->allow_extra_args(false);
   command.add_option_function<std::string>(
       "--poll",

@@ -115,7 +115,9 @@ TEST_P(NatEcho, IdleFlowsGoAndTheTableIsBounded) {
 }
 
 TEST_P(NatEcho, PolicyHoldsForEcho) {
-  Bench bench({.allow_host_loopback = false, .mtu = 1500, .deny = {kLinkLocal, {ipv4(203, 0, 113, 0), 24}}});
+  Bench bench({.allow_host_loopback = false,
+               .mtu = 1500,
+               .deny = {kDeniedByDefault[0], Cidr::v4(ipv4(203, 0, 113, 0), 24)}});
   const std::vector<std::pair<Ipv4, RefuseReason>> cases = {
       {ipv4(127, 0, 0, 1), RefuseReason::kHostLoopbackClosed},
       {Ipv4{0}, RefuseReason::kHostLoopbackClosed},

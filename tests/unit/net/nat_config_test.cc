@@ -9,13 +9,34 @@ namespace glassbox::net {
 namespace {
 
 TEST(NatConfigText, Networks) {
-  EXPECT_EQ(*parse_cidr("10.0.0.0/8"), (Cidr{ipv4(10, 0, 0, 0), 8}));
-  EXPECT_EQ(*parse_cidr("0.0.0.0/0"), (Cidr{0, 0}));
-  EXPECT_EQ(*parse_cidr("192.0.2.7"), (Cidr{ipv4(192, 0, 2, 7), 32}));
-  for (const char* bad : {"", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.1/8", "10.0.0/8",
-                          "10.0.0.0/8x", "host", "::/0"}) {
+  EXPECT_EQ(*parse_cidr("10.0.0.0/8"), Cidr::v4(ipv4(10, 0, 0, 0), 8));
+  EXPECT_EQ(*parse_cidr("0.0.0.0/0"), Cidr::v4(0, 0));
+  EXPECT_EQ(*parse_cidr("192.0.2.7"), Cidr::v4(ipv4(192, 0, 2, 7), 32));
+  EXPECT_EQ(*parse_cidr("::/0"), (Cidr{{}, 0}));
+  EXPECT_EQ(*parse_cidr("fe80::/10"), (Cidr{{0xfe80'0000'0000'0000, 0}, 10}));
+  EXPECT_EQ(*parse_cidr("2001:db8::7"), (Cidr{{0x2001'0db8'0000'0000, 7}, 128}));
+  EXPECT_EQ(*parse_cidr("2001:db8::/64"), (Cidr{{0x2001'0db8'0000'0000, 0}, 64}));
+  EXPECT_EQ(*parse_cidr("2001:db8:0:0:8000::/65"), (Cidr{{0x2001'0db8'0000'0000, 1ULL << 63}, 65}));
+  for (const char* bad :
+       {"", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.1/8", "10.0.0/8", "10.0.0.0/8x", "host",
+        "::/129", "::1/64", "fe80::1%eth0", "2001:db8::/-1", "2001:db8:1::/33", "::ffff:10.0.0.0/104"}) {
     EXPECT_FALSE(parse_cidr(bad)) << bad;
   }
+}
+
+TEST(NatConfigText, NetworksHoldAddressesOfTheirFamily) {
+  const IpAddress v4 = IpAddress::from_v4(ipv4(10, 1, 2, 3));
+  const IpAddress v6 = {0x2001'0db8'0000'0001, 0x8000'0000'0000'0001};
+  EXPECT_TRUE(parse_cidr("0.0.0.0/0")->contains(v4));
+  EXPECT_FALSE(parse_cidr("0.0.0.0/0")->contains(v6));
+  EXPECT_TRUE(parse_cidr("::/0")->contains(v6));
+  EXPECT_FALSE(parse_cidr("::/0")->contains(v4));
+  EXPECT_TRUE(parse_cidr("2001:db8:0:1:8000::/65")->contains(v6));
+  EXPECT_FALSE(parse_cidr("2001:db8:0:1::/65")->contains(v6));
+  EXPECT_TRUE(parse_cidr("2001:db8::/63")->contains(v6));
+  EXPECT_FALSE(parse_cidr("2001:db8::/64")->contains(v6));
+  EXPECT_TRUE(parse_cidr("2001:db8:0:1:8000::1")->contains(v6));
+  EXPECT_FALSE(parse_cidr("2001:db8:0:1:8000::2")->contains(v6));
 }
 
 TEST(NatConfigText, Ports) {
@@ -27,10 +48,32 @@ TEST(NatConfigText, Ports) {
 }
 
 TEST(NatConfigText, PublishedPorts) {
-  EXPECT_EQ(*parse_published("8080:80"), (PublishedPort{ipv4(127, 0, 0, 1), 8080, 80}));
-  EXPECT_EQ(*parse_published("0.0.0.0:8080:80"), (PublishedPort{0, 8080, 80}));
-  EXPECT_EQ(*parse_published("5353:53/udp"), (PublishedPort{ipv4(127, 0, 0, 1), 5353, 53, true}));
-  for (const char* bad : {"", "/udp", "80:80/", "80:80/tcp", "80/udp:80", "80", ":80", "80:", "0:80", "x:8080:80", "1.2.3.4:80", "1:2:3:4"}) {
+  EXPECT_EQ(*parse_published("8080:80"), (PublishedPort{IpAddress::from_v4(ipv4(127, 0, 0, 1)), 8080, 80}));
+  EXPECT_EQ(*parse_published("0.0.0.0:8080:80"), (PublishedPort{IpAddress::from_v4(0), 8080, 80}));
+  EXPECT_EQ(*parse_published("5353:53/udp"),
+            (PublishedPort{IpAddress::from_v4(ipv4(127, 0, 0, 1)), 5353, 53, true}));
+  EXPECT_EQ(*parse_published("[::1]:8080:80"), (PublishedPort{kLoopback6, 8080, 80}));
+  EXPECT_EQ(*parse_published("[::]:8080:80/udp"), (PublishedPort{kUnspecified6, 8080, 80, true}));
+  for (const char* bad : {"",
+                          "/udp",
+                          "80:80/",
+                          "80:80/tcp",
+                          "80/udp:80",
+                          "80",
+                          ":80",
+                          "80:",
+                          "0:80",
+                          "x:8080:80",
+                          "1.2.3.4:80",
+                          "1:2:3:4",
+                          "::1:8080:80",
+                          "[::1]8080:80",
+                          "[::1]:8080",
+                          "[::1:8080:80",
+                          "[]:8080:80",
+                          "[1.2.3.4]:8080:80",
+                          "[::1]:1:2:3",
+                          "[fe80::1%lo]:1:2"}) {
     EXPECT_FALSE(parse_published(bad)) << bad;
   }
 }
@@ -49,7 +92,9 @@ TEST(NatPolicyOptions, LoopbackOpenOnNamedPortsAlone) {
 
 TEST(NatPolicyOptions, DeniedNetworksAreRefused) {
   Server server([](int) {});
-  Bench bench({.allow_host_loopback = true, .mtu = 1500, .deny = {{kGatewayIp, 32}, {ipv4(8, 0, 0, 0), 7}}});
+  Bench bench({.allow_host_loopback = true,
+               .mtu = 1500,
+               .deny = {Cidr::v4(kGatewayIp, 32), Cidr::v4(ipv4(8, 0, 0, 0), 7)}});
   for (const Ipv4 dst : {kGatewayIp, ipv4(8, 8, 8, 8), ipv4(9, 255, 255, 255)}) {
     GuestTcp guest(bench, server.port(), 40000, dst);
     EXPECT_FALSE(guest.connect());

@@ -13,8 +13,9 @@ constexpr std::uint16_t kGuestPort = 8080;
 
 // A port that was free a moment ago: the NAT wants a number.
 NatConfig publishing(std::uint16_t host_port) {
-  return {
-      .allow_host_loopback = false, .mtu = 1500, .publish = {{ipv4(127, 0, 0, 1), host_port, kGuestPort}}};
+  return {.allow_host_loopback = false,
+          .mtu = 1500,
+          .publish = {{IpAddress::from_v4(ipv4(127, 0, 0, 1)), host_port, kGuestPort}}};
 }
 
 UniqueFd client_of(std::uint16_t port) {

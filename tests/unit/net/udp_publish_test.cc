@@ -26,7 +26,7 @@ std::uint16_t free_udp_port() {
 
 NatConfig publishing(std::uint16_t host_port) {
   NatConfig config{.allow_host_loopback = false, .mtu = 1500};
-  config.publish = {{ipv4(127, 0, 0, 1), host_port, kGuestPort, true}};
+  config.publish = {{IpAddress::from_v4(ipv4(127, 0, 0, 1)), host_port, kGuestPort, true}};
   return config;
 }
 
