@@ -226,9 +226,10 @@ void Tcp::run_timer(TcpFlow& flow) {
 // Nothing was acknowledged for a time-out: send the first outstanding frame again, or ask for the window.
 void Tcp::retransmit_timeout(TcpFlow& flow) {
   const bool outstanding = flow.snd_una != flow.snd_max;
-  if (outstanding || flow.snd_wnd != 0) ++flow.retries;
+  // Not where only a share of the pool was waited for.
+  if (outstanding || flow.snd_wnd == 0) ++flow.retries;
   if (flow.retries > kMaxRetries) return reset_both(flow, CloseReason::kGuestSilent);
-  const unsigned doublings = std::min<unsigned>(flow.retries, 5);
+  const unsigned doublings = std::min(flow.retries, kMaxDoublings);
   flow.retransmit_ns = now() + std::min(kRetransmitNs << doublings, kMaxRetransmitNs);
   start_timer(flow, flow.retransmit_ns);
   if (flow.state == TcpFlow::State::kSynReceived || flow.state == TcpFlow::State::kSynSent) {

@@ -111,8 +111,12 @@ bool Tcp::take_ack(TcpFlow& flow, const TcpHeader& header, bool has_payload) {
   if (seq_gt(header.ack, flow.snd_una)) {
     acknowledge(flow, header.ack);
   } else if (header.ack == flow.snd_una) {
-    if (flow.snd_una == flow.snd_max) {
-      flow.retries = 0;  // the answer to a probe
+    if (flow.snd_wnd == 0) {
+      // The answer to a probe: however long the window is shut, a guest that answers is not silent (RFC 9293,
+      // 3.8.6.1). The time between probes stays as long as it has grown.
+      flow.retries = std::min(flow.retries, kMaxDoublings);
+    } else if (flow.snd_una == flow.snd_max) {
+      flow.retries = 0;
     } else if (!has_payload && same_window) {
       take_duplicate_ack(flow);
     }

@@ -14,6 +14,7 @@ inline constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
 inline constexpr std::uint64_t kRetransmitNs = 500 * kNsPerMs;
 inline constexpr std::uint64_t kMaxRetransmitNs = 8 * kNsPerSecond;
 inline constexpr std::uint8_t kMaxRetries = 10;  // about a minute of silence
+inline constexpr std::uint8_t kMaxDoublings = 5;
 inline constexpr std::uint64_t kPoolRetryNs = 10 * kNsPerMs;
 
 // RFC 5382, REQ-5: a NAT keeps an established connection for at least 2 hours 4 minutes; then it asks first.

@@ -1,0 +1,472 @@
+// Guests and servers that do what they should not: nothing hangs, nothing grows without bound, each flow ends
+// with a reason, and other flows go on. Time is virtual, the host's sockets are real and driven by the test
+// itself.
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <map>
+
+#include "test_guest.h"
+#include "virtual_loop.h"
+
+namespace glassbox::net {
+namespace {
+
+constexpr std::uint64_t kSecondNs = 1'000'000'000;
+constexpr Seq kIss = 0xffff'f000;
+
+// A server on 127.0.0.1 whose every step the test takes.
+class Host {
+ public:
+  explicit Host(int backlog = 64)
+      : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof(address);
+    auto* name = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(::bind(listener_.get(), name, sizeof(address)), 0);
+    EXPECT_EQ(::listen(listener_.get(), backlog), 0);
+    EXPECT_EQ(::getsockname(listener_.get(), name, &length), 0);
+    port = ntohs(address.sin_port);
+  }
+  bool accept() {
+    fd.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    return static_cast<bool>(fd);
+  }
+  std::size_t send(const std::string& data) {
+    const ssize_t n = ::send(fd.get(), data.data(), data.size(), MSG_NOSIGNAL);
+    return n < 0 ? 0 : static_cast<std::size_t>(n);
+  }
+  // What there is to read; ended and error say what came after it.
+  std::string receive() {
+    std::string all;
+    std::array<char, 65536> buffer;
+    ssize_t n = 0;
+    while ((n = ::recv(fd.get(), buffer.data(), buffer.size(), 0)) > 0)
+      all.append(buffer.data(), static_cast<std::size_t>(n));
+    ended = n == 0;
+    error = n < 0 ? errno : 0;
+    return all;
+  }
+  void reset() {
+    const linger abort{1, 0};
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
+    fd.reset();
+  }
+  std::uint16_t port = 0;
+  UniqueFd fd;
+  bool ended = false;
+  int error = 0;
+
+ private:
+  UniqueFd listener_;
+};
+
+class HostileTest : public testing::Test {
+ protected:
+  HostileTest() {
+    auto created = Nat::create({.allow_host_loopback = true, .mtu = 1500}, loop, port);
+    EXPECT_TRUE(created.has_value());
+    nat = std::move(*created);
+    watched_at_start = loop.watched();
+  }
+  void inject(const SegmentSpec& spec) {
+    const auto frame = build_segment(spec);
+    const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
+    nat->on_guest_frame(std::span(&piece, 1), {}, 0);
+    nat->on_guest_burst_end();
+  }
+  // Turns until no socket has anything more to say.
+  void settle() {
+    int turns = 0;
+    while (loop.turn())
+      ASSERT_LT(++turns, 1000) << "the loop spins";
+  }
+  // Lets time pass, each deadline at its time; returns how many turns that took.
+  int pass(std::uint64_t ns) {
+    const std::uint64_t end = loop.now_ns() + ns;
+    int turns = 0;
+    while (loop.deadline_ns() != 0 && loop.deadline_ns() <= end && turns < 1'000'000) {
+      loop.advance_to(loop.deadline_ns());
+      do {
+        ++turns;
+      } while (loop.turn());
+    }
+    loop.advance_to(end);
+    return turns;
+  }
+  [[nodiscard]] const NatCounters& counters() const { return nat->counters(); }
+
+  VirtualLoop loop;
+  FakePort port;
+  std::unique_ptr<Nat> nat;
+  std::size_t watched_at_start = 0;
+};
+
+// A guest's end that does exactly what it is told.
+class Puppet {
+ public:
+  Puppet(VirtualLoop& loop, FakePort& port, Nat& nat, std::uint16_t to, std::uint16_t from = 40000)
+      : loop_(loop), port_(port), nat_(nat), to_(to), from_(from) {}
+  Seq snd_nxt = kIss + 1;
+  Seq rcv_nxt = 0;
+  Seq acked = 0;
+  std::string received;
+  std::uint16_t window = 65535;
+  bool fin = false, reset = false, syn_acked = false;
+
+  void send(std::uint8_t flags, const std::string& payload = {}) {
+    send_at(snd_nxt, flags, payload);
+    snd_nxt += static_cast<Seq>(payload.size()) + ((flags & kTcpFin) ? 1 : 0);
+  }
+  void send_at(Seq seq, std::uint8_t flags, const std::string& payload = {}) {
+    SegmentSpec spec{.guest_port = from_, .dst_port = to_};
+    spec.seq = seq;
+    spec.ack = (flags & kTcpAck) ? rcv_nxt : 0;
+    spec.flags = flags;
+    spec.window = window;
+    spec.payload = payload;
+    if (flags & kTcpSyn) spec.options = {2, 4, 5, 0xb4};
+    const auto frame = build_segment(spec);
+    const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
+    nat_.on_guest_frame(std::span(&piece, 1), {}, 0);
+    nat_.on_guest_burst_end();
+  }
+  void acknowledge() { send(kTcpAck); }
+  bool connect() {
+    send_at(kIss, kTcpSyn);
+    turn();
+    if (syn_acked) acknowledge();
+    return syn_acked;
+  }
+  // Turns, and takes in what comes; the answers are the test's.
+  void turn() {
+    while (loop_.turn()) {
+    }
+    std::deque<PublishedFrame> others;
+    while (!port_.published.empty()) {
+      const Seen seen = take_apart(port_.published.front());
+      if (seen.protocol == kProtocolTcp && seen.destination_port == from_) {
+        take(seen);
+      } else {
+        others.push_back(port_.published.front());
+      }
+      port_.published.pop_front();
+    }
+    port_.published = std::move(others);
+  }
+
+ private:
+  void take(const Seen& seen) {
+    if (seen.flags & kTcpRst) reset = true;
+    if (seen.flags & kTcpRst) return;
+    acked = seen.ack;
+    if (seen.flags & kTcpSyn) {
+      syn_acked = true;
+      rcv_nxt = seen.seq + 1;
+      return;
+    }
+    if (seen.seq != rcv_nxt) return;
+    received += seen.payload;
+    rcv_nxt += static_cast<Seq>(seen.payload.size());
+    if (seen.flags & kTcpFin) {
+      fin = true;
+      ++rcv_nxt;
+    }
+  }
+  VirtualLoop& loop_;
+  FakePort& port_;
+  Nat& nat_;
+  const std::uint16_t to_, from_;
+};
+
+// Shows that a flow works: request, response, end.
+void expect_cycle(Host& host, Puppet& guest) {
+  guest.send(kTcpAck, "request");
+  guest.turn();
+  EXPECT_EQ(host.receive(), "request");
+  host.send("response");
+  guest.turn();
+  EXPECT_EQ(guest.received, "response");
+  guest.acknowledge();
+}
+
+TEST_F(HostileTest, SynFloodIsBoundedAndOtherFlowsGoOn) {
+  Host good, slow(0);
+  Puppet first(loop, port, *nat, good.port);
+  ASSERT_TRUE(first.connect());
+  ASSERT_TRUE(good.accept());
+  // Nobody accepts: but for a few, all of the host's connects stay in progress.
+  constexpr unsigned kSyns = 6000;
+  for (unsigned i = 0; i < kSyns; ++i) {
+    inject({.guest_port = static_cast<std::uint16_t>(1024 + i),
+            .dst_port = slow.port,
+            .seq = kIss,
+            .flags = kTcpSyn});
+  }
+  settle();
+  EXPECT_LE(counters().flows_connecting, 4096U);
+  const std::uint64_t refused =
+      counters()[RefuseReason::kTooManyConnecting] + counters()[RefuseReason::kHostResources];
+  EXPECT_GE(refused + counters().flows_open, kSyns);
+  EXPECT_GT(refused, 0U);
+  EXPECT_LE(port.published.size(), kSyns + 100);  // an answer each, no more
+  port.published.clear();
+  expect_cycle(good, first);
+  pass(400 * kSecondNs);
+  EXPECT_EQ(counters().flows_connecting, 0U);
+  EXPECT_EQ(counters().flows_open, 1U);
+  EXPECT_EQ(loop.watched(), watched_at_start + 1);
+  first.received.clear();
+  expect_cycle(good, first);
+}
+
+TEST_F(HostileTest, HalfOpenFlowsEndByThemselves) {
+  Host open(4096);
+  constexpr unsigned kFlows = 300;
+  for (unsigned i = 0; i < kFlows; ++i) {
+    inject({.guest_port = static_cast<std::uint16_t>(1024 + i),
+            .dst_port = open.port,
+            .seq = kIss,
+            .flags = kTcpSyn});
+  }
+  settle();
+  EXPECT_EQ(counters().flows_open, kFlows);
+  pass(180 * kSecondNs);
+  EXPECT_EQ(counters().flows_open, 0U);
+  EXPECT_EQ(counters()[CloseReason::kGuestSilent], kFlows);
+  EXPECT_LE(port.published.size(), kFlows * 13U);  // SYN-ACKs that grow rare, and a reset
+  EXPECT_EQ(loop.watched(), watched_at_start);
+}
+
+TEST_F(HostileTest, WindowOfOneByteCarriesAllBytes) {
+  Host host;
+  Puppet guest(loop, port, *nat, host.port);
+  guest.window = 1;
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  const std::string data = pattern(500);
+  host.send(data);
+  host.fd.reset();
+  for (int i = 0; i < 2000 && !guest.fin; ++i) {
+    guest.turn();
+    guest.acknowledge();
+  }
+  EXPECT_TRUE(guest.fin);
+  EXPECT_EQ(guest.received, data);
+}
+
+// RFC 9293, 3.8.6.1: as long as probes are answered the connection stays, however long the window is shut.
+TEST_F(HostileTest, WindowThatShrinksToNothingHoldsTheFlowWhileProbesAreAnswered) {
+  Host host;
+  Puppet guest(loop, port, *nat, host.port);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  const std::string data = pattern(30'000);
+  ASSERT_EQ(host.send(data), data.size());
+  while (loop.turn()) {
+  }
+  port.published.clear();  // the guest had no memory for any of it
+  guest.window = 0;
+  for (int i = 0; i < 40; ++i) {
+    guest.acknowledge();
+    pass(9 * kSecondNs);
+    ASSERT_EQ(counters().flows_open, 1U) << "given up at answer " << i;
+    EXPECT_LE(port.published.size(), 8U);
+    port.published.clear();
+  }
+  guest.window = 65535;
+  for (int i = 0; i < 100 && guest.received.size() < data.size(); ++i) {
+    guest.acknowledge();
+    pass(kSecondNs);
+    guest.turn();
+  }
+  EXPECT_TRUE(guest.received == data);
+}
+
+TEST_F(HostileTest, GuestThatShutItsWindowAndDiedIsGivenUp) {
+  Host host;
+  Puppet guest(loop, port, *nat, host.port);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  guest.window = 0;
+  guest.acknowledge();
+  host.send("never taken");
+  pass(180 * kSecondNs);
+  EXPECT_EQ(counters().flows_open, 0U);
+  EXPECT_EQ(counters()[CloseReason::kGuestSilent], 1U);
+  host.receive();
+  EXPECT_EQ(host.error, ECONNRESET);
+  EXPECT_EQ(loop.watched(), watched_at_start);
+}
+
+TEST_F(HostileTest, SilentGuestIsGivenUpAndBothSidesLearnOfIt) {
+  Host host, other_host;
+  Puppet guest(loop, port, *nat, host.port), other(loop, port, *nat, other_host.port, 40001);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  ASSERT_TRUE(other.connect());
+  ASSERT_TRUE(other_host.accept());
+  std::size_t sent = 0;
+  for (int i = 0; i < 1000; ++i) {
+    sent += host.send(std::string(100'000, 'x'));
+    loop.turn();
+  }
+  EXPECT_LT(sent, 32U << 20);
+  EXPECT_LT(port.published.size(), 1000U);
+  expect_cycle(other_host, other);
+  pass(180 * kSecondNs);
+  guest.turn();
+  EXPECT_TRUE(guest.reset);
+  EXPECT_EQ(counters()[CloseReason::kGuestSilent], 1U);
+  EXPECT_EQ(counters().flows_open, 1U);
+  host.receive();
+  EXPECT_EQ(host.error, ECONNRESET);
+  other.received.clear();
+  expect_cycle(other_host, other);
+}
+
+TEST_F(HostileTest, RetransmissionsThatOverlapAreCutToWhatIsNew) {
+  Host host;
+  Puppet guest(loop, port, *nat, host.port);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  const std::string data = pattern(6000);
+  // Every segment begins 50 bytes early and is followed by a copy of an older one.
+  for (std::size_t at = 0; at < data.size(); at += 100) {
+    const std::size_t from = at < 50 ? 0 : at - 50;
+    guest.send_at(kIss + 1 + static_cast<Seq>(from), kTcpAck, data.substr(from, at + 100 - from));
+    guest.send_at(kIss + 1 + static_cast<Seq>(from / 2), kTcpAck, data.substr(from / 2, 80));
+  }
+  // Other bytes in old places change nothing.
+  guest.send_at(kIss + 1, kTcpAck, std::string(200, '!'));
+  guest.snd_nxt = kIss + 1 + static_cast<Seq>(data.size());
+  guest.send(kTcpAck | kTcpFin);
+  guest.turn();
+  EXPECT_EQ(guest.acked, guest.snd_nxt);
+  EXPECT_TRUE(host.receive() == data);
+  EXPECT_TRUE(host.ended);
+}
+
+TEST_F(HostileTest, AcknowledgementsOfUnsentDataFreeNothing) {
+  Host host;
+  Puppet guest(loop, port, *nat, host.port);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  host.send("abc");
+  while (loop.turn()) {
+  }
+  port.published.clear();  // lost
+  for (const Seq ahead : {4U, 1000U, 1U << 20, 1U << 30, (1U << 31) - 1}) {
+    guest.rcv_nxt += ahead;
+    guest.acknowledge();
+    guest.rcv_nxt -= ahead;
+  }
+  EXPECT_EQ(counters()[DropReason::kBadAck], 5U);
+  EXPECT_EQ(counters().flows_open, 1U);
+  pass(2 * kSecondNs);
+  guest.turn();
+  EXPECT_EQ(guest.received, "abc");
+}
+
+TEST_F(HostileTest, ServerThatAcceptsSlowlyHoldsUpNobodyElse) {
+  Host slow(0), good;
+  std::vector<std::unique_ptr<Puppet>> waiting;
+  for (std::uint16_t i = 0; i < 8; ++i) {
+    waiting.push_back(
+        std::make_unique<Puppet>(loop, port, *nat, slow.port, static_cast<std::uint16_t>(50000 + i)));
+    waiting.back()->connect();
+  }
+  EXPECT_GT(counters().flows_connecting, 0U);
+  Puppet guest(loop, port, *nat, good.port);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(good.accept());
+  expect_cycle(good, guest);
+  pass(200 * kSecondNs);
+  EXPECT_EQ(counters().flows_connecting, 0U);
+  EXPECT_GT(counters()[CloseReason::kConnectTimeout], 0U);
+  guest.received.clear();
+  expect_cycle(good, guest);
+}
+
+TEST_F(HostileTest, ServerThatResetsMidStreamEndsTheFlowBothWays) {
+  Host host;
+  Puppet guest(loop, port, *nat, host.port);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  for (int i = 0; i < 50; ++i)
+    guest.send(kTcpAck, std::string(1400, 'u'));
+  host.send(std::string(50'000, 'd'));
+  guest.turn();
+  host.reset();
+  guest.send(kTcpAck, "after");
+  guest.turn();
+  EXPECT_TRUE(guest.reset);
+  EXPECT_EQ(counters().flows_open, 0U);
+  EXPECT_EQ(counters()[CloseReason::kHostReset], 1U);
+  EXPECT_EQ(loop.watched(), watched_at_start);
+}
+
+TEST_F(HostileTest, ServerThatClosesWithBytesUnreadResetsTheGuest) {
+  Host host;
+  Puppet guest(loop, port, *nat, host.port);
+  ASSERT_TRUE(guest.connect());
+  guest.send(kTcpAck, "nobody reads this");
+  ASSERT_TRUE(host.accept());
+  host.fd.reset();
+  guest.turn();
+  guest.send(kTcpAck, "nor this");
+  guest.turn();
+  EXPECT_TRUE(guest.reset);
+  EXPECT_EQ(counters().flows_open, 0U);
+}
+
+TEST_F(HostileTest, ServerThatNeverReadsTakesBoundedMemoryAndOthersGoOn) {
+  Host deaf, good;
+  Puppet guest(loop, port, *nat, deaf.port), other(loop, port, *nat, good.port, 40001);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(deaf.accept());
+  ASSERT_TRUE(other.connect());
+  ASSERT_TRUE(good.accept());
+  // Regardless of any window, until nothing of a segment is taken.
+  std::size_t sent = 0;
+  for (int refused = 0; refused < 100 && sent < 64U << 20;) {
+    guest.send_at(guest.acked == 0 ? guest.snd_nxt : guest.acked, kTcpAck, std::string(1400, 'z'));
+    const Seq before = guest.acked;
+    guest.turn();
+    refused = guest.acked == before ? refused + 1 : 0;
+    sent += guest.acked - before;
+  }
+  EXPECT_LT(sent, 64U << 20);
+  EXPECT_LE(counters().overflow_bytes, 2U << 20);
+  expect_cycle(good, other);
+}
+
+class HalfClosed : public HostileTest, public testing::WithParamInterface<bool> {};
+
+TEST_P(HalfClosed, IdleFlowWakesNobody) {
+  const bool guest_first = GetParam();
+  Host host;
+  Puppet guest(loop, port, *nat, host.port);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  if (guest_first) {
+    guest.send(kTcpAck | kTcpFin);
+  } else {
+    ::shutdown(host.fd.get(), SHUT_WR);
+  }
+  guest.turn();
+  guest.acknowledge();
+  guest.turn();
+  EXPECT_LE(pass(60 * kSecondNs), 2);  // 120 would be two a second
+  EXPECT_FALSE(loop.turn());
+  EXPECT_EQ(counters().flows_open, 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(By, HalfClosed, testing::Bool(),
+                         [](const auto& by) { return by.param ? "guest" : "server"; });
+
+}  // namespace
+}  // namespace glassbox::net
