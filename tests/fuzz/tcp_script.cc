@@ -57,6 +57,7 @@ class Sent {
   }
   void end_at(std::uint32_t at) { ends_.insert(at); }
   [[nodiscard]] std::uint32_t whole() const { return whole_; }
+  [[nodiscard]] bool ends_before(std::uint32_t at) const { return !ends_.empty() && *ends_.begin() < at; }
   [[nodiscard]] bool may_end_at(std::uint32_t at) const { return ends_.contains(at); }
 
  private:
@@ -276,13 +277,14 @@ class Script {
     for (std::uint32_t i = 0; i < s.bytes; ++i)
       frame.push_back(guest_byte(s.seq + i));
     if (!(s.flags & kTcpSyn)) {
+      c.ahead |= static_cast<std::int32_t>(s.seq - c.next) > 0 || c.from_guest.ends_before(s.seq) ||
+                 seq_gt(kIss + 1 + s.seq, c.window_edge);
       // What lies before the stream is none of it.
       const bool before = s.seq > ~std::uint32_t{0} / 2;
       const std::uint32_t skipped = before ? std::min(0U - s.seq, s.bytes) : 0;
       c.from_guest.add(s.seq + skipped, s.bytes - skipped);
       if ((s.flags & kTcpFin) && s.seq + s.bytes <= ~std::uint32_t{0} / 2)
         c.from_guest.end_at(s.seq + s.bytes);
-      c.ahead |= static_cast<std::int32_t>(s.seq - c.next) > 0;
       const Seq edge = s.ack + (std::uint32_t{s.window} << c.scale);
       c.offered = seq_max(c.offered, edge);
     }

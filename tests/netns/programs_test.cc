@@ -1,0 +1,249 @@
+// Real programs behind the NAT, as people run them: curl, iperf3, dig, ping, wrk. A program that is not
+// installed skips its cases by name; tools/setup installs them all.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "tests/netns/harness.h"
+#include "tests/netns/http_server.h"
+
+namespace glassbox {
+namespace {
+
+constexpr std::size_t kTransferBytes = 100'000'000;
+
+bool installed(const std::string& program) {
+  return run(sh("command -v " + program + " >/dev/null")).status == 0;
+}
+
+std::string self() {
+  return std::filesystem::read_symlink("/proc/self/exe");
+}
+
+std::string open_port(std::uint16_t port) {
+  return "--allow-host-loopback=" + std::to_string(port);
+}
+
+class Programs : public testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string why = why_no_netns();
+    if (HasFailure()) FAIL();
+    if (!why.empty()) GTEST_SKIP() << why;
+  }
+};
+
+#define NEEDS(program) \
+  if (!installed(program)) GTEST_SKIP() << (program) << " is not installed (tools/setup)"
+
+TEST_F(Programs, CurlDownloadsAHundredMegabytes) {
+  NEEDS("curl");
+  HttpServer server;
+  const std::string url =
+      "http://10.0.2.2:" + std::to_string(server.port()) + "/" + std::to_string(kTransferBytes);
+  for (const char* mtu : {"1500", "65520"}) {
+    const Outcome outcome = run(netns(sh("curl -sS --fail " + url + " | " + self() + " --digest"),
+                                      {open_port(server.port()), "--mtu", mtu}));
+    EXPECT_EQ(outcome.status, 0) << outcome.output;
+    EXPECT_EQ(outcome.output, digest_of_sequence(kTransferBytes));
+  }
+}
+
+TEST_F(Programs, CurlUploadsAHundredMegabytes) {
+  NEEDS("curl");
+  HttpServer server;
+  const std::string bytes = std::to_string(kTransferBytes);
+  const std::string url = "http://10.0.2.2:" + std::to_string(server.port()) + "/put";
+  for (const char* mtu : {"1500", "65520"}) {
+    // Content-Length, since a pipe's end is not known before: this server takes no chunks.
+    const Outcome outcome = run(netns(sh(self() + " --sequence " + bytes +
+                                         " | curl -sS --fail -T - -H 'Transfer-Encoding:' "
+                                         "-H 'Content-Length: " +
+                                         bytes + "' " + url),
+                                      {open_port(server.port()), "--mtu", mtu}));
+    EXPECT_EQ(outcome.status, 0) << outcome.output;
+    EXPECT_EQ(outcome.output, digest_of_sequence(kTransferBytes));
+  }
+}
+
+// A port that was free a moment ago; who else takes it makes the server's start fail, and that is seen.
+std::uint16_t free_port() {
+  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  return ntohs(address.sin_port);
+}
+
+class Iperf : public Programs, public testing::WithParamInterface<const char*> {};
+
+TEST_P(Iperf, MovesWhatItIsTold) {
+  NEEDS("iperf3");
+  const std::string port = std::to_string(free_port());
+  Process server({"iperf3", "-s", "-1", "-B", "127.0.0.1", "-p", port, "--forceflush"});
+  ASSERT_NE(server.read_until("listening").find("listening"), std::string::npos);
+  constexpr double kBytes = 50'000'000;
+  const std::string command = "iperf3 -c 10.0.2.2 -p " + port + " -n " +
+                              std::to_string(static_cast<long>(kBytes)) + " --json " + GetParam();
+  const Outcome outcome = run(netns(sh(command), {"--allow-host-loopback=" + port}));
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  const auto report = nlohmann::json::parse(outcome.output, nullptr, false);
+  ASSERT_FALSE(report.is_discarded()) << outcome.output;
+  EXPECT_FALSE(report.contains("error")) << outcome.output;
+  // Sent, since the receiver counts no more once the sender has said that it is done.
+  EXPECT_GE(report["end"]["sum_sent"]["bytes"].get<double>(), kBytes) << outcome.output;
+  EXPECT_GT(report["end"]["sum_received"]["bytes"].get<double>(), 0) << outcome.output;
+  EXPECT_EQ(server.wait().status, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Direction, Iperf, testing::Values("", "-R", "-P 4", "-P 4 -R"),
+                         [](const auto& direction) {
+                           const std::string options = direction.param;
+                           return std::string(options.find("-R") == std::string::npos ? "out" : "in") +
+                                  (options.find("-P") == std::string::npos ? "" : "_four_streams");
+                         });
+
+// As a browser does, on connections that it keeps, and with one for each request.
+TEST_F(Programs, WrkBurstsHaveNoSocketErrors) {
+  NEEDS("wrk");
+  for (const char* header : {"Connection: keep-alive", "Connection: close"}) {
+    HttpServer server;
+    const std::string url = "http://10.0.2.2:" + std::to_string(server.port()) + "/2000";
+    const Outcome outcome =
+        run(netns({"wrk", "-t", "2", "-c", "64", "-d", "2s", "--timeout", "60s", "-H", header, url},
+                  {open_port(server.port())}));
+    EXPECT_EQ(outcome.status, 0) << outcome.output;
+    EXPECT_NE(outcome.output.find("Requests/sec"), std::string::npos) << outcome.output;
+    EXPECT_EQ(outcome.output.find("Socket errors"), std::string::npos) << outcome.output;
+    EXPECT_EQ(outcome.output.find("Non-2xx"), std::string::npos) << outcome.output;
+    EXPECT_GE(server.requests(), 64U);
+  }
+}
+
+TEST_F(Programs, PingReachesTheGateway) {
+  NEEDS("ping");
+  const Outcome outcome = run(netns(sh("ping -n -c 5 -i 0.05 -s 1000 10.0.2.2")));
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  EXPECT_NE(outcome.output.find("5 received, 0% packet loss"), std::string::npos) << outcome.output;
+}
+
+// Answers every question with one A record, over UDP and TCP, on port 53 of some address of 127/8: nobody
+// else's, with luck of one in millions.
+class NameServer {
+ public:
+  NameServer() {
+    std::random_device random;
+    for (int attempt = 0; attempt < 10 && !udp_; ++attempt) {
+      address_ = (127U << 24) | (random() & 0xffff'fcU) | (1U << 16) | 2;
+      sockaddr_in name{};
+      name.sin_family = AF_INET;
+      name.sin_port = htons(53);
+      name.sin_addr.s_addr = htonl(address_);
+      const UniqueFd* failed = nullptr;
+      UniqueFd udp(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+      UniqueFd tcp(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      if (::bind(udp.get(), reinterpret_cast<sockaddr*>(&name), sizeof(name)) != 0) failed = &udp;
+      if (::bind(tcp.get(), reinterpret_cast<sockaddr*>(&name), sizeof(name)) != 0) failed = &tcp;
+      if (failed != nullptr || ::listen(tcp.get(), 16) != 0) continue;
+      udp_ = std::move(udp);
+      tcp_ = std::move(tcp);
+    }
+    if (!udp_) return;
+    threads_[0] = std::thread([this] { serve_udp(); });
+    threads_[1] = std::thread([this] { serve_tcp(); });
+  }
+  ~NameServer() {
+    if (!udp_) return;
+    ::shutdown(udp_.get(), SHUT_RDWR);
+    ::shutdown(tcp_.get(), SHUT_RDWR);
+    for (std::thread& thread : threads_)
+      thread.join();
+  }
+  [[nodiscard]] bool works() const { return static_cast<bool>(udp_); }
+  [[nodiscard]] std::string address() const {
+    in_addr address{htonl(address_)};
+    return ::inet_ntoa(address);
+  }
+
+ private:
+  // The question, then the answer under the question's own name: A, IN, 60 s, 192.0.2.7.
+  static std::string reply_to(const std::string& query) {
+    constexpr std::size_t kHeader = 12;
+    const auto end = query.find('\0', kHeader);
+    if (query.size() < kHeader || end == std::string::npos || query.size() < end + 5) return {};
+    std::string reply = query.substr(0, end + 5);
+    reply[2] = static_cast<char>(reply[2] | 0x80);
+    reply[3] = static_cast<char>(0x80);
+    const std::array<char, 8> counts = {0, 1, 0, 1, 0, 0, 0, 0};
+    reply.replace(4, counts.size(), counts.data(), counts.size());
+    const std::array<char, 16> answer = {'\xc0', 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, '\xc0', 0, 2, 7};
+    return reply.append(answer.data(), answer.size());
+  }
+  void serve_udp() {
+    std::array<char, 2048> buffer;
+    for (;;) {
+      sockaddr_in from{};
+      socklen_t length = sizeof(from);
+      auto* name = reinterpret_cast<sockaddr*>(&from);
+      const ssize_t n = ::recvfrom(udp_.get(), buffer.data(), buffer.size(), 0, name, &length);
+      if (n <= 0) return;
+      const std::string reply = reply_to(std::string(buffer.data(), static_cast<std::size_t>(n)));
+      ::sendto(udp_.get(), reply.data(), reply.size(), 0, name, length);
+    }
+  }
+  void serve_tcp() {
+    for (;;) {
+      const UniqueFd fd(::accept4(tcp_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      if (!fd) return;
+      std::array<char, 2048> buffer;
+      std::array<unsigned char, 2> length;
+      if (::recv(fd.get(), length.data(), 2, MSG_WAITALL) != 2) continue;
+      const std::size_t bytes = length[0] * 256U + length[1];
+      if (bytes > buffer.size()) continue;
+      if (::recv(fd.get(), buffer.data(), bytes, MSG_WAITALL) != static_cast<ssize_t>(bytes)) continue;
+      const std::string reply = reply_to(std::string(buffer.data(), bytes));
+      const std::string framed =
+          std::string{static_cast<char>(reply.size() >> 8), static_cast<char>(reply.size())} + reply;
+      ::send(fd.get(), framed.data(), framed.size(), MSG_NOSIGNAL);
+    }
+  }
+  std::uint32_t address_ = 0;
+  UniqueFd udp_, tcp_;
+  std::array<std::thread, 2> threads_;
+};
+
+TEST_F(Programs, DigAsksTheNameServer) {
+  NEEDS("dig");
+  NameServer server;
+  if (!server.works()) GTEST_SKIP() << "may not use port 53 of any loopback address";
+  const Outcome outcome = run(netns(
+      sh("dig +short +tries=1 +time=20 name.test && dig +short +tries=1 +time=20 @10.0.2.3 +tcp other.test"),
+      {"--dns", server.address(), "--allow-host-loopback=53"}));
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  EXPECT_EQ(outcome.output, "192.0.2.7\n192.0.2.7\n");
+}
+
+}  // namespace
+}  // namespace glassbox
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--digest") == 0) {
+    const std::string text = glassbox::digest_of(0);
+    return ::write(1, text.data(), text.size()) == static_cast<ssize_t>(text.size()) ? 0 : 1;
+  }
+  if (argc == 3 && std::strcmp(argv[1], "--sequence") == 0)
+    return glassbox::write_sequence(1, std::stoul(argv[2])) ? 0 : 1;
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
