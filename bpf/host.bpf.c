@@ -19,8 +19,11 @@
 // when it has returned a connection of the NAT, its entry then too, with the time it had: before, nobody can
 // know whose connection it will be. The host has tracepoints only, no kprobes; io_uring is not seen.
 //
+// What bounds a flow is told a second time when it ends (bpf/flow_span.bpf.h).
+//
 // Scheduling: what sched_switch and sched_wakeup do to the threads of the target and of the servers. Both run
-// under the run queue's lock, where a submission that woke the consumer could not; ours wakes nobody.
+// under the run queue's lock, where a submission that woke the consumer could not; ours wakes nobody. Of the
+// vCPU threads also how long each exit took, in one event when the guest runs again.
 #include "bpf/emit.bpf.h"
 #include "bpf/sock_view.bpf.h"
 
@@ -37,6 +40,20 @@ const volatile __u32 target_tgid = 0;
 __u64 map_errors = 0;  /* a map refused an update: some connection is not followed */
 __u64 usdt_errors = 0; /* an argument of a probe could not be read and is reported as 0 */
 
+#define GB_LRU(map_name, key_type, value_type, entries) \
+  struct {                                              \
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);                \
+    __uint(max_entries, entries);                       \
+    __type(key, key_type);                              \
+    __type(value, value_type);                          \
+  } map_name SEC(".maps")
+
+static __always_inline void put(void* map, const void* key, const void* value) {
+  if (bpf_map_update_elem(map, key, value, BPF_ANY)) __sync_fetch_and_add(&map_errors, 1);
+}
+
+#include "bpf/flow_span.bpf.h"
+
 static __always_inline int gb_usdt(struct pt_regs* ctx, __u16 kind, int count) {
   struct gb_event* e = gb_begin(kind);
   if (!e) return 0;
@@ -44,7 +61,10 @@ static __always_inline int gb_usdt(struct pt_regs* ctx, __u16 kind, int count) {
   for (int i = 0; i < count; i++) {
     if (bpf_usdt_arg(ctx, i, (long*)&e->arg[i])) __sync_fetch_and_add(&usdt_errors, 1);
   }
+  const __u64 first = e->arg[0];
+  note_span(kind, e);
   gb_end(e);
+  if (kind == GB_KIND_flow_close) emit_span(first);
   return 0;
 }
 
@@ -60,14 +80,6 @@ static __always_inline int gb_usdt(struct pt_regs* ctx, __u16 kind, int count) {
 #define GB_PROBE7(name, ...) GB_USDT(name, 7)
 #define GB_PROBE9(name, ...) GB_USDT(name, 9)
 #include "bpf/probes.def"
-
-#define GB_LRU(map_name, key_type, value_type, entries) \
-  struct {                                              \
-    __uint(type, BPF_MAP_TYPE_LRU_HASH);                \
-    __uint(max_entries, entries);                       \
-    __type(key, key_type);                              \
-    __type(value, value_type);                          \
-  } map_name SEC(".maps")
 
 struct server_sock {
   __u64 local_port;
@@ -89,10 +101,6 @@ GB_LRU(flows, struct gb_sock_view, __u64, 32768); /* the server's view of a NAT 
 GB_LRU(server_socks, __u64, struct server_sock, 32768);
 GB_LRU(server_tgids, __u32, __u8, 4096);
 GB_LRU(calls, __u32, struct call, 16384); /* by thread */
-
-static __always_inline void put(void* map, const void* key, const void* value) {
-  if (bpf_map_update_elem(map, key, value, BPF_ANY)) __sync_fetch_and_add(&map_errors, 1);
-}
 
 static __always_inline void emit_state(const struct sock* sk, int old_state, int new_state,
                                        const struct gb_sock_view* view, __u64 now) {
@@ -344,5 +352,31 @@ int BPF_PROG(sched_wakeup, struct task_struct* task) {
   const __u32 tgid = BPF_CORE_READ(task, tgid);
   if (!is_followed(tgid)) return 0;
   emit_sched(GB_KIND_host_sched_wakeup, bpf_ktime_get_ns(), BPF_CORE_READ(task, pid), tgid, 0);
+  return 0;
+}
+
+/* raw_tp, not tp_btf: the tracepoint is a module's, which may not be there, and its arguments are not needed.
+ */
+GB_LRU(vcpu_exits, __u32, __u64, 4096); /* by thread: when it left the guest */
+
+SEC("raw_tp/kvm_exit")
+int vcpu_exit(void* ctx) {
+  const __u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
+  const __u32 tid = (__u32)id;
+  if (id >> 32 == target_tgid) put(&vcpu_exits, &tid, &now);
+  return 0;
+}
+
+SEC("raw_tp/kvm_entry")
+int vcpu_entry(void* ctx) {
+  const __u64 id = bpf_get_current_pid_tgid();
+  const __u32 tid = (__u32)id;
+  if (id >> 32 != target_tgid) return 0;
+  const __u64* exit_ns = bpf_map_lookup_elem(&vcpu_exits, &tid);
+  if (!exit_ns) return 0;
+  struct gb_event* e = gb_begin(GB_KIND_host_vcpu_exit);
+  if (!e) return 0;
+  e->arg[0] = *exit_ns;
+  gb_end(e);
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <string_view>
@@ -68,6 +69,18 @@ Result<std::map<std::string, std::size_t>> probe_sites(const std::string& exe, p
   return sites;
 }
 
+// A vCPU's exits are the business of a process with a VM only.
+bool is_wanted(const bpf_program* program, bool kernel_events, bool has_vm) {
+  switch (bpf_program__type(program)) {
+    case BPF_PROG_TYPE_TRACING:
+      return kernel_events;
+    case BPF_PROG_TYPE_RAW_TRACEPOINT:
+      return kernel_events && has_vm;
+    default:
+      return true;
+  }
+}
+
 struct RingFree {
   void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
 };
@@ -109,16 +122,27 @@ struct HostTracer::Impl {
     hooks.push_back({name, "usdt", site->second == 1 ? "" : fmt::format("{} sites", site->second)});
   }
 
-  void attach_kernel(bpf_program* program, const std::string& name) {
+  void attach_kernel(bpf_program* program) {
+    const std::string_view section = bpf_program__section_name(program);
+    const std::string how(section.substr(0, section.find('/')));
+    const std::string name(section.substr(section.find('/') + 1));
     LinkPtr link(bpf_program__attach(program));
     if (!link) {
       hooks.push_back({name, "missing", take_libbpf_error(errno)});
       return;
     }
     links.push_back(std::move(link));
-    hooks.push_back({name, "tp_btf", ""});
+    hooks.push_back({name, how, ""});
   }
 };
+
+bool runs_a_vm(pid_t pid) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/fd", pid), error))
+    if (std::filesystem::read_symlink(entry.path(), error).string().find("kvm-vm") != std::string::npos)
+      return true;
+  return false;
+}
 
 HostTracer::HostTracer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HostTracer::~HostTracer() = default;
@@ -129,6 +153,7 @@ Result<std::unique_ptr<HostTracer>> HostTracer::open(pid_t pid, const Options& o
   const std::string exe = fmt::format("/proc/{}/exe", pid);
   GB_ASSIGN(const auto sites, probe_sites(exe, pid));
 
+  const bool has_vm = runs_a_vm(pid);
   capture_libbpf_log();
   auto impl = std::make_unique<Impl>();
   impl->skeleton = gb_host__open();
@@ -139,9 +164,7 @@ Result<std::unique_ptr<HostTracer>> HostTracer::open(pid_t pid, const Options& o
 
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, impl->skeleton->obj) {
-    if (bpf_program__type(program) == BPF_PROG_TYPE_TRACING) {
-      bpf_program__set_autoload(program, options.kernel_events);
-    }
+    bpf_program__set_autoload(program, is_wanted(program, options.kernel_events, has_vm));
   }
   if (gb_host__load(impl->skeleton) != 0) {
     return fail("the kernel refuses the host's BPF programs: {}", take_libbpf_error(errno));
@@ -154,9 +177,8 @@ Result<std::unique_ptr<HostTracer>> HostTracer::open(pid_t pid, const Options& o
     const std::string_view name = bpf_program__name(program);
     if (name.starts_with(kUsdtPrefix)) {
       impl->attach_usdt(program, std::string(name.substr(kUsdtPrefix.size())), pid, exe, sites);
-    } else if (options.kernel_events) {
-      const std::string_view section = bpf_program__section_name(program);
-      impl->attach_kernel(program, std::string(section.substr(section.find('/') + 1)));
+    } else if (bpf_program__autoload(program)) {
+      impl->attach_kernel(program);
     }
   }
   bool any_probe = false;

@@ -26,7 +26,7 @@ namespace glassbox::trace {
 
 struct Hook {
   std::string name;    // "rx_inject", "inet_sock_set_state"
-  std::string how;     // "usdt", "tp_btf" or "missing"
+  std::string how;     // "usdt", "tp_btf", "raw_tp" or "missing"
   std::string remark;  // of a missing one, why; of a probe with several sites, how many. May be empty
 };
 
@@ -40,6 +40,9 @@ struct HostDrops {
 
   [[nodiscard]] std::uint64_t total() const { return ring_full + recursion_misses + map_errors; }
 };
+
+// The process has a KVM virtual machine.
+[[nodiscard]] bool runs_a_vm(pid_t pid);
 
 class HostTracer {
  public:

@@ -91,6 +91,10 @@ struct pt_regs___kernel {
   unsigned long orig_ax;
 };
 
+struct irqaction {
+  const char* name;
+};
+
 struct net_device {
   unsigned short type;
 };

@@ -11,7 +11,7 @@ namespace {
 // Nodes i < j are possible neighbours if nothing that must lie between them was seen.
 void note_segments(const std::vector<Node>& chain, CycleResult& result,
                    std::array<bool, kSegments>& applies) {
-  const auto there = [](const Node& n) { return n.at_ns.has_value() || n.known_early; };
+  const auto there = [](const Node& n) { return (n.at_ns.has_value() && !n.implied) || n.known_early; };
   for (std::size_t i = 0; i < chain.size(); ++i) {
     if (chain[i].evidence_only) continue;
     bool seen = there(chain[i]);
@@ -56,9 +56,17 @@ CycleResult resolve(std::vector<Node> chain, CycleKind kind, const HostFlow* flo
   return result;
 }
 
-void attribute_host_only(const FlowTable& flows, bool irq_seen, Attribution& out) {
+// A tap device raises no interrupts; a VM's network card does, whether or not the trace has them.
+bool has_interrupts(const Trace& trace) {
+  const auto machine = trace.info.find("machine");
+  if (machine != trace.info.end() && machine->is_object())
+    if (const auto kind = machine->find("kind"); kind != machine->end()) return *kind != "none";
+  return kinds_seen(trace)[GB_KIND_irq_raise];
+}
+
+void attribute_host_only(const FlowTable& flows, bool has_irqs, Attribution& out) {
   for (const HostFlow& flow : flows.flows()) {
-    auto chain = build_host_chain(flow, irq_seen);
+    auto chain = build_host_chain(flow, has_irqs);
     if (chain.empty() || *chain.front().at_ns > *chain.back().at_ns)
       ++out.incomplete;
     else
@@ -86,7 +94,7 @@ Attribution attribute(const Trace& trace, const ClockReport& clock) {
   Attribution out;
   const FlowTable flows(trace);
   if (trace.guest.events.empty() || !clock.hull) {
-    attribute_host_only(flows, kinds_seen(trace)[GB_KIND_irq_raise], out);
+    attribute_host_only(flows, has_interrupts(trace), out);
     return out;
   }
   const GuestCycles found = find_guest_cycles(trace);

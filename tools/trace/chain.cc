@@ -36,13 +36,18 @@ class Builder {
     node.lane = lane;
     node.optional = optional;
     if (e != nullptr) {
-      node.at_ns = static_cast<std::int64_t>(e->ts_ns);
-      if (is_guest_slot(slot)) {
-        node.at_ns = context_.clock.to_host(*node.at_ns);
-        node.slack_ns = std::max<std::int64_t>(1, context_.clock.at(*node.at_ns).half_width_ns());
-      }
+      node.tid = e->tid;
+      node.cpu = e->cpu;
+      place(node, e->ts_ns);
     }
     nodes.push_back(node);
+  }
+  // A boundary that bounds the cycle: where it was lost, another event may tell when it was.
+  void add_bound(Slot slot, Lane lane, EventRef e, std::uint64_t ns) {
+    add(slot, lane, e);
+    if (e != nullptr || ns == 0) return;
+    place(nodes.back(), ns);
+    nodes.back().implied = true;
   }
   void add_optional(Slot slot, Lane lane, EventRef e) { add(slot, lane, e, true); }
   // A suppressed interrupt is no boundary: the guest was looking anyway.
@@ -57,8 +62,26 @@ class Builder {
     nodes.back().evidence_only = true;
   }
 
+  // The guest's interrupt for a frame that was published at `inject` (or after `queued`): the last one before
+  // the frame was received. A guest that polls takes the frame without one.
+  void add_guest_irq(Slot slot, Lane lane, EventRef queued, EventRef inject, EventRef irq, EventRef receive) {
+    if (irq != nullptr && irq->arg[2] != 0) return add_early(slot, lane, true);
+    const EventRef from = inject != nullptr ? inject : queued;
+    if (from == nullptr || receive == nullptr) return add_early(slot, lane, false);
+    const auto at = static_cast<std::int64_t>(from->ts_ns);
+    const auto earliest =
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, at + context_.clock.at(at).lo_ns));
+    const EventRef taken = context_.frames.irq(earliest, receive->ts_ns);
+    if (taken == nullptr) return add_early(slot, lane, context_.seen[GB_KIND_guest_irq]);
+    add_optional(slot, lane, taken);
+  }
+  void add_early(Slot slot, Lane lane, bool known) {
+    add_optional(slot, lane, nullptr);
+    nodes.back().known_early = known;
+  }
+
   void handshake_on_host(const HostFlow& f) {
-    add(Slot::syn_frame, Lane::kNet, f.syn_frame);
+    add_bound(Slot::syn_frame, Lane::kNet, f.syn_frame, f.begin_ns);
     add(Slot::syn_flow, Lane::kNet, f.syn);
     add(Slot::host_connect_begin, Lane::kNet, f.connect_begin);
     add(Slot::host_connect_done, Lane::kNet, f.connect_done);
@@ -81,7 +104,7 @@ class Builder {
       add(Slot::server_write_enter, Lane::kServer, f.write_enter);
     }
     add(Slot::reply_recv, Lane::kNet, f.reply_recv);
-    add(Slot::reply_inject, Lane::kNet, f.reply_inject);
+    add_bound(Slot::reply_inject, Lane::kNet, f.reply_inject, f.reply_ns);
     add_irq(Slot::reply_irq, Lane::kNet, f.reply_irq);
   }
 
@@ -103,16 +126,18 @@ class Builder {
     add_optional(Slot::eof_recv, Lane::kEof, f.eof_recv);
     add_optional(Slot::eof_inject, Lane::kEof, f.eof_inject);
     add_irq(Slot::eof_irq, Lane::kEof, f.eof_irq);
+    add_guest_irq(Slot::eof_guest_irq, Lane::kEof, f.eof_recv, f.eof_inject, f.eof_irq, fin_receive);
     add_optional(Slot::eof_receive, Lane::kEof, fin_receive);
   }
 
   // clone_begin and fork alternate; where one of a pair was not seen, its place is kept.
   void forks(const GuestCycle& cycle) {
-    bool in_clone = false;
+    bool in_clone = cycle.begin.event == nullptr;
+    if (in_clone) add_bound(Slot::clone_begin, Lane::kGuest, nullptr, cycle.begin.ns);
     for (const EventRef e : cycle.forks) {
       const bool clone = e->kind == GB_KIND_guest_clone_begin;
       if (clone && in_clone) add(Slot::fork, Lane::kGuest, nullptr);
-      if (!clone && !in_clone && !nodes.empty()) add(Slot::clone_begin, Lane::kGuest, nullptr);
+      if (!clone && !in_clone) add(Slot::clone_begin, Lane::kGuest, nullptr);
       add(clone ? Slot::clone_begin : Slot::fork, Lane::kGuest, e);
       in_clone = clone;
     }
@@ -130,20 +155,24 @@ class Builder {
     const bool closes_first = fork && cycle.exit && closed && closed->ts_ns < cycle.exit->ts_ns;
     if (fork && !closes_first) add(Slot::exit, Lane::kGuest, cycle.exit);
     add(Slot::close, Lane::kGuest, c.close);
-    add(Slot::close_done, Lane::kGuest, c.close_done);
+    add_bound(Slot::close_done, Lane::kGuest, c.close_done, c.close_done_ns);
     if (closes_first) add(Slot::exit, Lane::kGuest, cycle.exit);
-    if (fork && cycle.client_reap) {
-      add(Slot::reap, Lane::kGuest, cycle.client_reap);
-      if (cycle.last_reap != cycle.client_reap && cycle.last_reap->ts_ns > cycle.client_reap->ts_ns)
-        add(Slot::reap, Lane::kGuest, cycle.last_reap);
-    }
-    while (!nodes.empty() && !nodes.back().at_ns)
-      nodes.pop_back();
+    if (!fork) return;
+    add_bound(Slot::reap, Lane::kGuest, cycle.client_reap.event, cycle.client_reap.ns);
+    if (cycle.last_reap.ns > cycle.client_reap.ns)
+      add_bound(Slot::reap, Lane::kGuest, cycle.last_reap.event, cycle.last_reap.ns);
   }
 
   std::vector<Node> nodes;
 
  private:
+  void place(Node& node, std::uint64_t ns) const {
+    node.at_ns = static_cast<std::int64_t>(ns);
+    if (!is_guest_slot(node.slot)) return;
+    node.at_ns = context_.clock.to_host(*node.at_ns);
+    node.slack_ns = std::max<std::int64_t>(1, context_.clock.at(*node.at_ns).half_width_ns());
+  }
+
   const ChainContext& context_;
 };
 
@@ -153,7 +182,14 @@ GuestFrames::GuestFrames(const Trace& trace) {
   for (const gb_event& e : trace.guest.events) {
     if (e.kind == GB_KIND_guest_xmit) by_ports_[ports_key(e.arg[0], e.arg[1])].xmit.push_back(&e);
     if (e.kind == GB_KIND_guest_receive) by_ports_[ports_key(e.arg[0], e.arg[1])].receive.push_back(&e);
+    if (e.kind == GB_KIND_guest_irq) irqs_.push_back(&e);
   }
+}
+
+EventRef GuestFrames::irq(std::uint64_t from_ns, std::uint64_t to_ns) const {
+  const auto later = std::upper_bound(irqs_.begin(), irqs_.end(), to_ns,
+                                      [](std::uint64_t t, EventRef e) { return t < e->ts_ns; });
+  return later != irqs_.begin() && (*(later - 1))->ts_ns >= from_ns ? *(later - 1) : nullptr;
 }
 
 const GuestFrames::Frames& GuestFrames::of(const GuestConnection& c) const {
@@ -174,18 +210,22 @@ std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow, con
   };
   Builder b(context);
   if (cycle.kind == CycleKind::kFork) b.forks(cycle);
-  if (c.socket || !b.nodes.empty()) b.add(Slot::socket, Lane::kGuest, c.socket);
+  b.add_bound(Slot::socket, Lane::kGuest, c.socket, c.socket_ns);
   b.add(Slot::connect_begin, Lane::kGuest, c.connect_begin);
   b.add(Slot::syn_xmit, Lane::kGuest, frame(frames.xmit, kSyn, kSyn, false, c.first_ns));
   b.handshake_on_host(f);
-  b.add(Slot::syn_ack_receive, Lane::kGuest,
-        frame(frames.receive, kSyn | kAck, kSyn | kAck, false, c.first_ns));
+  const EventRef syn_ack = frame(frames.receive, kSyn | kAck, kSyn | kAck, false, c.first_ns);
+  b.add_guest_irq(Slot::syn_ack_guest_irq, Lane::kGuest, f.syn_ack_queued, f.syn_ack_inject, f.syn_ack_irq,
+                  syn_ack);
+  b.add(Slot::syn_ack_receive, Lane::kGuest, syn_ack);
   b.add(Slot::established, Lane::kGuest, c.established);
   b.add_optional(Slot::connect_done, Lane::kGuest, c.connect_done);  // early if the socket does not block
   b.add(Slot::request_send, Lane::kGuest, c.send);
   b.add(Slot::request_xmit, Lane::kGuest, frame(frames.xmit, kSyn, 0, true, c.first_ns));
   b.exchange_on_host(f);
-  b.add(Slot::reply_receive, Lane::kGuest, frame(frames.receive, kSyn, 0, true, c.first_ns));
+  const EventRef reply = frame(frames.receive, kSyn, 0, true, c.first_ns);
+  b.add_guest_irq(Slot::reply_guest_irq, Lane::kGuest, f.reply_recv, f.reply_inject, f.reply_irq, reply);
+  b.add(Slot::reply_receive, Lane::kGuest, reply);
   b.add(Slot::reply_read, Lane::kGuest, c.read);
   if (c.read_eof) {
     const EventRef fin_xmit =
@@ -197,7 +237,7 @@ std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow, con
   return std::move(b.nodes);
 }
 
-std::vector<Node> build_host_chain(const HostFlow& flow, bool irq_seen) {
+std::vector<Node> build_host_chain(const HostFlow& flow, bool has_irqs) {
   const ClockHull no_clock({});
   const GuestFrames no_frames{Trace{}};
   const KindsSeen seen{};
@@ -205,11 +245,10 @@ std::vector<Node> build_host_chain(const HostFlow& flow, bool irq_seen) {
   Builder b(context);
   b.handshake_on_host(flow);
   b.exchange_on_host(flow);
-  if (!irq_seen) std::erase_if(b.nodes, [](const Node& n) { return slot_kind(n.slot) == GB_KIND_irq_raise; });
-  while (!b.nodes.empty() && !b.nodes.back().at_ns)
-    b.nodes.pop_back();
-  if (b.nodes.size() < 2 || !b.nodes.front().at_ns) return {};
-  b.nodes.back().optional = false;
+  std::erase_if(b.nodes, [has_irqs](const Node& n) {
+    return n.slot == Slot::reply_irq || (!has_irqs && n.slot == Slot::syn_ack_irq);
+  });
+  if (!b.nodes.front().at_ns || !b.nodes.back().at_ns) return {};
   return std::move(b.nodes);
 }
 

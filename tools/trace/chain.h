@@ -19,9 +19,12 @@ class GuestFrames {
     std::vector<EventRef> xmit, receive;  // by time
   };
   [[nodiscard]] const Frames& of(const GuestConnection& c) const;
+  // The last interrupt of a receive queue in [from_ns, to_ns], guest time, or null.
+  [[nodiscard]] EventRef irq(std::uint64_t from_ns, std::uint64_t to_ns) const;
 
  private:
   std::unordered_map<std::uint32_t, Frames> by_ports_;
+  std::vector<EventRef> irqs_;  // by time
   Frames none_;
 };
 
@@ -35,8 +38,8 @@ struct ChainContext {
 [[nodiscard]] std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow,
                                             const ChainContext& context);
 
-// Without a guest in the trace: from the SYN's arrival to the last frame for the guest. Empty if the flow has
-// no beginning or no end in the trace. A tap device (glassbox netns) has no interrupts: irq_seen is false.
-[[nodiscard]] std::vector<Node> build_host_chain(const HostFlow& flow, bool irq_seen);
+// Without a guest in the trace: from the SYN's arrival to the reply's publication. Empty if the flow has no
+// beginning or no end in the trace. A tap device (glassbox netns) has no interrupts.
+[[nodiscard]] std::vector<Node> build_host_chain(const HostFlow& flow, bool has_irqs);
 
 }  // namespace glassbox::trace

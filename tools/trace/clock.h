@@ -57,6 +57,9 @@ class ClockHull {
   // The host time at which the guest's clock showed guest_ns, by the midpoint of the hull.
   [[nodiscard]] std::int64_t to_host(std::int64_t guest_ns) const;
 
+  // What the guest's clock showed at host time host_ns, likewise.
+  [[nodiscard]] std::int64_t to_guest(std::int64_t host_ns) const { return host_ns + at(host_ns).mid_ns(); }
+
   struct Violation {
     ClockConstraint lower, upper;  // lower.lo_ns exceeds upper.hi_ns by excess_ns more than drift explains
     std::int64_t excess_ns = 0;

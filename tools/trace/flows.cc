@@ -145,6 +145,10 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
         else if (signed_arg(e, 3) == 0)
           set(f.eof_recv);
         break;
+      case GB_KIND_host_flow_span:
+        f.begin_ns = e->arg[1];
+        f.reply_ns = e->arg[2];
+        break;
       case GB_KIND_rx_inject: {
         const std::uint64_t flags = e->arg[3];
         if (flags & kSyn) {

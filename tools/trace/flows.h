@@ -17,6 +17,8 @@ struct HostFlow {
   std::uint64_t flow = 0;
   std::uint16_t guest_port = 0, dst_port = 0;
   std::int64_t first_ns = 0, last_ns = 0;
+  // By host_flow_span: when the SYN's frame was taken up and the first reply published; 0: not known.
+  std::uint64_t begin_ns = 0, reply_ns = 0;
   bool remote_server = false;  // the peer is another machine: no server events can exist
 
   EventRef syn_frame{}, syn{}, connect_begin{}, connect_done{}, syn_ack_queued{}, syn_ack_inject{},

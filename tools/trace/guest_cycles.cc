@@ -13,7 +13,8 @@ constexpr std::size_t kNone = SIZE_MAX;
 
 struct Process {
   std::size_t pipeline = kNone;  // that it is a child of
-  EventRef fork{}, exec_begin{}, exec_done{}, exit{}, reap{};
+  EventRef clone{}, fork{}, exec_begin{}, exec_done{}, exit{};
+  Moment reap;
   std::vector<std::size_t> connections;
 };
 
@@ -21,7 +22,7 @@ struct Pipeline {
   std::vector<EventRef> forks;  // guest_clone_begin and guest_fork of the parent
   std::vector<std::size_t> children;
   std::size_t outstanding = 0, clones = 0, reaps = 0;
-  EventRef last_reap{};
+  Moment last_reap;
   bool complete = false;
   bool client_exited = false, client_reaped = false;  // of a child that had a connection
 };
@@ -34,10 +35,6 @@ class Finder {
   }
 
   GuestCycles result() {
-    if (!seen_[GB_KIND_guest_reap]) {
-      for (Pipeline& p : pipelines_)
-        p.complete = true;  // add_pipeline() asks for the client's end
-    }
     std::vector<bool> used(connections_.size(), false);
     for (const Pipeline& p : pipelines_)
       add_pipeline(p, used);
@@ -54,7 +51,9 @@ class Finder {
       case GB_KIND_guest_fork:
         return on_fork(e);
       case GB_KIND_guest_reap:
-        return on_reap(e);
+        return on_reap(e->tgid, static_cast<std::uint32_t>(e->arg[0]), {e, e->ts_ns});
+      case GB_KIND_guest_waited:
+        return on_waited(e);
       case GB_KIND_guest_exit:
         return on_exit(e);
       case GB_KIND_guest_exec_begin: {
@@ -125,28 +124,38 @@ class Finder {
     by_tgid_.erase(child);  // the number may have been another process's before
     const std::size_t index = process(child);
     processes_[index].fork = e;
+    // Its own clone is the event before, unless that was lost.
+    if (p.forks.size() > 1 && p.forks[p.forks.size() - 2]->kind == GB_KIND_guest_clone_begin)
+      processes_[index].clone = p.forks[p.forks.size() - 2];
     processes_[index].pipeline = current_[e->tgid];
     p.children.push_back(index);
     ++p.outstanding;
   }
 
-  void on_reap(EventRef e) {
-    const auto parent = current_.find(e->tgid);
+  // Says again what its guest_reap said; news only if that was lost.
+  void on_waited(EventRef e) {
+    const auto child = static_cast<std::uint32_t>(e->arg[0]);
+    if (e->arg[1] == 0 || e->arg[1] > e->ts_ns || !by_tgid_.contains(child)) return;
+    on_reap(e->tgid, child, {nullptr, e->arg[1]});
+  }
+
+  void on_reap(std::uint32_t tgid, std::uint32_t child_tgid, const Moment& reap) {
+    const auto parent = current_.find(tgid);
     if (parent == current_.end()) return;
     Pipeline& p = pipelines_[parent->second];
-    const std::size_t child = process(static_cast<std::uint32_t>(e->arg[0]));
+    const std::size_t child = process(child_tgid);
     if (seen_[GB_KIND_guest_fork]) {
-      if (processes_[child].pipeline != parent->second || processes_[child].reap) return;
+      if (processes_[child].pipeline != parent->second || processes_[child].reap.ns != 0) return;
       --p.outstanding;
     } else {
       processes_[child].pipeline = parent->second;
       p.children.push_back(child);
       p.outstanding = p.clones > ++p.reaps ? p.clones - p.reaps : 0;
     }
-    processes_[child].reap = e;
+    processes_[child].reap = reap;
     p.client_reaped |= !processes_[child].connections.empty();
-    p.last_reap = e;
-    by_tgid_.erase(static_cast<std::uint32_t>(e->arg[0]));
+    p.last_reap = reap;
+    by_tgid_.erase(child_tgid);
     if (p.outstanding != 0) return;
     p.complete = true;
     current_.erase(parent);
@@ -166,9 +175,12 @@ class Finder {
     c.first_ns = e->ts_ns;
     if (const auto socket = sockets_.find(e->tid); socket != sockets_.end()) {
       c.socket = socket->second;
-      c.first_ns = c.socket->ts_ns;
+      c.socket_ns = c.socket->ts_ns;
       sockets_.erase(socket);
     }
+    if (c.socket_ns == 0 && e->kind == GB_KIND_guest_connect_begin && e->arg[5] <= e->ts_ns)
+      c.socket_ns = e->arg[5];
+    if (c.socket_ns != 0) c.first_ns = c.socket_ns;
     open_[c.skaddr] = connections_.size();
     processes_[process(c.tgid)].connections.push_back(connections_.size());
     connections_.push_back(c);
@@ -217,9 +229,16 @@ class Finder {
       case GB_KIND_guest_close_done:
         if (e->arg[1] != kShutClose) break;
         c.close_done = e;
+        c.close_done_ns = e->ts_ns;
         ports(e->arg[2], e->arg[3]);
         open_.erase(open);
         break;
+      case GB_KIND_guest_released:  // of a connection whose guest_close_done was lost
+        if (e->arg[1] < c.first_ns || e->arg[1] > e->ts_ns) return;
+        c.close_done_ns = c.last_ns = e->arg[1];
+        ports(e->arg[2], e->arg[3]);
+        open_.erase(open);
+        return;
       default:
         return;
     }
@@ -227,36 +246,64 @@ class Finder {
   }
 
   void add_pipeline(const Pipeline& p, std::vector<bool>& used) {
-    const Process* client = nullptr;
-    for (const std::size_t child : p.children) {
-      const Process& process_entry = processes_[child];
-      if (process_entry.connections.size() != 1) continue;
-      if (client != nullptr) return;  // several clients at once: each connection is a cycle of its own
-      client = &process_entry;
+    std::vector<const Process*> clients;
+    for (const std::size_t child : p.children)
+      if (processes_[child].connections.size() == 1) clients.push_back(&processes_[child]);
+    for (const Process* client : clients) {
+      used[client->connections.front()] = true;
+      const GuestCycle cycle = clients.size() == 1 ? of_pipeline(p, *client) : of_client(p, *client);
+      const bool ends = cycle.client_reap.ns != 0 && (clients.size() > 1 || p.complete);
+      if (cycle.begin.ns != 0 && ends)
+        out_.complete.push_back(cycle);
+      else
+        ++out_.incomplete;
     }
-    if (client == nullptr) return;
-    used[client->connections.front()] = true;
+  }
+
+  GuestCycle of_process(const Process& client) {
     GuestCycle cycle;
     cycle.kind = CycleKind::kFork;
-    cycle.connection = connections_[client->connections.front()];
+    cycle.connection = connections_[client.connections.front()];
+    cycle.exec_begin = client.exec_begin;
+    cycle.exec_done = client.exec_done;
+    cycle.exit = client.exit;
+    cycle.client_reap = cycle.last_reap = client.reap;
+    cycle.execs = client.exec_begin || client.exec_done || !same_name(client.fork, client.exit);
+    return cycle;
+  }
+
+  // The whole pipeline is its only client's cycle.
+  GuestCycle of_pipeline(const Pipeline& p, const Process& client) {
+    GuestCycle cycle = of_process(client);
     for (const EventRef e : p.forks) {
       if (e->ts_ns < cycle.connection.first_ns) cycle.forks.push_back(e);
-      if (e == client->fork) break;
+      if (e == client.fork) break;
     }
-    cycle.exec_begin = client->exec_begin;
-    cycle.exec_done = client->exec_done;
-    cycle.exit = client->exit;
-    cycle.client_reap = client->reap;
     cycle.last_reap = p.last_reap;
-    cycle.execs = client->exec_begin || client->exec_done || !same_name(client->fork, client->exit);
-    const bool begins = !cycle.forks.empty() && (cycle.forks.front()->kind == GB_KIND_guest_clone_begin ||
-                                                 !seen_[GB_KIND_guest_clone_begin]);
-    const bool ends = seen_[GB_KIND_guest_reap] ? cycle.client_reap && cycle.last_reap
-                                                : cycle.exit || cycle.connection.close_done;
-    if (p.complete && begins && ends)
-      out_.complete.push_back(std::move(cycle));
-    else
-      ++out_.incomplete;
+    cycle.begin = clone_of(cycle.forks);
+    return cycle;
+  }
+
+  // One of several clients at once: its own clone to its own reaping.
+  GuestCycle of_client(const Pipeline& p, const Process& client) {
+    GuestCycle cycle = of_process(client);
+    if (client.fork == nullptr) {  // which clone was its own is not known
+      for (const EventRef e : p.forks)
+        if (e->ts_ns < cycle.connection.first_ns) cycle.forks = {e};
+    } else {
+      if (client.clone) cycle.forks.push_back(client.clone);
+      cycle.forks.push_back(client.fork);
+    }
+    cycle.begin = clone_of(cycle.forks);
+    return cycle;
+  }
+
+  // The clone that a cycle begins with; told by its fork if lost.
+  static Moment clone_of(const std::vector<EventRef>& forks) {
+    if (forks.empty()) return {};
+    const EventRef first = forks.front();
+    if (first->kind == GB_KIND_guest_clone_begin) return {first, first->ts_ns};
+    return first->arg[2] <= first->ts_ns ? Moment{nullptr, first->arg[2]} : Moment{};
   }
 
   // exec changes a process's name; a client that kept its parent's did not call it.
@@ -265,8 +312,8 @@ class Finder {
   }
 
   void add_single(const GuestConnection& c) {
-    const bool begins = c.socket || (!seen_[GB_KIND_guest_socket] && c.connect_begin);
-    const bool ends = c.close_done || (!seen_[GB_KIND_guest_close_done] && c.close);
+    const bool begins = c.socket_ns != 0;
+    const bool ends = c.close_done_ns != 0;
     if (!begins || !ends) {
       ++out_.incomplete;
       return;

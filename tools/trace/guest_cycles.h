@@ -7,12 +7,15 @@
 // after the client among them was reaped: children that stay in the background do not hold it open). A
 // pipeline with one process that makes one connection is a cycle of the process-per-cycle kind.
 //
+// In a pipeline with several clients (they run at once, and the parent waits for all) each is a cycle, from
+// the clone that made it to its own reaping.
+//
 // Any other connection is a cycle of its own, from socket() to the end of close().
 //
-// Kinds that a trace does not have at all are done without where possible: without forks, the reaping tells
-// who the parent is; without clone or reap events the cycle begins with the fork and ends with the exit, and
-// is that much shorter. One lost event where others of its kind arrived makes a cycle incomplete: counted,
-// not used.
+// What bounds a cycle is told by two events each, so that it stays as long as it was when one of them is
+// lost: the first clone also by the fork, the reaping also by wait4()'s return, socket() also by connect(),
+// the end of close() also by the socket's release. Without forks, the reaping tells who the parent is. A
+// cycle that has neither of two is incomplete: counted, not used.
 #pragma once
 
 #include <array>
@@ -25,6 +28,12 @@
 
 namespace glassbox::trace {
 
+// A boundary that more than one event tells of.
+struct Moment {
+  EventRef event{};      // the boundary itself; null: lost
+  std::uint64_t ns = 0;  // guest time; 0: not known
+};
+
 struct GuestConnection {
   std::uint32_t tgid = 0;
   std::uint64_t skaddr = 0;
@@ -32,6 +41,8 @@ struct GuestConnection {
   std::uint64_t first_ns = 0, last_ns = 0;  // guest time
   EventRef socket{}, connect_begin{}, connect_done{}, established{}, send{}, read{}, read_eof{};
   EventRef half_close{}, close{}, close_done{};
+  // When socket() began and close() ended, by whichever of two events tells; 0: neither.
+  std::uint64_t socket_ns = 0, close_done_ns = 0;
 };
 
 enum class CycleKind : std::uint8_t { kFork, kSingle, kHostOnly };
@@ -42,7 +53,8 @@ struct GuestCycle {
   // Process-per-cycle only: the parent's clone and fork events up to the client's, in order.
   std::vector<EventRef> forks;
   bool execs = true;  // false if the client provably never called exec
-  EventRef exec_begin{}, exec_done{}, exit{}, client_reap{}, last_reap{};
+  EventRef exec_begin{}, exec_done{}, exit{};
+  Moment begin, client_reap, last_reap;  // begin: of the first clone
 };
 
 struct GuestCycles {

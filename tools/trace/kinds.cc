@@ -36,6 +36,7 @@ std::uint64_t flow_of(const gb_event& event) {
     case GB_KIND_host_recv:
     case GB_KIND_rx_inject:
     case GB_KIND_flow_close:
+    case GB_KIND_host_flow_span:
       return event.arg[0];
     default:
       return 0;

@@ -6,9 +6,9 @@
 #include <sys/utsname.h>
 
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 
+#include "bpf/host_tracer.h"
 #include "tools/trace/clock.h"
 #include "tools/trace/kinds.h"
 #include "vmm/base/lab.h"
@@ -16,8 +16,6 @@
 
 namespace glassbox::trace {
 namespace {
-
-namespace fs = std::filesystem;
 
 std::string cpu_model() {
   std::ifstream cpuinfo("/proc/cpuinfo");
@@ -41,13 +39,6 @@ std::string hypervisor() {
   std::string text(name);
   if (text == "TCGTCGTCGTCG") text = "QEMU TCG";  // software emulation
   return text.empty() ? "a hypervisor without a name" : "on " + text;
-}
-
-bool runs_a_vm(pid_t pid) {
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(fmt::format("/proc/{}/fd", pid), error))
-    if (fs::read_symlink(entry.path(), error).string().find("kvm-vm") != std::string::npos) return true;
-  return false;
 }
 
 std::string kind_of_machine(pid_t traced) {

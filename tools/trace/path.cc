@@ -79,6 +79,22 @@ struct Walk {
     });
   }
 
+  // What must come after it was not seen, and may have come before t all the same: nothing of its lane that
+  // comes before it is later than t.
+  [[nodiscard]] bool maybe_late(std::size_t k, std::int64_t t) const {
+    for (std::size_t u = k + 1; u < chain.size(); ++u) {
+      if (chain[u].optional || chain[u].evidence_only) continue;
+      if (chain[u].at_ns) return false;
+      if (chain[u].lane == chain[k].lane) continue;
+      const bool known =
+          std::any_of(chain.begin(), chain.begin() + static_cast<std::ptrdiff_t>(u), [&](const Node& before) {
+            return before.lane == chain[u].lane && before.at_ns && *before.at_ns >= t;
+          });
+      if (!known) return true;
+    }
+    return false;
+  }
+
   void visit_optional(std::size_t k) {
     const Node& node = chain[k];
     if (!node.at_ns) {
@@ -86,6 +102,7 @@ struct Walk {
       return;
     }
     const std::int64_t t = *node.at_ns;
+    if (t >= now() && maybe_late(k, t)) return gap.push_back(k);
     if (t >= now() && t <= next_required(k) && !overtaken(k, t) && order_known(k, t)) place(k);
   }
 
@@ -169,9 +186,12 @@ Path resolve_path(std::vector<Node> chain) {
   for (std::size_t p = 1; p < walk.placed.size(); ++p) {
     const Node& a = chain[walk.placed[p - 1]];
     const Node& b = chain[walk.placed[p]];
-    const Segment segment = walk.after_gap[p] ? Segment::kUnattributed : segment_of(a.slot, b.slot);
-    walk.path.steps.push_back({a.slot, b.slot, segment, *a.at_ns, *b.at_ns});
+    const bool lost = walk.after_gap[p] || a.implied || b.implied;
+    const Segment segment = lost ? Segment::kUnattributed : segment_of(a.slot, b.slot);
+    walk.path.steps.push_back({a.slot, b.slot, segment, *a.at_ns, *b.at_ns, b.tid, b.cpu});
   }
+  for (const Node& node : chain)
+    if (node.implied) walk.path.unseen.push_back(node.slot);
   return std::move(walk.path);
 }
 

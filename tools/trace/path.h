@@ -67,17 +67,23 @@ struct Node {
   Slot slot{};
   Lane lane{};
   bool optional = false;
-  bool evidence_only =
-      false;  // never on the path: an upper bound in time for unseen nodes of its lane before it
-  bool known_early = false;           // not seen as such, but known not to be on the path
-  std::optional<std::int64_t> at_ns;  // host time; mapped, for a guest node
-  std::int64_t slack_ns = 0;          // how far the mapping may be off; 0 for a host node
+  // Never on the path: an upper bound in time for unseen nodes of its lane before it.
+  bool evidence_only = false;
+  bool known_early = false;  // not seen as such, but known not to be on the path
+  // Not seen, but another event tells its time: it bounds the cycle, and the time beside it is unattributed.
+  bool implied = false;
+  std::optional<std::int64_t> at_ns = {};  // host time; mapped, for a guest node
+  std::int64_t slack_ns = 0;               // how far the mapping may be off; 0 for a host node
+  std::uint32_t tid = 0;                   // whose doing it is, where its event says so
+  std::uint16_t cpu = 0;
 };
 
 struct Step {
   Slot from{}, to{};
   Segment segment{};
   std::int64_t begin_ns = 0, end_ns = 0;
+  std::uint32_t tid = 0;  // of the boundary at its end
+  std::uint16_t cpu = 0;
 };
 
 struct Path {

@@ -54,22 +54,16 @@ SegmentRow make_row(const Attribution& a, Segment segment, double total_ns) {
   return row;
 }
 
-// The splits of a row's steps, by the thread whose doing they are.
-void add_states(const Attribution& a, const ThreadStates& states, SegmentRow& row) {
-  const Actor actor = actor_of(row.segment);
-  if (actor == Actor::kNone || !row.seen || !states.known()) return;
+void add_states(const Attribution& a, const CycleStates& states, SegmentRow& row) {
+  if (!row.seen || !states.knows(actor_of(row.segment))) return;
   StateSplit sum{};
   std::int64_t cycles = 0;
   for (const CycleResult& c : a.cycles) {
     if (!c.segment_seen[static_cast<std::size_t>(row.segment)]) continue;
     ++cycles;
-    const std::uint32_t tid = actor == Actor::kNetwork ? c.net_tid : c.server_tid;
-    for (const Step& step : c.path.steps) {
-      if (step.segment != row.segment) continue;
-      const StateSplit split = states.split(tid, step.begin_ns, step.end_ns);
-      for (std::size_t k = 0; k < kThreadStates; ++k)
-        sum.at(k) += split.at(k);
-    }
+    const StateSplit split = states.split(c, row.segment);
+    for (std::size_t k = 0; k < kThreadStates; ++k)
+      sum.at(k) += split.at(k);
   }
   for (std::int64_t& ns : sum)
     ns /= cycles;
@@ -128,7 +122,7 @@ Report make_report(const Trace& trace) {
   }
   for (std::size_t k = 0; k < kSegments; ++k)
     r.segments.push_back(make_row(a, static_cast<Segment>(k), total_ns));
-  const ThreadStates states(trace);
+  const CycleStates states(trace, clock);
   for (SegmentRow& row : r.segments)
     add_states(a, states, row);
   if (total_ns > 0) r.unattributed_share = unattributed_ns / total_ns;

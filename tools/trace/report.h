@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "tools/trace/attribute.h"
+#include "tools/trace/cycle_states.h"
 #include "tools/trace/tax.h"
-#include "tools/trace/thread_states.h"
 #include "tools/trace/trace.h"
 #include "tools/trace/verdicts.h"
 
@@ -32,7 +32,7 @@ struct SegmentRow {
   bool seen = false;     // its boundaries were seen; if not, there are no figures
   Percentiles percentiles;
   std::optional<double> share;
-  // Host rows of one thread, where the trace has scheduling events: mean over the cycles that have the row.
+  // Where the trace has scheduling events of who acts in it: mean over the cycles that have the row.
   std::optional<StateSplit> mean_states_ns;
 };
 
@@ -55,7 +55,7 @@ struct Report {
 [[nodiscard]] Report make_report(const Trace& trace);
 
 [[nodiscard]] std::string format_table(const Report& report);
-// The rows of host threads, split by what the thread did.
+// The rows, split by what who had to act did meanwhile.
 [[nodiscard]] std::string format_states(const Report& report);
 [[nodiscard]] nlohmann::json to_json(const Report& report);
 

@@ -32,10 +32,9 @@ json states(const SegmentRow& row) {
   const auto of = [&row](ThreadState state) {
     return us(row.mean_states_ns->at(static_cast<std::size_t>(state)));
   };
-  return {{"thread", actor_of(row.segment) == Actor::kNetwork ? "network" : "server"},
-          {"running_us", of(ThreadState::kRunning)},
-          {"runnable_us", of(ThreadState::kRunnable)},
-          {"blocked_us", of(ThreadState::kBlocked)},
+  return {{"thread", name_of(actor_of(row.segment))},  {"running_us", of(ThreadState::kRunning)},
+          {"runnable_us", of(ThreadState::kRunnable)}, {"blocked_us", of(ThreadState::kBlocked)},
+          {"exit_us", of(ThreadState::kExit)},         {"stolen_us", of(ThreadState::kStolen)},
           {"unknown_us", of(ThreadState::kUnknown)}};
 }
 

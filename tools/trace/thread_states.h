@@ -1,5 +1,5 @@
-// What a host thread was doing at any time, by the scheduler's events: the answer to why a segment took its
-// time, where its place answers where.
+// What a thread was doing at any time, by the scheduler's events: the answer to why a segment took its time,
+// where its place answers where.
 #pragma once
 
 #include <array>
@@ -8,20 +8,31 @@
 #include <unordered_map>
 #include <vector>
 
-#include "tools/trace/path.h"
+#include "tools/trace/clock.h"
 #include "tools/trace/trace.h"
 
 namespace glassbox::trace {
 
-enum class ThreadState : std::uint8_t { kRunning, kRunnable, kBlocked, kUnknown };
-inline constexpr std::size_t kThreadStates = 4;
+enum class ThreadState : std::uint8_t {
+  kRunning,
+  kRunnable,  // could run, has no CPU
+  kBlocked,
+  kUnknown,
+  // Of what runs in a guest, where the vCPU stands in its way:
+  kExit,    // it would run, but the vCPU is in exit handling
+  kStolen,  // the vCPU could run, but its thread has no CPU on the host
+};
+inline constexpr std::size_t kThreadStates = 6;
 
 // Nanoseconds by state; they sum up to the interval.
 using StateSplit = std::array<std::int64_t, kThreadStates>;
 
 class ThreadStates {
  public:
+  // The host's threads.
   explicit ThreadStates(const Trace& trace);
+  // The guest's, in host time.
+  ThreadStates(const Trace& trace, const ClockHull& clock);
 
   // False: the trace has no scheduling events at all.
   [[nodiscard]] bool known() const { return !by_tid_.empty(); }
@@ -29,19 +40,25 @@ class ThreadStates {
   // Before the thread's first event its state is unknown.
   [[nodiscard]] StateSplit split(std::uint32_t tid, std::int64_t begin_ns, std::int64_t end_ns) const;
 
+  // The same as intervals in order, without gaps. cpu is where it ran last, kNoCpu if that is not known.
+  static constexpr std::uint16_t kNoCpu = 0xffff;
+  struct Interval {
+    std::int64_t begin_ns, end_ns;
+    ThreadState state;
+    std::uint16_t cpu;
+  };
+  [[nodiscard]] std::vector<Interval> intervals(std::uint32_t tid, std::int64_t begin_ns,
+                                                std::int64_t end_ns) const;
+
  private:
   struct Change {
     std::int64_t at_ns;
     ThreadState state;  // from then on
+    std::uint16_t cpu;
   };
+  void woken(std::uint32_t tid, std::int64_t at_ns);
+
   std::unordered_map<std::uint32_t, std::vector<Change>> by_tid_;
 };
-
-// Whose doing a segment is. A cross segment towards the host ends when the network thread runs.
-enum class Actor : std::uint8_t { kNone, kNetwork, kServer };
-[[nodiscard]] Actor actor_of(Segment segment);
-
-// Threads that read the clock exchanges: the vCPUs.
-[[nodiscard]] std::vector<std::uint32_t> vcpu_threads(const Trace& trace);
 
 }  // namespace glassbox::trace

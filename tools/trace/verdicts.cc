@@ -195,8 +195,9 @@ std::vector<Verdict> compute_verdicts(const Trace& trace, const ClockReport& clo
                                 {server_think},
                                 "host_server_read and host_server_write_enter events"},
                                a));
-  out.push_back(vcpu_scheduling_verdict(trace, a));
-  out.push_back(net_scheduling_verdict(trace, a));
+  const CycleStates states(trace, clock);
+  out.push_back(vcpu_scheduling_verdict(states, a));
+  out.push_back(net_scheduling_verdict(states, a));
   return out;
 }
 

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "tools/trace/attribute.h"
+#include "tools/trace/cycle_states.h"
 #include "tools/trace/trace.h"
 
 namespace glassbox::trace {
@@ -48,8 +49,8 @@ inline constexpr double kCyclesHit = 0.05;
                                            const Attribution& cycles);
 [[nodiscard]] Verdict flow_table_verdict(const Trace& trace);
 [[nodiscard]] Verdict retransmission_verdict(const Trace& trace, const Attribution& cycles);
-[[nodiscard]] Verdict vcpu_scheduling_verdict(const Trace& trace, const Attribution& cycles);
-[[nodiscard]] Verdict net_scheduling_verdict(const Trace& trace, const Attribution& cycles);
+[[nodiscard]] Verdict vcpu_scheduling_verdict(const CycleStates& states, const Attribution& cycles);
+[[nodiscard]] Verdict net_scheduling_verdict(const CycleStates& states, const Attribution& cycles);
 [[nodiscard]] Verdict delayed_ack_verdict(const Trace& trace, const Attribution& cycles);
 
 // Helpers of the parts.

@@ -96,15 +96,17 @@ TEST_P(GuestTracerTest, EveryHookAttaches) {
     EXPECT_THAT(hook, testing::Not(testing::HasSubstr("missing")));
   const std::string enter = GetParam() ? "fentry" : "kprobe";
   const std::string leave = GetParam() ? "fexit" : "kretprobe";
-  EXPECT_THAT(tracer_->hooks(),
-              testing::UnorderedElementsAre(
-                  "kernel_clone kprobe", "bprm_execve kprobe", "sched_process_fork tp_btf",
-                  "sched_process_exec tp_btf", "sched_process_exit tp_btf", "inet_sock_set_state tp_btf",
-                  "net_dev_start_xmit tp_btf", "release_task " + enter, "__sys_socket " + enter,
-                  "inet_stream_connect " + enter, "tcp_sendmsg " + enter, "tcp_recvmsg " + enter,
-                  "inet_shutdown " + enter, "tcp_close " + enter, "dev_gro_receive " + enter,
-                  "inet_stream_connect " + leave, "tcp_recvmsg " + leave, "inet_shutdown " + leave,
-                  "tcp_close " + leave));
+  EXPECT_THAT(
+      tracer_->hooks(),
+      testing::UnorderedElementsAre(
+          "kernel_clone kprobe", "bprm_execve kprobe", "sched_process_fork tp_btf",
+          "sched_process_exec tp_btf", "sched_process_exit tp_btf", "inet_sock_set_state tp_btf",
+          "net_dev_start_xmit tp_btf", "release_task " + enter, "__sys_socket " + enter,
+          "inet_stream_connect " + enter, "tcp_sendmsg " + enter, "tcp_recvmsg " + enter,
+          "inet_shutdown " + enter, "tcp_close " + enter, "dev_gro_receive " + enter,
+          "inet_stream_connect " + leave, "tcp_recvmsg " + leave, "inet_shutdown " + leave,
+          "tcp_close " + leave, "inet_csk_accept " + leave, "inet_release " + enter, "inet_release " + leave,
+          "kernel_wait4 " + leave, "sched_switch tp_btf", "sched_wakeup tp_btf", "irq_handler_entry tp_btf"));
 }
 
 TEST_P(GuestTracerTest, LifeOfAProcess) {
@@ -130,6 +132,10 @@ TEST_P(GuestTracerTest, LifeOfAProcess) {
   EXPECT_EQ(comm_of(exit_event), "sh");
   const gb_event reap = only(GB_KIND_guest_reap, parent);
   EXPECT_EQ(reap.arg[0], static_cast<std::uint64_t>(child));
+  const gb_event waited = only(GB_KIND_guest_waited, parent);
+  EXPECT_EQ(waited.arg[0], reap.arg[0]);
+  EXPECT_EQ(waited.arg[1], reap.ts_ns);
+  EXPECT_EQ(fork_event.arg[2], only(GB_KIND_guest_clone_begin, parent).ts_ns);
 
   const std::uint64_t order[] = {only(GB_KIND_guest_clone_begin, parent).ts_ns,
                                  fork_event.ts_ns,
@@ -200,6 +206,34 @@ Cycle run_cycle(in_addr_t address, int client_namespace = -1) {
   return {client, ntohs(server.sin_port)};
 }
 
+// A process is followed from its first TCP socket on, and what it forks from birth; others are not reported.
+TEST_P(GuestTracerTest, SchedulingOfWhoMakesTcpSockets) {
+  in_child([] {});
+  const pid_t client = in_child([] {
+    const UniqueFd made(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    in_child([] {});
+  });
+  collect();
+  std::vector<std::uint64_t> followed;
+  for (const gb_event& e : events_) {
+    if (e.kind != GB_KIND_guest_sched_in && e.kind != GB_KIND_guest_sched_out) continue;
+    if (std::find(followed.begin(), followed.end(), e.arg[1]) == followed.end()) followed.push_back(e.arg[1]);
+  }
+  const gb_event fork_event = only(GB_KIND_guest_fork, client);
+  EXPECT_EQ(fork_event.arg[3], 1u);
+  EXPECT_THAT(followed, testing::UnorderedElementsAre(client, fork_event.arg[0]));
+  // The parent waits, and goes on when the child is gone.
+  std::vector<std::uint16_t> kinds;
+  for (const gb_event& e : events_)
+    if (e.arg[0] == static_cast<std::uint64_t>(client) && e.ts_ns > fork_event.ts_ns &&
+        e.ts_ns < only(GB_KIND_guest_waited, client).ts_ns && e.kind >= GB_KIND_guest_sched_out &&
+        e.kind <= GB_KIND_guest_sched_wakeup)
+      kinds.push_back(e.kind);
+  const std::vector<std::uint16_t> sleeps{GB_KIND_guest_sched_out, GB_KIND_guest_sched_wakeup,
+                                          GB_KIND_guest_sched_in};
+  EXPECT_NE(std::search(kinds.begin(), kinds.end(), sleeps.begin(), sleeps.end()), kinds.end());
+}
+
 TEST_P(GuestTracerTest, LifeOfASocket) {
   const Cycle cycle = run_cycle(INADDR_LOOPBACK);
   collect();
@@ -208,7 +242,8 @@ TEST_P(GuestTracerTest, LifeOfASocket) {
   const gb_event begin = only(GB_KIND_guest_connect_begin, cycle.client);
   const std::uint64_t skaddr = begin.arg[0];
   EXPECT_THAT(begin.arg,
-              testing::ElementsAre(skaddr, AF_INET, cycle.server_port, 0, kLoopbackLow, 0, 0, 0, 0, 0, 0, 0));
+              testing::ElementsAre(skaddr, AF_INET, cycle.server_port, 0, kLoopbackLow,
+                                   only(GB_KIND_guest_socket, cycle.client).ts_ns, 0, 0, 0, 0, 0, 0));
   const gb_event done = only(GB_KIND_guest_connect_done, cycle.client);
   const std::uint64_t port = done.arg[2];
   EXPECT_NE(port, 0u);
@@ -236,6 +271,9 @@ TEST_P(GuestTracerTest, LifeOfASocket) {
                 testing::ElementsAre(skaddr, i + 1, port, cycle.server_port, 0, 0, 0, 0, 0, 0, 0, 0));
     EXPECT_GT(closed[i].ts_ns, closes[i].ts_ns);
   }
+  const gb_event released = only(GB_KIND_guest_released, cycle.client);
+  EXPECT_THAT(released.arg,
+              testing::ElementsAre(skaddr, closed[1].ts_ns, port, cycle.server_port, 0, 0, 0, 0, 0, 0, 0, 0));
   const std::uint64_t order[] = {only(GB_KIND_guest_socket, cycle.client).ts_ns,
                                  begin.ts_ns,
                                  done.ts_ns,

@@ -32,9 +32,16 @@ void TraceBuilder::host(std::int64_t t, std::uint16_t kind, std::uint32_t tid,
   trace_.host.events.push_back(make(t, kind, 0, host_seq_++, tid, tid, args));
 }
 
-void TraceBuilder::guest(std::int64_t t, std::uint16_t kind, std::uint32_t tgid,
-                         std::initializer_list<std::uint64_t> args) {
-  trace_.guest.events.push_back(make(t + clock_.theta(t), kind, 0, guest_seq_++, tgid, tgid, args));
+std::uint64_t TraceBuilder::guest(std::int64_t t, std::uint16_t kind, std::uint32_t tgid,
+                                  std::initializer_list<std::uint64_t> args) {
+  const std::int64_t shown = t + clock_.theta(t);
+  trace_.guest.events.push_back(make(shown, kind, 0, guest_seq_++, tgid, tgid, args));
+  return static_cast<std::uint64_t>(shown);
+}
+
+void TraceBuilder::reaped(std::int64_t t, std::uint32_t child) {
+  const std::uint64_t reap = guest(t, GB_KIND_guest_reap, kShell, {child, child});
+  guest(t + 3000, GB_KIND_guest_waited, kShell, {child, reap});
 }
 
 void TraceBuilder::exchange(std::int64_t t, std::int64_t width_ns) {
@@ -94,27 +101,30 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
     const std::int64_t got = o.late_irq ? at + (irq - at) / 2 : irq + us(150);
     host(irq, GB_KIND_irq_raise, kNetTid, {1, 0, o.suppress_irq ? 1ULL : 0ULL});
     host(irq + 2000, GB_KIND_net_poll_wait, kNetTid, {static_cast<std::uint64_t>(-1)});
+    // A suppressed interrupt does not come; one that is late finds the frame taken.
+    if (!o.suppress_irq) guest(o.late_irq ? irq + 3000 : got - 2000, GB_KIND_guest_irq, 0, {25});
     receive(got, seq, flags, len, payload);
     return got;
   };
 
   if (o.fork) {
-    guest(t, GB_KIND_guest_clone_begin, kShell, {0x11});
+    std::uint64_t cloned = guest(t, GB_KIND_guest_clone_begin, kShell, {0x11});
     guest(t += us(300), GB_KIND_guest_fork, kShell,
-          {base + kPrintf, base + kPrintf, 0, 0, 0, 0, 0, 0, 0, 0, 115, 0});
-    guest(t += us(50), GB_KIND_guest_clone_begin, kShell, {0x11});
+          {base + kPrintf, base + kPrintf, cloned, 0, 0, 0, 0, 0, 0, 0, 115, 0});
+    cloned = guest(t += us(50), GB_KIND_guest_clone_begin, kShell, {0x11});
     guest(t + 1000, GB_KIND_guest_exit, base + kPrintf, {0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 115, 0});
-    guest(t += us(300), GB_KIND_guest_fork, kShell, {client, client, 0, 0, 0, 0, 0, 0, 0, 0, 115, 0});
-    guest(t + 1000, GB_KIND_guest_reap, kShell, {base + kPrintf, base + kPrintf});
+    guest(t += us(300), GB_KIND_guest_fork, kShell, {client, client, cloned, 0, 0, 0, 0, 0, 0, 0, 115, 0});
+    reaped(t + 1000, base + kPrintf);
     guest(t += us(500), GB_KIND_guest_exec_begin, client, {});
     guest(t += us(900) + o.exec_ns, GB_KIND_guest_exec_done, client, {});
   }
-  guest(t += us(400), GB_KIND_guest_socket, client, {2, 1, 0});
-  guest(t += us(30) + o.start_ns, GB_KIND_guest_connect_begin, client, {sk, 2, dst, 0, 0});
+  const std::uint64_t made = guest(t += us(400), GB_KIND_guest_socket, client, {2, 1, 0});
+  guest(t += us(30) + o.start_ns, GB_KIND_guest_connect_begin, client, {sk, 2, dst, 0, 0, made});
   guest(t + 100, GB_KIND_guest_sock_state, client, {sk, 2, 7, 2, 0, dst});
   xmit(t += us(40) + o.syn_ns, isn, kGuestSyn, 74, 0);
   if (o.syn_twice) xmit(t + 1000, isn, kGuestSyn, 74, 0);
   frame_in(t += us(120), 74);
+  const auto flow_began = static_cast<std::uint64_t>(t);
   host(t += us(5), GB_KIND_tcp_syn, kNetTid, {flow, 2, 0, 0, port, 0, 0, dst, isn});
   host(t += us(5), GB_KIND_tcp_connect_begin, kNetTid, {flow, 9});
   host(t + 100, GB_KIND_host_sock_state, kNetTid, {nat_sk, 2, 7, 2, 0, dst, 0, kLoopback, 0, kLoopback});
@@ -175,7 +185,8 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   t += us(40) + o.write_ns;
   wake(t - 500, -1, 1, 0);
   host(t, GB_KIND_host_recv, kNetTid, {flow, irs + 1, 1000, 1});
-  t = inject(t += us(8), irs + 1, kAck | kPsh, 55, 1);
+  const auto replied = static_cast<std::uint64_t>(t += us(8));
+  t = inject(t, irs + 1, kAck | kPsh, 55, 1);
   std::int64_t fin = 0;
   if (o.fork && !o.late_eof) fin = server_closes(t + 1000);
   t = std::max(t, fin);
@@ -193,8 +204,11 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   }
   guest(t += us(60) + o.close_ns, GB_KIND_guest_close, client, {sk, 2, port, dst});
   xmit(t + 500, isn + 2, kAck | kGuestFin, 66, 0);
-  guest(t += us(30), GB_KIND_guest_close_done, client, {sk, 2, port, dst});
-  if (o.fork) guest(t += us(200), GB_KIND_guest_reap, kShell, {client, client});
+  const std::uint64_t closed = guest(t += us(30), GB_KIND_guest_close_done, client, {sk, 2, port, dst});
+  guest(t + 1000, GB_KIND_guest_released, client, {sk, closed, port, dst});
+  if (o.fork) reaped(t += us(200), client);
+  host(t + 50'000, GB_KIND_flow_close, kNetTid, {flow, 0, 1, 1});
+  host(t + 51'000, GB_KIND_host_flow_span, kNetTid, {flow, flow_began, replied});
   return t;
 }
 

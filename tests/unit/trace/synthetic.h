@@ -58,13 +58,15 @@ class TraceBuilder {
   void idle(std::int64_t from, std::int64_t to);
 
   void host(std::int64_t t, std::uint16_t kind, std::uint32_t tid, std::initializer_list<std::uint64_t> args);
-  void guest(std::int64_t t, std::uint16_t kind, std::uint32_t tgid,
+  // Returns what the guest's clock showed.
+  std::uint64_t guest(std::int64_t t, std::uint16_t kind, std::uint32_t tgid,
              std::initializer_list<std::uint64_t> args);
 
   [[nodiscard]] Trace build() const;  // checked as a reader does
 
  private:
   std::int64_t step(std::int64_t typical_ns);
+  void reaped(std::int64_t t, std::uint32_t child);
 
   GuestClock clock_;
   std::mt19937_64 random_;

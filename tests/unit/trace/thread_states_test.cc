@@ -41,11 +41,11 @@ TEST(ThreadStates, SplitsAnIntervalToTheNanosecond) {
   const ThreadStates states(trace_of(one_thread));
   EXPECT_TRUE(states.knows(5));
   EXPECT_FALSE(states.knows(6));
-  EXPECT_THAT(states.split(5, 40, 700), ElementsAre(100 + 50 + 100, 150 + 100, 100, 60));
-  EXPECT_THAT(states.split(5, 250, 320), ElementsAre(0, 20, 50, 0));
-  EXPECT_THAT(states.split(5, 460, 470), ElementsAre(10, 0, 0, 0));
-  EXPECT_THAT(states.split(6, 0, 10), ElementsAre(0, 0, 0, 10));
-  EXPECT_THAT(states.split(5, 300, 300), ElementsAre(0, 0, 0, 0));
+  EXPECT_THAT(states.split(5, 40, 700), ElementsAre(100 + 50 + 100, 150 + 100, 100, 60, 0, 0));
+  EXPECT_THAT(states.split(5, 250, 320), ElementsAre(0, 20, 50, 0, 0, 0));
+  EXPECT_THAT(states.split(5, 460, 470), ElementsAre(10, 0, 0, 0, 0, 0));
+  EXPECT_THAT(states.split(6, 0, 10), ElementsAre(0, 0, 0, 10, 0, 0));
+  EXPECT_THAT(states.split(5, 300, 300), ElementsAre(0, 0, 0, 0, 0, 0));
 }
 
 // `runnable_of` could run all the time and did not; the others ran.

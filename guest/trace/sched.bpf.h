@@ -1,0 +1,92 @@
+// When the threads of the traced pipelines had a CPU, and the network card's interrupts.
+//
+// A guest switches tasks far more often than it makes cycles. So only threads of followed processes are
+// reported: a process that makes or accepts a TCP socket, its parent (which forks and reaps it), and all that
+// a followed process forks from then on. Of a shell loop, the first cycle up to its socket() is therefore
+// without states.
+#ifndef GLASSBOX_GUEST_TRACE_SCHED_BPF_H
+#define GLASSBOX_GUEST_TRACE_SCHED_BPF_H
+
+#include "guest/trace/calls.bpf.h"
+
+#include <stdbool.h>
+
+#include <bpf/bpf_tracing.h>
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 4096);
+  __type(key, __u32); /* tgid */
+  __type(value, __u8);
+} followed SEC(".maps");
+
+/* The value, not the pointer: clang would join two pointers' tests with an OR, which the verifier refuses. */
+static __always_inline int is_followed(__u32 tgid) {
+  const __u8* one = bpf_map_lookup_elem(&followed, &tgid);
+  return one ? *one : 0;
+}
+
+static __always_inline void follow(__u32 tgid) {
+  const __u8 one = 1;
+  if (tgid == own_tgid || is_followed(tgid)) return;
+  if (bpf_map_update_elem(&followed, &tgid, &one, BPF_ANY)) __sync_fetch_and_add(&map_errors, 1);
+}
+
+static __always_inline void follow_current(void) {
+  const struct task_struct* task = (const struct task_struct*)bpf_get_current_task();
+  follow(bpf_get_current_pid_tgid() >> 32);
+  follow(BPF_CORE_READ(task, real_parent, tgid));
+}
+
+static __always_inline void emit_sched(__u16 kind, __u64 now, const struct task_struct* task, __u32 tgid,
+                                       __u64 state) {
+  struct gb_event* e = gb_begin_at(kind, now);
+  if (!e) return;
+  e->arg[0] = BPF_CORE_READ(task, pid);
+  e->arg[1] = tgid;
+  e->arg[2] = state;
+  gb_end(e);
+}
+
+/* Kernels before 5.18 have no prev_state here; they lack other things that we need too. */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(tp_switch, bool preempted, struct task_struct* prev, struct task_struct* next,
+             unsigned int prev_state) {
+  const __u32 prev_tgid = BPF_CORE_READ(prev, tgid), next_tgid = BPF_CORE_READ(next, tgid);
+  const int out = is_followed(prev_tgid), in = is_followed(next_tgid);
+  if (!out && !in) return 0;
+  const __u64 now = bpf_ktime_get_ns();
+  if (out) emit_sched(GB_KIND_guest_sched_out, now, prev, prev_tgid, preempted ? 0 : prev_state);
+  if (in) emit_sched(GB_KIND_guest_sched_in, now, next, next_tgid, 0);
+  return 0;
+}
+
+SEC("tp_btf/sched_wakeup")
+int BPF_PROG(tp_wakeup, struct task_struct* task) {
+  const __u32 tgid = BPF_CORE_READ(task, tgid);
+  if (!is_followed(tgid)) return 0;
+  emit_sched(GB_KIND_guest_sched_wakeup, bpf_ktime_get_ns(), task, tgid, 0);
+  return 0;
+}
+
+/* virtio-net names its receive interrupts "virtio<N>-input.<queue>". */
+static __always_inline int is_receive_interrupt(const char* name) {
+  for (int at = 7; at < 10; at++) /* after one to three digits */
+    if (name[at] == '-') return name[at + 1] == 'i' && name[at + 2] == 'n' && name[at + 3] == 'p';
+  return 0;
+}
+
+SEC("tp_btf/irq_handler_entry")
+int BPF_PROG(tp_irq, int irq, struct irqaction* action) {
+  const __u64 now = bpf_ktime_get_ns();
+  char name[16] = {};
+  bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(action, name));
+  if (name[0] != 'v' || name[1] != 'i' || name[2] != 'r' || !is_receive_interrupt(name)) return 0;
+  struct gb_event* e = gb_begin_at(GB_KIND_guest_irq, now);
+  if (!e) return 0;
+  e->arg[0] = irq;
+  gb_end(e);
+  return 0;
+}
+
+#endif /* GLASSBOX_GUEST_TRACE_SCHED_BPF_H */
