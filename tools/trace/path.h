@@ -10,8 +10,9 @@
 // A node that was not seen leaves a gap, and the time across a gap is nobody's: unattributed. An optional
 // node that was not seen leaves one too, unless a later node of the same lane (thread) proves that it was
 // early. And while an unseen node of one lane may have happened at any moment, optional nodes of other lanes
-// are not placed against it: their order is not known, so the gap extends over them. Everything that is not
-// certain is unattributed.
+// are not placed against it: their order is not known, so the gap extends over them. Nor is an optional node
+// placed while what it must precede was not seen and may have been earlier. Everything that is not certain is
+// unattributed.
 //
 // Guest nodes carry mapped time, certain within the clock bound. Where the mapping puts a guest node on the
 // wrong side of a host neighbour by no more than that, it is moved to it; host times are never touched.

@@ -109,10 +109,11 @@ TEST_P(DroppedKind, RaisesUnattributedByItsSteps) {
       for (const Step& s : a.path.steps)
         if (slot_kind(s.from) == kind || slot_kind(s.to) == kind) touched += s.end_ns - s.begin_ns;
       EXPECT_EQ(a.total_ns(), b.total_ns());
-      // Of these, more than their own steps depends: whether the server was late to ask, whether the client
-      // had to wait for the end of file, and whether the guest's interrupt came of the frame.
-      if (kind == GB_KIND_host_server_read_enter || kind == GB_KIND_guest_receive ||
-          kind == GB_KIND_irq_raise)
+      // Of these, more than their own steps depends: whether the server was late to ask, whether the request
+      // was sent before it read, whether the client had to wait for the end of file, and whether the guest's
+      // interrupt came of the frame.
+      if (kind == GB_KIND_host_server_read_enter || kind == GB_KIND_host_server_read ||
+          kind == GB_KIND_guest_receive || kind == GB_KIND_irq_raise)
         EXPECT_GE(b.unattributed_ns, touched) << kind_name(kind);
       else
         EXPECT_EQ(b.unattributed_ns, touched) << kind_name(kind) << " late_accept " << late_accept;
@@ -143,8 +144,7 @@ TEST(Attribute, NothingGrowsWhateverKindIsMissing) {
       if (kind_name(kind) == "?") continue;
       // Two boundaries that ran late beside their successor are known to be late only by it.
       if (o.late_irq && kind == GB_KIND_guest_receive) continue;
-      if (o.late_send_probe && (kind == GB_KIND_host_server_read || kind == GB_KIND_host_sock_state))
-        continue;
+      if (o.late_send_probe && kind == GB_KIND_host_sock_state) continue;
       const Attribution less = attribute(without_kind(trace, kind), clock);
       if (less.cycles.size() != full.cycles.size()) {
         ADD_FAILURE() << "without " << kind_name(kind) << " there are " << less.cycles.size() << " cycles";
