@@ -36,7 +36,7 @@
   X(12, kTooManyConnecting, "too many connections being opened")               \
   X(13, kAlreadyOpen, "a flow with these addresses and ports is open")         \
   X(14, kNetworkUnreachable, "host connect: no route to the network")          \
-  X(15, kEchoClosed, "the host gives no socket for ICMP echo (net.ipv4.ping_group_range)")
+  X(15, kEchoClosed, "no socket for ICMP echo on the host (net.ipv4.ping_group_range)")
 
 #define GB_DROP_REASONS(X)                                                    \
   X(0, kNone, "none")                                                         \
