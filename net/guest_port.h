@@ -71,10 +71,14 @@ class GuestPort {
   // The reserved buffers now hold frame.bytes bytes. Queued in order; the guest does not see it yet.
   virtual void rx_commit(const RxFrame& frame) = 0;
   virtual void rx_cancel() = 0;
-  [[nodiscard]] virtual std::size_t rx_queued() const = 0;  // committed, not yet published
+  // Committed, not yet published. Asked for every frame of the guest: a field, no call.
+  [[nodiscard]] std::uint32_t rx_queued() const { return queued_; }
   // Publishes all that was committed (rx_inject fires per frame before the store), then interrupts as the
   // guest asked (irq_raise). Returns the number of frames. A no-op when nothing is queued.
   virtual std::size_t rx_publish() = 0;
+
+ protected:
+  std::uint32_t queued_ = 0;  // kept by the carrier: what rx_queued() says
 };
 
 }  // namespace glassbox::net

@@ -105,6 +105,8 @@ DropReason parse_tcp(std::span<const std::uint8_t> headers, std::size_t bytes, T
   tcp.ack = load_be32(&headers[8]);
   tcp.flags = headers[13];
   tcp.window = load_be16(&headers[14]);
+  tcp.mss = 0;
+  tcp.scale = -1;
   parse_options(headers.subspan(kTcpHeader, header_bytes - kTcpHeader), tcp);
   return DropReason::kNone;
 }

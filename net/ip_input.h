@@ -16,7 +16,7 @@ namespace glassbox::net {
 struct IpPacket {
   IpAddress source;
   IpAddress destination;
-  std::uint8_t protocol = 0;     // of what the header is followed by
+  std::uint16_t protocol = 0;    // of what the header is followed by; as wide as the probes want it
   std::uint8_t hops = 0;         // TTL or hop limit
   std::size_t header_bytes = 0;  // of IP
   std::size_t total_bytes = 0;   // header and payload; what the frame has beyond is padding

@@ -42,12 +42,15 @@ std::uint64_t earlier(std::uint64_t a, std::uint64_t b) {
   return std::min(a, b);
 }
 
-// What process_guest_frame tells of a frame.
+// What process_guest_frame tells of the frame at hand. It lies in memory, where the parsers write it, and the
+// probe's arguments are read from there: no register is kept for a probe that nobody listens to.
 struct FrameFacts {
+  IpPacket ip;
+  TcpHeader tcp;
   std::uint64_t flow = 0;
-  std::uint32_t seq = 0;
-  std::uint16_t ip_protocol = 0;
-  std::uint16_t tcp_flags = 0;
+  std::uint32_t bytes = 0;
+  std::uint16_t ethertype = 0;
+  std::uint16_t queue = 0;
 };
 
 class NatImpl final : public Nat {
@@ -89,20 +92,14 @@ class NatImpl final : public Nat {
   }
 
   void on_guest_frame(std::span<const iovec> frame, const VnetHeader& vnet, std::uint16_t queue) override {
-    const std::size_t bytes = iov_bytes(frame);
-    const std::size_t copied = iov_gather(frame, headers_.data(), headers_.size());
-    const std::uint16_t ethertype = copied < kEthernetHeader ? std::uint16_t{0} : load_be16(&headers_[12]);
-    probe::process_guest_frame_begin(ethertype, static_cast<std::uint32_t>(bytes), queue);
-    ++counters_.guest_frames;
-    FrameFacts facts;
-    const DropReason reason = take_frame({frame, std::span(headers_).first(copied), vnet}, bytes, facts);
+    facts_.queue = queue;
+    const DropReason reason = take_frame(frame, vnet);
     if (reason != DropReason::kNone) {
       ++counters_.dropped[static_cast<std::size_t>(reason)];
-      probe::frame_drop(static_cast<std::uint32_t>(reason), static_cast<std::uint32_t>(bytes));
+      probe::frame_drop(static_cast<std::uint32_t>(reason), facts_.bytes);
     }
-    probe::process_guest_frame(facts.flow, facts.seq, ethertype, facts.ip_protocol, facts.tcp_flags,
-                               static_cast<std::uint32_t>(bytes),
-                               static_cast<std::uint32_t>(port_.rx_queued()));
+    probe::process_guest_frame(facts_.flow, facts_.tcp.seq, facts_.ethertype, facts_.ip.protocol,
+                               facts_.tcp.flags, facts_.bytes, port_.rx_queued());
   }
 
   void on_guest_burst_end() override { tcp_->flush(); }
@@ -112,8 +109,8 @@ class NatImpl final : public Nat {
  private:
   void end_turn() {
     tcp_->flush();
-    if (const std::size_t queued = port_.rx_queued(); queued != 0) {
-      probe::drain_to_guest(static_cast<std::uint32_t>(queued), tcp_->backlog(), loop_.ready_events());
+    if (const std::uint32_t queued = port_.rx_queued(); queued != 0) {
+      probe::drain_to_guest(queued, tcp_->backlog(), loop_.ready_events());
       port_.rx_publish();
     }
     tcp_->after_publish();
@@ -127,8 +124,26 @@ class NatImpl final : public Nat {
     icmp_->echo().on_deadline();
   }
 
-  DropReason take_frame(const GuestFrame& frame, std::size_t bytes, FrameFacts& facts) {
-    const auto headers = frame.headers;
+  // Not inlined: its registers are not the business of the probe that follows the call.
+  [[gnu::noinline]] DropReason take_frame(std::span<const iovec> pieces, const VnetHeader& vnet) {
+    std::size_t bytes = 0, copied = 0;
+    for (const iovec& piece : pieces) {
+      bytes += piece.iov_len;
+      if (const std::size_t n = std::min(piece.iov_len, headers_.size() - copied); n != 0) {
+        std::memcpy(headers_.data() + copied, piece.iov_base, n);
+        copied += n;
+      }
+    }
+    const auto headers = std::span<const std::uint8_t>(headers_).first(copied);
+    FrameFacts& facts = facts_;
+    facts.ethertype = copied < kEthernetHeader ? std::uint16_t{0} : load_be16(&headers_[12]);
+    facts.bytes = static_cast<std::uint32_t>(bytes);
+    facts.flow = 0;
+    facts.ip.protocol = 0;
+    facts.tcp.seq = 0;
+    facts.tcp.flags = 0;
+    probe::process_guest_frame_begin(facts.ethertype, facts.bytes, facts.queue);
+    ++counters_.guest_frames;
     if (headers.size() < kEthernetHeader) return DropReason::kShortFrame;
     if (bytes > kEthernetHeader + kMaxIpPacket) return DropReason::kTooLong;
     const bool broadcast =
@@ -136,11 +151,11 @@ class NatImpl final : public Nat {
     if (!broadcast && !std::equal(kGatewayMac.begin(), kGatewayMac.end(), headers.begin())) {
       return DropReason::kNotForUs;
     }
-    switch (load_be16(&headers[12])) {
+    switch (facts.ethertype) {
       case kEthertypeArp:
         return take_arp(headers.subspan(kEthernetHeader));
       case kEthertypeIpv4:
-        return take_ipv4(frame, bytes, broadcast, facts);
+        return take_ipv4({pieces, headers, vnet}, bytes, broadcast, facts);
       default:
         return DropReason::kUnknownEthertype;
     }
@@ -162,11 +177,10 @@ class NatImpl final : public Nat {
   }
 
   DropReason take_ipv4(const GuestFrame& frame, std::size_t bytes, bool broadcast, FrameFacts& facts) {
-    IpPacket packet;
+    IpPacket& packet = facts.ip;
     const DropReason reason =
         parse_ipv4(frame.headers.subspan(kEthernetHeader), bytes - kEthernetHeader, packet);
     if (reason != DropReason::kNone) return reason;
-    facts.ip_protocol = packet.protocol;
     const bool dhcp = is_dhcp(frame, packet);
     if (broadcast && !dhcp) return DropReason::kNotForUs;
     if (packet.source.v4() != kGuestIp && !(dhcp && packet.source.v4() == 0)) return DropReason::kBadSource;
@@ -189,11 +203,8 @@ class NatImpl final : public Nat {
   }
 
   DropReason take_tcp(const GuestFrame& frame, const IpPacket& packet, FrameFacts& facts) {
-    TcpHeader tcp;
-    const DropReason reason = read_tcp(frame, packet, tcp, payload_);
-    facts.seq = tcp.seq;
-    facts.tcp_flags = tcp.flags;
-    if (reason == DropReason::kNone) facts.flow = tcp_->on_segment(tcp, payload_);
+    const DropReason reason = read_tcp(frame, packet, facts.tcp, payload_);
+    if (reason == DropReason::kNone) facts.flow = tcp_->on_segment(facts.tcp, payload_);
     return reason;
   }
 
@@ -252,6 +263,7 @@ class NatImpl final : public Nat {
   std::vector<std::unique_ptr<PortListener>> listeners_;
   std::vector<std::unique_ptr<UdpListener>> udp_listeners_;
   std::array<std::uint8_t, kMaxHeaders> headers_{};  // private copy of the frame at hand
+  FrameFacts facts_;                                 // of the frame at hand
   IovSlice payload_;
 };
 

@@ -28,7 +28,6 @@ class TapPort final : public GuestPort, public FdHandler {
   [[nodiscard]] std::span<const iovec> rx_reserve(std::size_t bytes) override;
   void rx_commit(const RxFrame& frame) override;
   void rx_cancel() override {}
-  [[nodiscard]] std::size_t rx_queued() const override { return queued_; }
   std::size_t rx_publish() override;
 
   void on_fd_ready(std::uint32_t events) override;
@@ -46,7 +45,6 @@ class TapPort final : public GuestPort, public FdHandler {
   FrameSink* sink_ = nullptr;
   std::unique_ptr<std::uint8_t[]> slots_;  // not touched until used; the first ones are used most
   std::array<RxFrame, kSlots> frames_;
-  std::size_t queued_ = 0;
   std::uint16_t used_idx_ = 0;
   iovec reserved_{};
   std::unique_ptr<std::uint8_t[]> incoming_;

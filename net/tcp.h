@@ -22,7 +22,7 @@ struct TcpHeader {
   FlowKey key;
   Seq seq = 0;
   Seq ack = 0;
-  std::uint8_t flags = 0;
+  std::uint16_t flags = 0;
   std::uint16_t window = 0;
   std::uint16_t mss = 0;   // option, 0 if absent
   std::int8_t scale = -1;  // option, -1 if absent
@@ -88,7 +88,7 @@ class Tcp {
   void deliver(TcpFlow& flow, IovSlice& payload);
   void watch_writable(TcpFlow& flow);
   void flush_overflow(TcpFlow& flow);
-  void shut_host_if_due(TcpFlow& flow);
+  static void shut_host_if_due(TcpFlow& flow);
   void no_flow(const TcpHeader& header, std::size_t payload_bytes);
 
   // tcp_output.cc

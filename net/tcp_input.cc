@@ -184,7 +184,6 @@ void Tcp::take_payload(TcpFlow& flow, const TcpHeader& header, IovSlice& payload
 
 // To the socket, and what it does not take to the overflow queue; rcv_nxt moves by what was kept.
 void Tcp::deliver(TcpFlow& flow, IovSlice& payload) {
-  const Seq seq = flow.rcv_nxt;
   const std::size_t bytes = payload.bytes();
   std::size_t taken = 0;
   if (flow.overflow.empty() && !flow.host_error) {
@@ -199,15 +198,16 @@ void Tcp::deliver(TcpFlow& flow, IovSlice& payload) {
     message.msg_iov = payload.span().data();
     message.msg_iovlen = payload.span().size();
     const ssize_t sent = ::sendmsg(flow.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    const int error = sent < 0 ? errno : 0;
-    probe::host_send(flow.id, seq, static_cast<std::uint32_t>(bytes),
-                     sent < 0 ? -error : static_cast<std::int32_t>(sent));
     if (sent >= 0) {
+      probe::host_send(flow.id, flow.rcv_nxt, static_cast<std::uint32_t>(bytes),
+                       static_cast<std::int32_t>(sent));
       taken = static_cast<std::size_t>(sent);
       flow.sent_once = true;
       payload.drop_front(taken);
-    } else if (error != EAGAIN && error != EINTR && error != ENOBUFS) {
-      flow.host_error = flow.readable = true;
+    } else {
+      const int error = errno;
+      probe::host_send(flow.id, flow.rcv_nxt, static_cast<std::uint32_t>(bytes), -error);
+      if (error != EAGAIN && error != EINTR && error != ENOBUFS) flow.host_error = flow.readable = true;
     }
   }
   if (taken < bytes) {

@@ -69,7 +69,7 @@ void NetDevice::activate(Transport& transport, std::uint64_t features) {
 
 void NetDevice::reset() {
   give_back(0);
-  committed_ = 0;
+  queued_ = 0;
   transport_ = nullptr;
   rx_ = tx_ = nullptr;
   offloads_ = {};
@@ -147,7 +147,7 @@ void NetDevice::transmit_one(DescriptorChain chain) {
 bool NetDevice::lend(std::size_t bytes) {
   iovecs_used_ = 0;
   while (lent_bytes_ < kHeaderBytes + bytes) {
-    const bool may_pop = committed_ + lent_ < chains_.size() && (lent_ == 0 || mergeable_) &&
+    const bool may_pop = queued_ + lent_ < chains_.size() && (lent_ == 0 || mergeable_) &&
                          iovecs_used_ + Queue::kMaxSize <= iovecs_.size();
     if (!may_pop) return false;
     auto chain = rx_->pop(std::span(iovecs_).subspan(iovecs_used_));
@@ -208,7 +208,7 @@ void NetDevice::rx_commit(const net::RxFrame& frame) {
   const format::Header header{.vnet = frame.vnet, .num_buffers = static_cast<std::uint16_t>(filled)};
   copy_to(std::span(header_).first(header_parts_), std::as_bytes(std::span(&header, 1)));
   give_back(filled);
-  frames_[committed_++] = {.flow = frame.flow,
+  frames_[queued_++] = {.flow = frame.flow,
                            .seq = frame.seq,
                            .bytes = static_cast<std::uint32_t>(frame.bytes),
                            .tcp_flags = frame.tcp_flags,
@@ -220,7 +220,7 @@ void NetDevice::rx_cancel() {
 }
 
 std::size_t NetDevice::rx_publish() {
-  const std::size_t count = std::exchange(committed_, 0);
+  const std::size_t count = std::exchange(queued_, 0U);
   if (count == 0) return 0;
   for (const Committed& frame : std::span(frames_).first(count)) {
     probe::rx_inject(frame.flow, frame.seq, frame.bytes, frame.tcp_flags, frame.used_index);

@@ -60,7 +60,6 @@ class NetDevice final : public Device, public net::GuestPort {
   std::span<const iovec> rx_reserve(std::size_t bytes) override;
   void rx_commit(const net::RxFrame& frame) override;
   void rx_cancel() override;
-  std::size_t rx_queued() const override { return committed_; }
   std::size_t rx_publish() override;
 
  private:
@@ -113,7 +112,6 @@ class NetDevice final : public Device, public net::GuestPort {
   std::array<iovec, kHeaderBytes> header_{};  // where the header goes; a byte each at worst
   std::size_t header_parts_ = 0;
 
-  std::size_t committed_ = 0;
   std::array<Committed, Queue::kMaxSize> frames_{};
 };
 

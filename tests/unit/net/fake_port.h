@@ -52,21 +52,18 @@ class FakePort final : public GuestPort {
   void rx_commit(const RxFrame& frame) override {
     if (frames_left != ~std::size_t{0}) --frames_left;
     last = frame;
-    if (discard) {
-      ++discarded_queued_;
-      return;
-    }
-    queued_.push_back({{buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(frame.bytes)}, frame});
+    ++queued_;
+    if (discard) return;
+    kept_.push_back({{buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(frame.bytes)}, frame});
   }
   void rx_cancel() override {}
-  [[nodiscard]] std::size_t rx_queued() const override { return queued_.size() + discarded_queued_; }
   std::size_t rx_publish() override {
     const std::size_t count = rx_queued();
     if (count != 0) ++publishes;
-    for (auto& frame : queued_)
+    for (auto& frame : kept_)
       published.push_back(std::move(frame));
-    queued_.clear();
-    discarded_queued_ = 0;
+    kept_.clear();
+    queued_ = 0;
     return count;
   }
 
@@ -77,8 +74,7 @@ class FakePort final : public GuestPort {
   FrameSink* sink_ = nullptr;
   std::vector<std::uint8_t> buffer_;
   std::vector<iovec> pieces_;
-  std::deque<PublishedFrame> queued_;
-  std::size_t discarded_queued_ = 0;
+  std::deque<PublishedFrame> kept_;
 };
 
 }  // namespace glassbox::net
