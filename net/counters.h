@@ -15,6 +15,11 @@ struct NatCounters {
   std::uint64_t flows_opened = 0;
   std::uint64_t udp_flows_opened = 0;
   std::uint64_t echo_flows_opened = 0;
+  std::uint64_t dns_queries = 0;         // of the guest
+  std::uint64_t dns_cached = 0;          // answered from the cache
+  std::uint64_t dns_forwarded = 0;       // to a name server, repetitions too
+  std::uint64_t dns_failed = 0;          // no server answered
+  std::uint64_t dns_rejected = 0;        // what came was no answer to the question
   std::uint64_t icmp_errors_passed = 0;  // from the network about the guest's datagrams
   std::uint64_t retransmissions = 0;     // towards the guest
   std::uint64_t overflow_bytes = 0;      // payload that had to wait in our memory for the host socket

@@ -36,8 +36,9 @@ void replace_id(std::span<std::uint8_t> message, std::uint16_t id) {
 
 }  // namespace
 
-Echo::Echo(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, NatCounters& counters)
-    : loop_(loop), link_(link), policy_(policy), counters_(counters) {
+Echo::Echo(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
+           NatCounters& counters)
+    : loop_(loop), link_(link), policy_(policy), admission_(admission), counters_(counters) {
   // Apart from other programs' identifiers, as likely as not; where not, two replies are one too many.
   (void)!::getrandom(&first_id_, sizeof(first_id_), 0);
 }
@@ -75,7 +76,9 @@ Echo::Flow* Echo::open(const FlowKey& key, std::span<const std::uint8_t> message
   const auto verdict = policy_.check(key.dst, 0);
   Flow* const flow = table_.vacant();
   RefuseReason reason = verdict.refuse;
-  if (reason == RefuseReason::kNone && flow == nullptr) reason = RefuseReason::kTableFull;
+  if (reason == RefuseReason::kNone) {
+    reason = flow == nullptr ? RefuseReason::kTableFull : admission_.admit(loop_.now_ns());
+  }
   if (reason != RefuseReason::kNone) {
     refuse(key, reason, message);
     return nullptr;

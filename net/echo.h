@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "net/admission.h"
 #include "net/datagram_table.h"
 #include "net/echo_socket.h"
 #include "net/event_loop.h"
@@ -22,7 +23,8 @@ namespace glassbox::net {
 
 class Echo {
  public:
-  Echo(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, NatCounters& counters);
+  Echo(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
+       NatCounters& counters);
   ~Echo();
   Echo(const Echo&) = delete;
   Echo& operator=(const Echo&) = delete;
@@ -60,6 +62,7 @@ class Echo {
   EventLoop& loop_;
   GuestLink& link_;
   DestinationPolicy& policy_;
+  Admission& admission_;
   NatCounters& counters_;
   DatagramTable<Flow, 256> table_;
   std::uint16_t first_id_ = 0;  // of 256 that are ours on raw sockets

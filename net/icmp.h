@@ -11,8 +11,9 @@ namespace glassbox::net {
 
 class Icmp {
  public:
-  Icmp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, NatCounters& counters)
-      : link_(link), echo_(loop, link, policy, counters) {}
+  Icmp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
+       NatCounters& counters)
+      : link_(link), echo_(loop, link, policy, admission, counters) {}
 
   // Takes one message, of which nothing but the length is checked yet.
   [[nodiscard]] DropReason on_message(const IpPacket& packet, const IovSlice& message);

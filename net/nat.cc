@@ -19,6 +19,7 @@
 #include "bpf/probes.h"
 #include "net/arp.h"
 #include "net/dhcp.h"
+#include "net/dns_forwarder.h"
 #include "net/icmp.h"
 #include "net/ip_input.h"
 #include "net/policy.h"
@@ -59,6 +60,7 @@ class NatImpl final : public Nat {
       : loop_(loop),
         port_(port),
         link_(port, counters_, config.mtu),
+        admission_(config, counters_),
         self_(std::make_shared<NatImpl*>(this)) {}
 
   ~NatImpl() override {
@@ -68,9 +70,10 @@ class NatImpl final : public Nat {
 
   Status start(const NatConfig& config) {
     GB_ASSIGN(policy_, DestinationPolicy::create(config, loop_));
-    GB_ASSIGN(tcp_, Tcp::create(loop_, link_, *policy_, counters_));
-    udp_ = std::make_unique<Udp>(loop_, link_, *policy_, counters_);
-    icmp_ = std::make_unique<Icmp>(loop_, link_, *policy_, counters_);
+    GB_ASSIGN(tcp_, Tcp::create(loop_, link_, *policy_, admission_, counters_));
+    udp_ = std::make_unique<Udp>(loop_, link_, *policy_, admission_, counters_);
+    dns_ = std::make_unique<DnsForwarder>(loop_, link_, *policy_, admission_, counters_);
+    icmp_ = std::make_unique<Icmp>(loop_, link_, *policy_, admission_, counters_);
     for (const PublishedPort& published : config.publish) {
       if (published.udp) {
         GB_ASSIGN(auto listener, UdpListener::create(published, loop_, link_, *policy_, *udp_));
@@ -114,13 +117,14 @@ class NatImpl final : public Nat {
       port_.rx_publish();
     }
     tcp_->after_publish();
-    loop_.set_deadline(earlier(tcp_->next_deadline_ns(),
-                               earlier(udp_->next_deadline_ns(), icmp_->echo().next_deadline_ns())));
+    loop_.set_deadline(earlier(earlier(tcp_->next_deadline_ns(), udp_->next_deadline_ns()),
+                               earlier(dns_->next_deadline_ns(), icmp_->echo().next_deadline_ns())));
   }
 
   void on_deadline() {
     tcp_->on_deadline();
     udp_->on_deadline();
+    dns_->on_deadline();
     icmp_->echo().on_deadline();
   }
 
@@ -211,7 +215,11 @@ class NatImpl final : public Nat {
   DropReason take_udp(const GuestFrame& frame, const IpPacket& packet) {
     FlowKey key;
     const DropReason reason = read_udp(frame, packet, key, payload_);
-    return reason == DropReason::kNone ? udp_->on_datagram(key, packet.hops, payload_) : reason;
+    if (reason != DropReason::kNone) return reason;
+    if (key.dst_port == kDnsPort && policy_->check(key.dst, key.dst_port).dns) {
+      return dns_->on_datagram(key, payload_);
+    }
+    return udp_->on_datagram(key, packet.hops, payload_);
   }
 
   // A client that asks for its address has none to send from, and no server's to send to.
@@ -255,10 +263,12 @@ class NatImpl final : public Nat {
   GuestPort& port_;
   NatCounters counters_;
   GuestLink link_;
+  Admission admission_;
   std::shared_ptr<NatImpl*> self_;
   std::unique_ptr<DestinationPolicy> policy_;
   std::unique_ptr<Tcp> tcp_;
   std::unique_ptr<Udp> udp_;
+  std::unique_ptr<DnsForwarder> dns_;
   std::unique_ptr<Icmp> icmp_;
   std::vector<std::unique_ptr<PortListener>> listeners_;
   std::vector<std::unique_ptr<UdpListener>> udp_listeners_;

@@ -46,9 +46,11 @@ struct NatConfig {
   std::uint16_t mtu = 1500;                        // IP bytes; 65520 at most
   std::vector<std::uint16_t> loopback_ports = {};  // of those that are allowed; none named: all
   std::vector<Cidr> deny = {kDeniedByDefault.begin(), kDeniedByDefault.end()};
-  std::optional<IpAddress> dns = std::nullopt;  // what 10.0.2.3 and fd00::3 stand for; else the host's own
+  std::vector<IpAddress> dns = {};  // what 10.0.2.3 and fd00::3 stand for, three at most; else the host's own
   std::vector<PublishedPort> publish = {};
-  PollConfig poll = {};  // for whoever makes the loop the NAT runs on
+  std::uint32_t max_flows = 32768;      // TCP, UDP and echo together
+  std::uint32_t max_new_flows = 20000;  // a second
+  PollConfig poll = {};                 // for whoever makes the loop the NAT runs on
 };
 
 // "A.B.C.D/N" or "A:B::/N", or an address alone. Bits beyond the prefix must be 0: a slip would deny another

@@ -17,7 +17,6 @@ namespace glassbox::net {
 namespace {
 
 constexpr IpAddress kHostLoopback = IpAddress::from_v4(ipv4(127, 0, 0, 1));
-constexpr std::uint16_t kDnsPort = 53;
 constexpr Cidr kLoopback = Cidr::v4(ipv4(127, 0, 0, 0), 8);
 constexpr Cidr kGuestNetwork = Cidr::v4(kNetwork, kNetworkPrefix);
 
@@ -70,7 +69,7 @@ DestinationPolicy::DestinationPolicy(const NatConfig& config, EventLoop& loop, U
     : allow_host_loopback_(config.allow_host_loopback),
       loopback_ports_(config.loopback_ports),
       deny_(config.deny),
-      dns_(config.dns),
+      resolver_(config.dns),
       loop_(loop),
       changes_(std::move(changes)) {}
 
@@ -127,9 +126,9 @@ DestinationPolicy::Verdict DestinationPolicy::check(const IpAddress& destination
   }
   const bool v4 = destination.is_v4();
   if (port == kDnsPort && destination == (v4 ? IpAddress::from_v4(kDnsIp) : kDnsIp6)) {
-    const auto server = dns_ ? dns_ : resolver_.address(loop_.now_ns());
-    if (!server) return {RefuseReason::kUnreachable, {}};
-    return {RefuseReason::kNone, *server, is_own(*server), true};
+    const auto servers = name_servers();
+    if (servers.empty()) return {RefuseReason::kUnreachable, {}};
+    return {RefuseReason::kNone, servers.front(), is_own(servers.front()), true};
   }
   if (destination == (v4 ? IpAddress::from_v4(kGatewayIp) : kGatewayIp6)) {
     if (!loopback_open(port)) return {RefuseReason::kHostLoopbackClosed, {}};

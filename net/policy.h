@@ -21,6 +21,8 @@
 
 namespace glassbox::net {
 
+inline constexpr std::uint16_t kDnsPort = 53;
+
 class DestinationPolicy final : public FdHandler {
  public:
   [[nodiscard]] static Result<std::unique_ptr<DestinationPolicy>> create(const NatConfig& config,
@@ -35,6 +37,9 @@ class DestinationPolicy final : public FdHandler {
   };
   // port: 0 for a protocol that has none.
   [[nodiscard]] Verdict check(const IpAddress& destination, std::uint16_t port);
+  // What the guest's name server stands for, and a number that changes with it.
+  [[nodiscard]] std::span<const IpAddress> name_servers() { return resolver_.servers(loop_.now_ns()); }
+  [[nodiscard]] std::uint32_t name_servers_version() { return resolver_.version(loop_.now_ns()); }
   // Whether a host's address is one of the host itself.
   [[nodiscard]] bool is_own(const IpAddress& address) const;
   // The address under which a peer outside is known to the guest: its own, if the guest can answer to that,
@@ -51,7 +56,6 @@ class DestinationPolicy final : public FdHandler {
   const bool allow_host_loopback_;
   const std::vector<std::uint16_t> loopback_ports_;
   const std::vector<Cidr> deny_;
-  const std::optional<IpAddress> dns_;
   Resolver resolver_;
   EventLoop& loop_;
   UniqueFd changes_;            // rtnetlink, told of address changes; may be absent

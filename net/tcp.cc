@@ -49,19 +49,20 @@ bool probe_peek_off() {
 }  // namespace
 
 Result<std::unique_ptr<Tcp>> Tcp::create(EventLoop& loop, GuestLink& link, DestinationPolicy& policy,
-                                         NatCounters& counters) {
+                                         Admission& admission, NatCounters& counters) {
   GB_ASSIGN(auto table, FlowTable::create());
   auto pool = ChunkPool::create(kPoolChunks);
   if (!pool) return tl::unexpected<Error>(std::move(pool.error()));
   return std::unique_ptr<Tcp>(
-      new Tcp(loop, link, policy, counters, std::move(*pool), std::move(table), probe_peek_off()));
+      new Tcp(loop, link, policy, admission, counters, std::move(*pool), std::move(table), probe_peek_off()));
 }
 
-Tcp::Tcp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, NatCounters& counters, ChunkPool pool,
-         std::unique_ptr<FlowTable> table, bool can_peek)
+Tcp::Tcp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
+         NatCounters& counters, ChunkPool pool, std::unique_ptr<FlowTable> table, bool can_peek)
     : loop_(loop),
       link_(link),
       policy_(policy),
+      admission_(admission),
       counters_(counters),
       pool_(std::move(pool)),
       table_(std::move(table)),

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "net/admission.h"
 #include "net/byte_queue.h"
 #include "net/event_loop.h"
 #include "net/flow_table.h"
@@ -33,7 +34,8 @@ struct TcpHeader {
 class Tcp {
  public:
   [[nodiscard]] static Result<std::unique_ptr<Tcp>> create(EventLoop& loop, GuestLink& link,
-                                                           DestinationPolicy& policy, NatCounters& counters);
+                                                           DestinationPolicy& policy, Admission& admission,
+                                                           NatCounters& counters);
   ~Tcp();
 
   // Takes one segment; payload is narrowed in place. Returns the flow number, 0 if it belongs to none.
@@ -62,8 +64,8 @@ class Tcp {
   };
   static constexpr std::size_t kMaxClosing = 64;
 
-  Tcp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, NatCounters& counters, ChunkPool pool,
-      std::unique_ptr<FlowTable> table, bool can_peek);
+  Tcp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
+      NatCounters& counters, ChunkPool pool, std::unique_ptr<FlowTable> table, bool can_peek);
 
   // tcp_connect.cc
   std::uint64_t open_flow(const TcpHeader& header);
@@ -126,6 +128,7 @@ class Tcp {
   EventLoop& loop_;
   GuestLink& link_;
   DestinationPolicy& policy_;
+  Admission& admission_;
   NatCounters& counters_;
   ChunkPool pool_;
   std::unique_ptr<FlowTable> table_;

@@ -29,6 +29,7 @@ std::uint64_t Tcp::open_flow(const TcpHeader& header) {
   if (reason == RefuseReason::kNone && counters_.flows_connecting >= kMaxConnecting) {
     reason = RefuseReason::kTooManyConnecting;
   }
+  if (reason == RefuseReason::kNone) reason = admission_.admit(now());
   TcpFlow* flow = nullptr;
   if (reason == RefuseReason::kNone) {
     flow = table_->insert(header.key);

@@ -19,6 +19,7 @@ void Tcp::open_from_host(UniqueFd connection, const FlowKey& key) {
   RefuseReason reason = RefuseReason::kNone;
   if (counters_.flows_connecting >= kMaxConnecting) reason = RefuseReason::kTooManyConnecting;
   if (table_->find(key) != nullptr) reason = RefuseReason::kAlreadyOpen;
+  if (reason == RefuseReason::kNone) reason = admission_.admit(now());
   TcpFlow* flow = reason == RefuseReason::kNone ? table_->insert(key) : nullptr;
   if (flow == nullptr) {
     if (reason == RefuseReason::kNone) reason = RefuseReason::kTableFull;

@@ -19,7 +19,6 @@ namespace glassbox::net {
 namespace {
 
 constexpr std::uint64_t kIdleFlowNs = 120 * kNsPerSecond;  // RFC 4787, REQ-5
-constexpr std::uint64_t kIdleDnsNs = 20 * kNsPerSecond;
 constexpr std::uint64_t kSweepNs = 5 * kNsPerSecond;
 constexpr int kDatagramsPerEvent = 64;
 
@@ -37,8 +36,9 @@ bool is_passing(int error) {
 
 }  // namespace
 
-Udp::Udp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, NatCounters& counters)
-    : loop_(loop), link_(link), policy_(policy), counters_(counters) {}
+Udp::Udp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
+         NatCounters& counters)
+    : loop_(loop), link_(link), policy_(policy), admission_(admission), counters_(counters) {}
 
 Udp::~Udp() {
   table_.for_each([this](Flow& flow) { close(flow); });
@@ -88,7 +88,9 @@ Udp::Flow* Udp::open(const FlowKey& key, const IovSlice& payload, DropReason& re
   const auto verdict = policy_.check(key.dst, key.dst_port);
   Flow* const flow = table_.vacant();
   RefuseReason refusal = verdict.refuse;
-  if (refusal == RefuseReason::kNone && flow == nullptr) refusal = RefuseReason::kTableFull;
+  if (refusal == RefuseReason::kNone) {
+    refusal = flow == nullptr ? RefuseReason::kTableFull : admission_.admit(loop_.now_ns());
+  }
   if (refusal != RefuseReason::kNone) {
     refuse(key, refusal, payload);
     return nullptr;
@@ -106,7 +108,6 @@ Udp::Flow* Udp::open(const FlowKey& key, const IovSlice& payload, DropReason& re
     return nullptr;
   }
   insert(*flow, key, fd.release(), destination);
-  flow->dns = verdict.dns;
   return flow;
 }
 
@@ -118,9 +119,10 @@ Udp::Flow* Udp::open_published(UdpListener& listener, const FlowKey& key, const 
     close(*known);
   }
   Flow* const flow = table_.vacant();
-  if (flow == nullptr) {
-    ++counters_.refused[static_cast<std::size_t>(RefuseReason::kTableFull)];
-    probe::flow_refused(static_cast<std::uint32_t>(RefuseReason::kTableFull));
+  const RefuseReason reason = flow == nullptr ? RefuseReason::kTableFull : admission_.admit(loop_.now_ns());
+  if (reason != RefuseReason::kNone) {
+    ++counters_.refused[static_cast<std::size_t>(reason)];
+    probe::flow_refused(static_cast<std::uint32_t>(reason));
     return nullptr;
   }
   insert(*flow, key, listener.fd(), peer);
@@ -135,7 +137,6 @@ void Udp::insert(Flow& flow, const FlowKey& key, int fd, const IpAddress& host_d
   flow.fd = fd;
   flow.host_destination = host_destination;
   flow.listener = nullptr;
-  flow.dns = false;
   flow.hops = 0;
   flow.last_bytes = 0;
   flow.active_ns = loop_.now_ns();
@@ -156,7 +157,7 @@ void Udp::close(Flow& flow) {
 void Udp::on_deadline() {
   if (table_.size() == 0 || loop_.now_ns() < next_sweep_ns_) return;
   table_.for_each([this](Flow& flow) {
-    if (loop_.now_ns() - flow.active_ns >= (flow.dns ? kIdleDnsNs : kIdleFlowNs)) close(flow);
+    if (loop_.now_ns() - flow.active_ns >= kIdleFlowNs) close(flow);
   });
   next_sweep_ns_ = loop_.now_ns() + kSweepNs;
 }

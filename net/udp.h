@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "net/admission.h"
 #include "net/datagram_table.h"
 #include "net/event_loop.h"
 #include "net/guest_link.h"
@@ -24,7 +25,8 @@ struct HostError;
 
 class Udp {
  public:
-  Udp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, NatCounters& counters);
+  Udp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
+      NatCounters& counters);
   ~Udp();
   Udp(const Udp&) = delete;
   Udp& operator=(const Udp&) = delete;
@@ -49,7 +51,6 @@ class Udp {
     std::uint16_t next = 0;
     std::uint16_t last_bytes = 0;  // of the payload that the guest sent last
     bool open = false;
-    bool dns = false;
     std::uint8_t hops = 0;  // as set on the socket; 0: the host's own
     std::uint64_t active_ns = 0;
   };
@@ -73,6 +74,7 @@ class Udp {
   EventLoop& loop_;
   GuestLink& link_;
   DestinationPolicy& policy_;
+  Admission& admission_;
   NatCounters& counters_;
   DatagramTable<Flow, 1024> table_;
   std::uint64_t next_sweep_ns_ = 0;

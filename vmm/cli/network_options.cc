@@ -37,10 +37,16 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
           "the "
           "metadata services of clouds")
       ->allow_extra_args(false);
-  command.add_option_function<std::string>(
-      "--dns",
-      [&config](const std::string& text) { config.dns = value_or_error(net::parse_address(text), "--dns"); },
-      "Name server behind 10.0.2.3 and fd00::3 (default: the host's, from /etc/resolv.conf)");
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--dns",
+          [&config](const std::vector<std::string>& servers) {
+            for (const std::string& text : servers)
+              config.dns.push_back(value_or_error(net::parse_address(text), "--dns"));
+          },
+          "Name server behind 10.0.2.3 and fd00::3; up to three, asked in turn (default: the host's, from "
+          "/etc/resolv.conf)")
+      ->allow_extra_args(false);
   command
       .add_option_function<std::vector<std::string>>(
           "--publish",
@@ -56,6 +62,12 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
       [&config](const std::string& text) { config.poll = value_or_error(net::parse_poll(text), "--poll"); },
       "Before the network thread sleeps it spins: off (default), adaptive (where it pays), or for this many "
       "us");
+  command.add_option("--max-flows", config.max_flows, "TCP, UDP and ping flows that may be open at a time")
+      ->check(CLI::Range(1, 32768))
+      ->capture_default_str();
+  command.add_option("--max-new-flows", config.max_new_flows, "Flows that may begin in a second")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
   command.add_option("--mtu", config.mtu, "Of the guest's interface")
       ->check(CLI::Range(576, 65520))
       ->capture_default_str();

@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "net/checksum.h"
-#include "net/resolver.h"
 #include "private_net.h"
 #include "test_guest.h"
 
@@ -278,18 +277,6 @@ TEST(NatUdp, HopLimitOfTheGuestGoesOnOneLess) {
     inside.inject(frame);
     EXPECT_EQ(far.receive_ttl(), expected);
   }
-}
-
-TEST(ResolvConf, FirstNameServer) {
-  EXPECT_EQ(first_nameserver(
-                "# comment\nsearch x\nnameserver fe80::1%eth0\nnameserver\t192.0.2.7 \nnameserver 1.1.1.1"),
-            IpAddress::from_v4(ipv4(192, 0, 2, 7)));
-  EXPECT_EQ(first_nameserver("nameserver 2001:db8::53\nnameserver 1.1.1.1"),
-            (IpAddress{0x2001'0db8'0000'0000, 0x53}));
-  EXPECT_EQ(first_nameserver("nameserver 127.0.0.53\n"), IpAddress::from_v4(ipv4(127, 0, 0, 53)));
-  EXPECT_EQ(first_nameserver("nameserver1.2.3.4\nnameserver\nnameserver 1.2.3\noptions"), std::nullopt);
-  EXPECT_EQ(first_nameserver(""), std::nullopt);
-  EXPECT_EQ(first_nameserver("nameserver 1111111111111111111111111111"), std::nullopt);
 }
 
 }  // namespace

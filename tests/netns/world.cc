@@ -1,0 +1,71 @@
+#include "tests/netns/world.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace glassbox {
+namespace {
+
+// Says when it is there, and stays until it is killed.
+std::unique_ptr<Process> namespace_keeper() {
+  auto keeper = std::make_unique<Process>(
+      std::vector<std::string>{"unshare", "--net", "sh", "-c", "echo ready; exec sleep 1000000"});
+  keeper->read_until("ready\n");
+  return keeper;
+}
+
+}  // namespace
+
+World::World() : before_(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) {
+  if (!before_ || ::unshare(CLONE_NEWNET) != 0) {
+    why_not_ = std::string("cannot make a network namespace: ") + std::strerror(errno);
+    return;
+  }
+  make();
+}
+
+World::~World() {
+  if (before_) ::setns(before_.get(), CLONE_NEWNET);
+}
+
+std::vector<std::string> World::far(const std::vector<std::string>& command) const {
+  std::vector<std::string> words = {"nsenter", "-t", std::to_string(far_->pid()), "-n", "--"};
+  words.insert(words.end(), command.begin(), command.end());
+  return words;
+}
+
+void World::make() {
+  router_ = namespace_keeper();
+  far_ = namespace_keeper();
+  const std::string router = std::to_string(router_->pid());
+  const std::string far = std::to_string(far_->pid());
+  const std::string in_router = "nsenter -t " + router + " -n ";
+  const std::string in_far = "nsenter -t " + far + " -n ";
+  const std::string script =
+      "set -e\n"
+      "ip link set lo up\n"
+      "ip link add wan0 type veth peer name lan0 netns " +
+      router +
+      "\n"
+      "ip addr add 192.0.2.1/24 dev wan0\nip link set wan0 up\n" +
+      in_router + "ip addr add 192.0.2.2/24 dev lan0\n" + in_router + "ip link set lan0 up\n" + in_router +
+      "ip link add wan0 type veth peer name lan0 netns " + far + "\n" + in_router +
+      "ip addr add 198.51.100.1/24 dev wan0\n" + in_router + "ip link set wan0 up\n" + in_router +
+      "ip route add unreachable 203.0.113.0/24\n" + in_router + "ip route add prohibit 192.88.99.0/24\n" +
+      in_router + "sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'\n" +
+      // Errors about every datagram, not one a second.
+      in_router + "sh -c 'echo 0 > /proc/sys/net/ipv4/icmp_ratelimit'\n" + in_far +
+      "sh -c 'echo 0 > /proc/sys/net/ipv4/icmp_ratelimit'\n" + in_far +
+      "ip addr add 198.51.100.9/24 dev lan0\n" + in_far + "ip link set lan0 up\n" + in_far +
+      "ip link set lo up\n" + in_far +
+      "ip route add default via 198.51.100.1\n"
+      "ip route add default via 192.0.2.2\n";
+  const Outcome outcome = run(sh(script));
+  if (outcome.status != 0) why_not_ = outcome.output;
+}
+
+}  // namespace glassbox

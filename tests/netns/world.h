@@ -1,0 +1,40 @@
+// A small internet for tests: the host that the NAT runs on, a router, and a network behind it, each a
+// network namespace. Nothing of it is left when the object goes.
+//
+//   host 192.0.2.1 --- 192.0.2.2 router 198.51.100.1 --- 198.51.100.9 far
+//
+// The router says "host unreachable" about 203.0.113.0/24 and "prohibited" about 192.88.99.0/24.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/netns/harness.h"
+
+namespace glassbox {
+
+class World {
+ public:
+  // The calling thread moves into the host's namespace, and back with the destructor.
+  World();
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // Why there is none; empty where there is.
+  [[nodiscard]] const std::string& why_not() const { return why_not_; }
+  // The words of a command that runs in the far network.
+  [[nodiscard]] std::vector<std::string> far(const std::vector<std::string>& command) const;
+
+  static constexpr const char* kRouter = "192.0.2.2";
+  static constexpr const char* kFar = "198.51.100.9";
+
+ private:
+  void make();
+  UniqueFd before_;
+  std::unique_ptr<Process> router_, far_;
+  std::string why_not_;
+};
+
+}  // namespace glassbox
