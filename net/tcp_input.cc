@@ -101,8 +101,10 @@ bool Tcp::take_ack(TcpFlow& flow, const TcpHeader& header, bool has_payload) {
   const bool acceptable = seq_le(header.seq, flow.rcv_edge);
   const std::uint32_t window = std::uint32_t{header.window} << flow.snd_scale;
   const bool same_window = window == flow.snd_wnd;
+  // One that acknowledges anew is no old news whatever its sequence number (a retransmission): its window
+  // must count, or the edge would move on by what it acknowledges.
   if (acceptable && seq_ge(header.ack, flow.snd_una) &&
-      (seq_lt(flow.snd_wl1, header.seq) ||
+      (seq_gt(header.ack, flow.snd_una) || seq_lt(flow.snd_wl1, header.seq) ||
        (flow.snd_wl1 == header.seq && seq_le(flow.snd_wl2, header.ack)))) {
     flow.snd_wnd = window;
     flow.snd_wl1 = header.seq;

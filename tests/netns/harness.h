@@ -33,6 +33,8 @@ class Process {
   [[nodiscard]] pid_t pid() const { return pid_; }
   // What it has said, at least until the mark, or all if it never says it.
   std::string read_until(const std::string& mark);
+  // What it says next up to and with the mark, which read_until() and wait() then do not see.
+  std::string take_until(const std::string& mark);
   Outcome wait();
 
  private:
