@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "private_net.h"
 #include "test_guest.h"
 
 namespace {
@@ -114,6 +115,64 @@ TEST(NatAllocation, NoneOnTheFramePath) {
   }
   EXPECT_EQ(bench.nat->counters().flows_open, 0U);
   EXPECT_EQ(bench.nat->counters().flows_opened, 40U);
+  EXPECT_EQ(allocations, 0U);
+}
+
+std::string udp(std::uint16_t from, std::uint16_t to, const std::string& payload) {
+  std::string datagram(kUdpHeader, '\0');
+  auto* u = reinterpret_cast<std::uint8_t*>(datagram.data());
+  store_be16(u, from);
+  store_be16(u + 2, to);
+  store_be16(u + 4, static_cast<std::uint16_t>(kUdpHeader + payload.size()));
+  return datagram + payload;
+}
+
+// Datagrams, their errors, echo and questions to a name server that is not there.
+TEST(NatAllocation, NoneForDatagrams) {
+  PrivateNet world;
+  if (!world.ok) GTEST_SKIP() << "no right to make a network namespace here";
+  NatConfig config;
+  config.allow_host_loopback = true;
+  config.dns = {IpAddress::from_v4(ipv4(127, 0, 0, 1))};
+  Bench bench(config);
+  bench.port.discard = true;
+  bool in_turn = false;
+  bench.loop->before_wait([&] {
+    counting = in_turn;
+    return false;
+  });
+  bench.loop->at_turn_end([&] {
+    counting = false;
+    bench.loop->stop();
+  });
+  std::string echo(kIcmpHeader, '\0');
+  echo[0] = 8;
+  echo[2] = '\xf7';
+  echo[3] = '\xff';
+  const auto name = std::string(1, '\7') + "example" + std::string(1, '\0');
+  const auto question = std::string("\0\1\1\0\0\1\0\0\0\0\0\0", 12) + name + std::string("\0\1\0\1", 4);
+  for (int round = 0; round < 20; ++round) {
+    const bool warm = round >= 4;
+    if (!warm) allocations = 0;
+    const auto port = static_cast<std::uint16_t>(5000 + round);
+    for (const auto& frame : {build_ipv4(kProtocolUdp, PrivateNet::kAddress, udp(port, 9, "nobody there")),
+                              build_ipv4(kProtocolUdp, PrivateNet::kUnreachable, udp(port, 9, "no way")),
+                              build_ipv4(kProtocolUdp, ipv4(169, 254, 1, 1), udp(port, 9, "denied")),
+                              build_ipv4(kProtocolUdp, kDnsIp, udp(port, 53, question)),
+                              build_ipv4(kProtocolIcmp, PrivateNet::kAddress, echo),
+                              build_ipv4(kProtocolIcmp, kGatewayIp, echo)}) {
+      const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
+      counting = true;
+      bench.nat->on_guest_frame(std::span(&piece, 1), {}, 0);
+      counting = false;
+      in_turn = warm;
+      bench.loop->run();
+      in_turn = false;
+    }
+  }
+  EXPECT_GE(bench.nat->counters().icmp_errors_passed, 19U);
+  EXPECT_EQ(bench.nat->counters().dns_failed, 20U);
+  EXPECT_EQ(bench.nat->counters().echo_flows_opened, 1U);
   EXPECT_EQ(allocations, 0U);
 }
 

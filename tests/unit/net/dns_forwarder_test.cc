@@ -222,6 +222,26 @@ TEST_F(DnsForwarding, RepetitionByTheGuestChangesNothing) {
   EXPECT_NE(first.take(), "");
 }
 
+TEST_F(DnsForwarding, OpenQuestionHoldsUpNobodyElse) {
+  NameServer silent(kFirst);
+  NameServer second(kSecond);
+  ask(dns_message({.id = 7}));
+  ASSERT_NE(silent.take(), "");
+  const auto arp = build_arp(kGatewayIp);  // any frame that the NAT answers
+  const iovec piece{const_cast<std::uint8_t*>(arp.data()), arp.size()};
+  nat->on_guest_frame(std::span(&piece, 1), {}, 0);
+  loop.turn();
+  ASSERT_EQ(port.published.size(), 1U);
+  port.published.clear();
+  ask(dns_message({.id = 8, .name = "other.example.com"}));  // nor another question
+  const std::string asked = silent.take();
+  DnsSpec reply = dns_answer(300);
+  reply.name = "other.example.com";
+  reply.id = id_of(asked);
+  silent.answer(dns_message(reply));
+  EXPECT_EQ(id_of(got()), 8);
+}
+
 TEST_F(DnsForwarding, TruncatedAnswersGoOnAndAreNotKept) {
   NameServer first(kFirst);
   for (std::uint16_t id = 1; id <= 2; ++id) {
