@@ -19,6 +19,7 @@
 #include <cstring>
 
 #include "net/inet.h"
+#include "net/netns_keeper.h"
 #include "net/tap_port.h"
 
 namespace glassbox::net {
@@ -26,7 +27,6 @@ namespace {
 
 constexpr const char* kInterface = "eth0";
 constexpr int kCannotRun = 126;
-constexpr int kNotFound = 127;
 
 Status write_file(const char* path, const std::string& text) {
   const UniqueFd fd(::open(path, O_WRONLY | O_CLOEXEC));
@@ -196,16 +196,7 @@ Result<UniqueFd> receive_tap(int socket) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   char go = 0;
   if (::recv(socket, &go, 1, 0) != 1) ::_exit(kCannotRun);
-  std::vector<char*> argv;
-  for (const std::string& word : command)
-    argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  ::sigprocmask(SIG_SETMASK, &signal_mask, nullptr);
-  ::execvp(argv[0], argv.data());
-  const int error = errno;
-  const std::string text = fmt::format("glassbox: cannot run {}: {}\n", command[0], std::strerror(error));
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
-  ::_exit(error == ENOENT ? kNotFound : kCannotRun);
+  keep(command, signal_mask, socket);
 }
 
 }  // namespace

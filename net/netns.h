@@ -24,8 +24,8 @@ struct NamespaceChild {
   UniqueFd go;  // a byte written here makes it run the command; closing it makes it end
 };
 
-// Forks. The child restores signal_mask before it runs the command, and is killed when this process dies. Its
-// exit status is the command's, 127 if the command was not found, 126 if it could not be run.
+// Forks. The child keeps the command (net/netns_keeper.h), which gets signal_mask; both end with this
+// process. Its exit status is the command's, 127 if the command was not found, 126 if it could not be run.
 [[nodiscard]] Result<NamespaceChild> start_in_namespace(const std::vector<std::string>& command,
                                                         const NatConfig& config, const sigset_t& signal_mask);
 

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -182,11 +183,40 @@ TEST_F(Netns, SignalsArePassedOn) {
   }
 }
 
-TEST_F(Netns, CommandDiesWithUs) {
-  Process process(netns(sh("echo ready; exec sleep 1000")));
+// The pipe's end of file comes when its last holder is gone: what the command left in the background, too.
+TEST_F(Netns, NothingOutlivesUs) {
+  Process process(
+      netns(sh("sleep 1000 & setsid sh -c 'trap \"\" TERM HUP; sleep 1000 & sleep 1000' & echo ready; exec "
+               "sleep 1000")));
   process.read_until("ready\n");
   ::kill(process.pid(), SIGKILL);
-  EXPECT_EQ(process.wait().status, 137);  // returns when the last holder of the pipe is gone: the command
+  EXPECT_EQ(process.wait().status, 137);
+}
+
+TEST_F(Netns, NothingOutlivesTheCommand) {
+  const Outcome outcome =
+      run(netns(sh("sleep 1000 & setsid sh -c 'trap \"\" TERM HUP; sleep 1000' & exit 4")));
+  EXPECT_EQ(outcome.status, 4);
+}
+
+// As the terminal does it: to all of the foreground's process group at once, and once is what the command
+// gets.
+TEST_F(Netns, InterruptOfTheTerminalReachesTheCommandOnce) {
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  ASSERT_GE(terminal, 0);
+  const UniqueFd owner(terminal);
+  ASSERT_EQ(::grantpt(terminal) | ::unlockpt(terminal), 0);
+  std::vector<std::string> words = sh("exec setsid -c -w \"$0\" \"$@\" <" + std::string(::ptsname(terminal)));
+  const auto command = netns(sh("trap 'echo caught' INT; echo ready; until read line; do :; done; exit 6"));
+  words.insert(words.end(), command.begin(), command.end());
+  Process process(words);
+  process.read_until("ready\n");
+  ASSERT_EQ(::write(terminal, "\x03", 1), 1);
+  process.read_until("caught\n");
+  ASSERT_EQ(::write(terminal, "a\n", 2), 2);
+  const Outcome outcome = process.wait();
+  EXPECT_EQ(outcome.status, 6);
+  EXPECT_EQ(outcome.output, "ready\ncaught\n");
 }
 
 TEST_F(Netns, Sigusr1PrintsTheCounters) {
