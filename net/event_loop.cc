@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/timerfd.h>
 #include <time.h>
 
 #include <algorithm>
@@ -28,12 +29,23 @@ namespace {
 constexpr std::size_t kEventsPerTurn = 128;
 constexpr std::size_t kMaxFds = 1U << 20;
 constexpr std::uint64_t kNsPerMs = 1'000'000;
+constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
 constexpr std::uint64_t kMaxWaitMs = 3'600'000;
 
 std::uint64_t monotonic_ns() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+  return static_cast<std::uint64_t>(now.tv_sec) * kNsPerSecond + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+// Events that belong to no registration.
+constexpr std::uint64_t kWakeTag = ~std::uint64_t{0};
+constexpr std::uint64_t kTimerTag = kWakeTag - 1;
+
+std::uint64_t thread_cpu_ns() {
+  timespec spent{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+  return static_cast<std::uint64_t>(spent.tv_sec) * kNsPerSecond + static_cast<std::uint64_t>(spent.tv_nsec);
 }
 
 struct Registration {
@@ -44,11 +56,12 @@ struct Registration {
 
 class EpollLoop final : public EventLoop {
  public:
-  EpollLoop(UniqueFd epoll, UniqueFd wake, ProbeMode probes, const PollConfig& poll)
+  EpollLoop(UniqueFd epoll, UniqueFd wake, UniqueFd timer, ProbeMode probes, const PollConfig& poll)
       : epoll_(std::move(epoll)),
         wake_(std::move(wake)),
+        timer_(std::move(timer)),
         probes_(probes),
-        policy_(poll),
+        policy_(poll, thread_cpu_ns),
         now_ns_(monotonic_ns()) {
     rlimit limit{};
     std::size_t fds = 1024;
@@ -171,8 +184,23 @@ class EpollLoop final : public EventLoop {
     if (!may_sleep) return 0;
     if (deadline_ns_ == 0) return -1;
     if (deadline_ns_ <= now_ns_) return 0;
+    if (deadline_ns_ - now_ns_ < kNsPerMs) return arm_timer();
     const std::uint64_t ms = (deadline_ns_ - now_ns_ + kNsPerMs - 1) / kNsPerMs;
     return static_cast<int>(std::min(ms, kMaxWaitMs));
+  }
+
+  // For deadlines within the millisecond. They are mostly moved on before they are due, and to a virtual
+  // machine each time-out that is set and taken back costs two exits to program the clock: so the timer stays
+  // as it is where it ends early enough, and a turn that comes too early sets it again.
+  int arm_timer() {
+    if (timer_ends_ns_ == 0 || timer_ends_ns_ > deadline_ns_) {
+      itimerspec at{};
+      at.it_value.tv_sec = static_cast<time_t>(deadline_ns_ / kNsPerSecond);
+      at.it_value.tv_nsec = static_cast<long>(deadline_ns_ % kNsPerSecond);
+      if (::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &at, nullptr) != 0) return 1;
+      timer_ends_ns_ = deadline_ns_;
+    }
+    return -1;
   }
 
   int look(int timeout_ms) {
@@ -182,22 +210,14 @@ class EpollLoop final : public EventLoop {
   }
 
   // Looks without sleeping until there is an event, or budget_ns are over. Whoever waits for our core has it
-  // between two looks. What it learns is the policy's.
+  // between two looks.
   int spin(std::uint64_t budget_ns) {
-    const std::uint64_t start_ns = monotonic_ns();
-    std::uint64_t last_ns = start_ns;
-    std::uint64_t longest_gap_ns = 0;
-    int count = 0;
+    const std::uint64_t end_ns = monotonic_ns() + budget_ns;
     for (;;) {
-      count = look(0);
-      const std::uint64_t at_ns = monotonic_ns();
-      longest_gap_ns = std::max(longest_gap_ns, at_ns - last_ns);
-      last_ns = at_ns;
-      if (count != 0 || at_ns - start_ns >= budget_ns) break;
+      const int count = look(0);
+      if (count != 0 || monotonic_ns() >= end_ns) return count;
       ::sched_yield();
     }
-    policy_.after_spin(count > 0, last_ns - start_ns, longest_gap_ns, last_ns);
-    return count;
   }
 
   // The wait of a turn: a spin where the policy wants one, then the wait that may sleep.
@@ -246,6 +266,8 @@ class EpollLoop final : public EventLoop {
       const epoll_event& event = events_[static_cast<std::size_t>(i)];
       if (event.data.u64 == kWakeTag) {
         posted = true;
+      } else if (event.data.u64 == kTimerTag) {
+        timer_ends_ns_ = 0;
       } else if (const Registration* slot = registration_of(event)) {
         ++visible_events_;
         if (slot->kick) kicked = 1;
@@ -256,7 +278,7 @@ class EpollLoop final : public EventLoop {
   }
 
   Registration* registration_of(const epoll_event& event) {
-    if (event.data.u64 == kWakeTag) return nullptr;
+    if (event.data.u64 == kWakeTag || event.data.u64 == kTimerTag) return nullptr;
     Registration* slot = find(static_cast<int>(event.data.u64 & 0xffffffffU));
     if (slot == nullptr || slot->generation != static_cast<std::uint32_t>(event.data.u64 >> 32))
       return nullptr;
@@ -286,10 +308,10 @@ class EpollLoop final : public EventLoop {
     }
   }
 
-  static constexpr std::uint64_t kWakeTag = ~std::uint64_t{0};
-
   UniqueFd epoll_;
   UniqueFd wake_;
+  UniqueFd timer_;
+  std::uint64_t timer_ends_ns_ = 0;  // 0: not set
   const ProbeMode probes_;
   PollPolicy policy_;
   bool had_work_ = false;  // the last turn
@@ -320,13 +342,19 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create(ProbeMode probes, const Pol
   if (!epoll) return fail_errno(errno, "event loop: epoll_create1");
   UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return fail_errno(errno, "event loop: eventfd");
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = ~std::uint64_t{0};
-  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0) {
+  UniqueFd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!timer) return fail_errno(errno, "event loop: timerfd_create");
+  epoll_event on_wake{};
+  on_wake.events = EPOLLIN;
+  on_wake.data.u64 = kWakeTag;
+  epoll_event on_timer{};
+  on_timer.events = EPOLLIN | EPOLLET;  // setting it again takes the event back: nobody reads it
+  on_timer.data.u64 = kTimerTag;
+  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &on_wake) != 0 ||
+      ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, timer.get(), &on_timer) != 0) {
     return fail_errno(errno, "event loop: epoll_ctl");
   }
-  return std::make_unique<EpollLoop>(std::move(epoll), std::move(wake), probes, poll);
+  return std::make_unique<EpollLoop>(std::move(epoll), std::move(wake), std::move(timer), probes, poll);
 }
 
 }  // namespace glassbox::net

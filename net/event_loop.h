@@ -9,8 +9,8 @@
 // sleeping.
 //
 // With a PollConfig the loop spins before it sleeps, as net/poll_policy.h says: epoll_wait with time-out 0,
-// over and over, until there is an event or the time is up. Nothing but the looking happens in a spin: hooks
-// have armed the notifications before it, and an event ends it.
+// over and over with sched_yield() between, until there is an event or the time is up. Nothing but the
+// looking happens in a spin: hooks have armed the notifications before it, and an event ends it.
 //
 // With ProbeMode::kNetPoll the loop fires net_poll_wait and net_poll_wake around every wait, time-outs and
 // empty wakes included. A spin is one wait, with time-out 0, however often it looks: its net_poll_wake says

@@ -20,31 +20,38 @@ Result<PollConfig> parse_poll(const std::string& text) {
 std::uint64_t PollPolicy::spin_ns(bool had_work, std::uint64_t now_ns) {
   if (config_.mode == PollConfig::Mode::kOff || !had_work) return 0;
   if (config_.mode == PollConfig::Mode::kFixed) return std::uint64_t{config_.spin_us} * 1000;
-  if (now_ns < rest_until_ns_) return 0;
-  if (resting_ > 0) {
-    --resting_;
-    return 0;
-  }
-  return std::clamp(2 * average_wait_ns_, kMinSpinNs, kMaxSpinNs);
+  count_turn(now_ns);
+  return spins_ ? kSpinNs : 0;
 }
 
-void PollPolicy::after_spin(bool met_event, std::uint64_t waited_ns, std::uint64_t longest_gap_ns,
-                            std::uint64_t now_ns) {
-  if (longest_gap_ns > kStolenNs) {
-    rest_until_ns_ = now_ns + rest_ns_;
-    rest_ns_ = std::min(2 * rest_ns_, kMaxRestNs);
-    return;
+void PollPolicy::count_turn(std::uint64_t now_ns) {
+  const std::uint64_t gap_ns = std::min(now_ns - last_turn_ns_, kLongestGapNs);
+  last_turn_ns_ = now_ns;
+  if (turns_ == kSettling) {
+    cpu_start_ns_ = cpu_clock_();
+  } else if (turns_ > kSettling) {
+    gaps_ns_ += gap_ns;
   }
-  if (met_event) {
-    average_wait_ns_ += (waited_ns >> 3) - (average_wait_ns_ >> 3);
-    misses_ = 0;
-    rest_turns_ = 0;
-    rest_ns_ = std::max(rest_ns_ - rest_ns_ / 16, kMinRestNs);  // forgotten slowly
-    return;
-  }
-  if (++misses_ < kMissesBeforeRest) return;
-  rest_turns_ = rest_turns_ == 0 ? 1 : std::min(2 * rest_turns_, kMaxRestTurns);
-  resting_ = rest_turns_;
+  if (++turns_ == kWindow) end_window();
+}
+
+void PollPolicy::end_window() {
+  (spins_ ? spinning_cost_ : sleeping_cost_) = gaps_ns_ + (cpu_clock_() - cpu_start_ns_) / 4;
+  if (spins_ == chosen_) return begin_window(--windows_left_ == 0 ? !chosen_ : chosen_);
+  // The end of a trial.
+  const std::uint64_t tried = spins_ ? spinning_cost_ : sleeping_cost_;
+  const std::uint64_t in_force = spins_ ? sleeping_cost_ : spinning_cost_;
+  const bool better = 100 * tried < (100 - kMarginPercent) * in_force;
+  patience_ = better ? kMinPatience : std::min(2 * patience_, kMaxPatience);
+  windows_left_ = patience_;
+  if (better) chosen_ = spins_;
+  begin_window(chosen_);
+}
+
+void PollPolicy::begin_window(bool spins) {
+  spins_ = spins;
+  turns_ = 0;
+  gaps_ns_ = 0;
 }
 
 }  // namespace glassbox::net

@@ -1,17 +1,20 @@
 // When the network thread spins and when it sleeps: `--poll adaptive|off|US`. A pure state machine; the event
 // loop tells it what happened and asks how long the next spin may last.
 //
-// Theory of operation. Waking a sleeping thread costs its waker some 10 us and takes 26; a spinning one sees
-// the event in one. Spinning pays where the next packet of a cycle is due within some tens of microseconds,
-// and is a waste elsewhere, so adaptive spins only after a turn that had work, and judges by what came of it:
-//   - a spin that met an event paid. The budget follows the waits that paid: twice their moving average,
-//     within kMinSpinNs..kMaxSpinNs.
-//   - one that met nothing did not. After kMissesBeforeRest in a row, turns go by without a spin: 1, 2, 4 ...
-//     kMaxRestTurns, then one is tried again; the first that pays ends the rests.
-//   - a spin during which the thread was off its core for longer than kStolenNs was in somebody's way (a
-//     cooperating client or server blocks again sooner): no spin for kMinRestNs, doubling to kMaxRestNs while
-//     it goes on. The loop offers the core with sched_yield() at each look, so whoever waits for it has it at
-//     once.
+// Theory of operation. Waking a sleeping thread costs its waker some 10 us and takes 26; a thread that looks
+// again and again sees the event in one. It offers its core with sched_yield() between two looks, so whoever
+// waits for that core has it at once; and it looks for kSpinNs at the most, and only after a turn that had
+// work, since that is where another packet of the same cycle is due.
+//
+// Whether that pays depends on where the scheduler puts client, server and this thread, on the machine and on
+// what else wants the cores, and it changes within seconds. So adaptive does not guess, it compares. Turns
+// that had work are counted in windows of kWindow; what a window costs is the time from one such turn to the
+// next plus a quarter of the CPU time that the thread spent, both summed up. After some windows of the mode
+// in force one window of the other is tried, and becomes the mode in force if it was cheaper by
+// kMarginPercent at the least. Traffic that comes at its own pace is not made faster by spinning, so there it
+// never pays. A trial that changes nothing doubles the windows until the next, up to kMaxPatience: trials are
+// rare where they are useless, fewer than one turn in 200.
+//
 // A fixed time spins that long after every turn that had work, whatever comes of it.
 #pragma once
 
@@ -23,9 +26,7 @@ namespace glassbox::net {
 
 struct PollConfig {
   enum class Mode { kOff, kAdaptive, kFixed };
-  // Adaptive becomes the default when a quiet machine has shown that it never costs: measured on a loaded
-  // one, its CRR p50 was 0.96 x that of off, and its p99 40 ms against 6 ms.
-  Mode mode = Mode::kOff;
+  Mode mode = Mode::kAdaptive;
   std::uint32_t spin_us = 0;  // kFixed
 };
 
@@ -34,30 +35,38 @@ struct PollConfig {
 
 class PollPolicy {
  public:
-  static constexpr std::uint64_t kMinSpinNs = 20'000;
-  static constexpr std::uint64_t kMaxSpinNs = 100'000;
-  static constexpr std::uint32_t kMissesBeforeRest = 2;
-  static constexpr std::uint32_t kMaxRestTurns = 256;
-  static constexpr std::uint64_t kStolenNs = 500'000;
-  static constexpr std::uint64_t kMinRestNs = 10'000'000;
-  static constexpr std::uint64_t kMaxRestNs = 1'000'000'000;
+  static constexpr std::uint64_t kSpinNs = 50'000;
+  static constexpr std::uint32_t kWindow = 512;    // turns with work
+  static constexpr std::uint32_t kSettling = 128;  // of them, not judged: threads move to other cores first
+  static constexpr std::uint64_t kMarginPercent = 3;
+  static constexpr std::uint64_t kLongestGapNs = 250'000;  // between two such turns; a pause counts as this
+  static constexpr std::uint32_t kMinPatience = 2;         // windows between two trials
+  static constexpr std::uint32_t kMaxPatience = 256;
 
-  explicit PollPolicy(const PollConfig& config) : config_(config) {}
+  using CpuClock = std::uint64_t (*)();  // nanoseconds that the thread was on a CPU; asked twice a window
 
-  // After a turn: how long to spin before sleeping; 0: not at all.
+  PollPolicy(const PollConfig& config, CpuClock cpu_clock) : config_(config), cpu_clock_(cpu_clock) {}
+
+  // After a turn: how long to spin before sleeping; 0: not at all. Call once a turn.
   [[nodiscard]] std::uint64_t spin_ns(bool had_work, std::uint64_t now_ns);
-  // What came of it. longest_gap_ns: between two looks, the longest.
-  void after_spin(bool met_event, std::uint64_t waited_ns, std::uint64_t longest_gap_ns,
-                  std::uint64_t now_ns);
 
  private:
+  void count_turn(std::uint64_t now_ns);
+  void end_window();
+  void begin_window(bool spins);
+
   PollConfig config_;
-  std::uint64_t average_wait_ns_ = kMaxSpinNs / 2;
-  std::uint32_t misses_ = 0;
-  std::uint32_t rest_turns_ = 0;  // length of the rests
-  std::uint32_t resting_ = 0;     // turns left of this one
-  std::uint64_t rest_ns_ = kMinRestNs;
-  std::uint64_t rest_until_ns_ = 0;
+  CpuClock cpu_clock_;
+
+  bool spins_ = true;   // in this window
+  bool chosen_ = true;  // outside trials
+  std::uint32_t turns_ = 0;
+  std::uint64_t last_turn_ns_ = 0;
+  std::uint64_t gaps_ns_ = 0;
+  std::uint64_t cpu_start_ns_ = 0;
+  std::uint64_t sleeping_cost_ = 0, spinning_cost_ = 0;  // of the last window of each mode
+  std::uint32_t patience_ = kMinPatience;
+  std::uint32_t windows_left_ = kMinPatience;  // until the next trial
 };
 
 }  // namespace glassbox::net

@@ -9,7 +9,8 @@
 // Guest payload goes to the socket from guest memory within on_segment(). Whatever else happens (payload
 // taken, acknowledgement, socket readable) marks the flow dirty; flush() then visits each dirty flow once,
 // reads from its socket straight into the guest's receive buffers and lets every frame carry the newest
-// acknowledgement and window. A pure acknowledgement is sent only if nothing else did.
+// acknowledgement and window. A pure acknowledgement is sent only if nothing else did, and that of a short
+// request to a local server only when the reply is late (net/ack_hold.h).
 //
 // The host socket is registered once, edge-triggered; `readable` remembers the edge until a read comes up
 // short. A read that is short after EPOLLRDHUP is the end of the stream, so the FIN rides on the last
@@ -190,7 +191,34 @@ void Tcp::start_timer(TcpFlow& flow, std::uint64_t due_ns) {
   timers_.set(flow.index, due_ns);
 }
 
+std::uint64_t Tcp::next_deadline_ns() {
+  const std::uint64_t timer = timers_.next_due_ns();
+  while (const AckHold::Entry* hold = holds_.front()) {
+    if (table_->at(hold->flow_index).ack_by_ns == hold->due_ns) {
+      return timer == 0 ? hold->due_ns : std::min(timer, hold->due_ns);
+    }
+    holds_.pop_front();
+  }
+  return timer;
+}
+
+// No reply has come to carry these acknowledgements.
+void Tcp::end_holds() {
+  for (const AckHold::Entry* hold = holds_.front(); hold != nullptr && hold->due_ns <= now();
+       hold = holds_.front()) {
+    TcpFlow& flow = table_->at(hold->flow_index);
+    if (flow.ack_by_ns == hold->due_ns) {
+      flow.ack_by_ns = 0;
+      flow.ack_due = flow.hold_failed = true;
+      holds_.learn_failure();
+      mark_dirty(flow);
+    }
+    holds_.pop_front();
+  }
+}
+
 void Tcp::on_deadline() {
+  end_holds();
   std::uint32_t index = 0;
   while (timers_.pop_due(now(), index))
     run_timer(table_->at(index));
@@ -216,7 +244,7 @@ void Tcp::run_timer(TcpFlow& flow) {
       flow.keepalive_on = true;
     }
     ++flow.retries;
-    if (send_control(flow, flow.snd_una - 1, kTcpAck)) flow.ack_due = false;
+    [[maybe_unused]] const bool sent = send_control(flow, flow.snd_una - 1, kTcpAck);
     start_timer(flow, now() + kMaxRetransmitNs);
   } else {
     start_timer(flow, flow.active_ns + kIdleNs);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "net/ack_hold.h"
 #include "net/admission.h"
 #include "net/byte_queue.h"
 #include "net/event_loop.h"
@@ -48,7 +49,7 @@ class Tcp {
   void after_publish();
   void on_rx_space() { rx_full_ = false; }
   void on_deadline();
-  [[nodiscard]] std::uint64_t next_deadline_ns() const { return timers_.next_due_ns(); }
+  [[nodiscard]] std::uint64_t next_deadline_ns();
   // Flows that wait for receive buffers (argument of drain_to_guest).
   [[nodiscard]] std::uint32_t backlog() const { return rx_full_ ? dirty_count_ : 0; }
 
@@ -88,6 +89,7 @@ class Tcp {
   void take_duplicate_ack(TcpFlow& flow);
   void take_payload(TcpFlow& flow, const TcpHeader& header, IovSlice& payload);
   void deliver(TcpFlow& flow, IovSlice& payload);
+  void hold_ack(TcpFlow& flow);
   void watch_writable(TcpFlow& flow);
   void flush_overflow(TcpFlow& flow);
   static void shut_host_if_due(TcpFlow& flow);
@@ -102,6 +104,7 @@ class Tcp {
   [[nodiscard]] bool set_peek_offset(TcpFlow& flow);
   [[nodiscard]] bool begin_frame(TcpFlow& flow, std::size_t max_bytes);
   void finish_frame(TcpFlow& flow, std::size_t bytes);
+  void carried_ack(TcpFlow& flow);
   [[nodiscard]] bool send_syn_ack(TcpFlow& flow);
   [[nodiscard]] bool send_control(TcpFlow& flow, Seq seq, std::uint8_t flags);
   [[nodiscard]] std::uint16_t offer_window(TcpFlow& flow);
@@ -121,6 +124,7 @@ class Tcp {
   void close_now(const Closing& closing);
   void start_timer(TcpFlow& flow, std::uint64_t due_ns);
   void run_timer(TcpFlow& flow);
+  void end_holds();
   void retransmit_timeout(TcpFlow& flow);
   [[nodiscard]] std::uint64_t now() const { return loop_.now_ns(); }
   void count(DropReason reason, std::size_t bytes);
@@ -133,6 +137,7 @@ class Tcp {
   ChunkPool pool_;
   std::unique_ptr<FlowTable> table_;
   TimerHeap timers_;
+  AckHold holds_;
   const bool can_peek_;
   bool rx_full_ = false;
   std::uint32_t dirty_head_ = FlowTable::kNone;

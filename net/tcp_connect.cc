@@ -45,6 +45,7 @@ std::uint64_t Tcp::open_flow(const TcpHeader& header) {
   const FlowKey& key = flow->key;
   probe::tcp_syn(id, key.guest.is_v4() ? AF_INET : AF_INET6, key.guest.hi, key.guest.lo, key.guest_port,
                  key.dst.hi, key.dst.lo, key.dst_port, flow->irs);
+  flow->local = verdict.local;
   connect_host(*flow, verdict.connect_to, verdict.local);
   return id;
 }
@@ -66,7 +67,7 @@ void Tcp::begin_flow(TcpFlow& flow) {
 
 void Tcp::take_syn(TcpFlow& flow, const TcpHeader& header) {
   flow.irs = header.seq;
-  flow.rcv_nxt = flow.rcv_edge = header.seq + 1;
+  flow.rcv_nxt = flow.rcv_edge = flow.acked = header.seq + 1;
   const std::uint16_t largest = link_.max_mss(flow.key);
   flow.mss = std::min(std::max(header.mss == 0 ? kDefaultMss : header.mss, kMinMss), largest);
   flow.scale_ok = header.scale >= 0;

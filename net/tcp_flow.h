@@ -39,6 +39,8 @@ struct TcpFlow final : FdHandler {
   bool immediate = false;    // connect() itself succeeded
   bool syn_ack_due = false;  // or a SYN, in kSynSent
   bool ack_due = false;      // the guest waits for an acknowledgement or window
+  bool local = false;        // the server is on this host
+  bool hold_failed = false;  // an acknowledgement was held and no reply came (net/ack_hold.h)
   bool guest_fin = false;    // the guest's FIN was taken in order
   bool host_shut = false;    // and passed on
   bool readable = false;     // the host socket may have something to read
@@ -66,12 +68,15 @@ struct TcpFlow final : FdHandler {
   std::uint32_t snd_wnd = 0;
   Seq snd_wl1 = 0, snd_wl2 = 0;
   Seq irs = 0, rcv_nxt = 0, rcv_edge = 0;
+  Seq acked = 0;  // the rcv_nxt that the guest was told last
   ByteQueue stored;
   ByteQueue overflow;
 
   std::uint64_t active_ns = 0;      // last sign of life of either side
   std::uint64_t retransmit_ns = 0;  // 0: nothing outstanding and nothing to probe for
   std::uint64_t timer_ns = 0;       // when the heap wakes us, 0 if it does not
+  std::uint64_t ack_by_ns = 0;      // the acknowledgement is held until then, 0 if it is not
+  std::uint64_t asked_ns = 0;       // when the guest sent what no reply has followed yet, 0 if none
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
 };

@@ -159,6 +159,7 @@ void Tcp::take_payload(TcpFlow& flow, const TcpHeader& header, IovSlice& payload
     if (seq != flow.rcv_nxt) flow.ack_due = true;  // a keepalive, or an old or stray acknowledgement
     return;
   }
+  const bool only_this = !flow.ack_due;
   flow.ack_due = true;
   if (seq_gt(seq, flow.rcv_nxt)) {
     return count(seq_lt(seq, flow.rcv_edge) ? DropReason::kOutOfOrder : DropReason::kOutOfWindow, bytes);
@@ -181,7 +182,17 @@ void Tcp::take_payload(TcpFlow& flow, const TcpHeader& header, IovSlice& payload
     flow.guest_fin = true;
     ++flow.rcv_nxt;
     shut_host_if_due(flow);
+  } else if (only_this && flow.rcv_nxt == seq + bytes - seen) {
+    hold_ack(flow);
   }
+}
+
+// The acknowledgement is due; a reply may be about to carry it.
+void Tcp::hold_ack(TcpFlow& flow) {
+  const bool short_request = flow.rcv_nxt - flow.acked < flow.mss && flow.overflow.empty();
+  if (!flow.local || flow.hold_failed || flow.host_error || !short_request) return;
+  if (flow.ack_by_ns == 0) flow.ack_by_ns = holds_.begin(flow.index, now());
+  flow.ack_due = flow.ack_by_ns == 0;
 }
 
 // To the socket, and what it does not take to the overflow queue; rcv_nxt moves by what was kept.
@@ -205,6 +216,7 @@ void Tcp::deliver(TcpFlow& flow, IovSlice& payload) {
                        static_cast<std::int32_t>(sent));
       taken = static_cast<std::size_t>(sent);
       flow.sent_once = true;
+      if (flow.asked_ns == 0) flow.asked_ns = now();
       payload.drop_front(taken);
     } else {
       const int error = errno;

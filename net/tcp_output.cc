@@ -26,7 +26,8 @@ void Tcp::output(TcpFlow& flow) {
   if (flow.host_error && flow.host_eof && seq_gt(flow.snd_nxt, flow.eof_seq)) {
     return reset_both(flow, CloseReason::kHostReset);
   }
-  if (flow.ack_due && send_control(flow, flow.snd_nxt, kTcpAck)) flow.ack_due = false;
+  if (flow.ack_due) [[maybe_unused]]
+    const bool sent = send_control(flow, flow.snd_nxt, kTcpAck);
   if (flow.retransmit_ns != 0) start_timer(flow, flow.retransmit_ns);
   finish_if_done(flow);
 }
@@ -37,7 +38,6 @@ bool Tcp::send_next(TcpFlow& flow) {
   if (rx_full_ || (flow.one_frame && in_flight != 0)) return false;
   if (flow.host_eof && flow.snd_nxt == flow.eof_seq) {
     if (!send_control(flow, flow.snd_nxt, kTcpFin | kTcpAck)) return false;
-    flow.ack_due = false;
     ++flow.snd_nxt;
     flow.snd_max = seq_max(flow.snd_max, flow.snd_nxt);
     if (flow.retransmit_ns == 0) flow.retransmit_ns = now() + kRetransmitNs;
@@ -80,10 +80,21 @@ void Tcp::finish_frame(TcpFlow& flow, std::size_t bytes) {
   link_.finish_tcp(segment, bytes);
   if (seq_lt(flow.snd_nxt, flow.snd_max)) ++counters_.retransmissions;
   flow.snd_nxt = last ? end + 1 : end;
-  if (seq_gt(end, flow.snd_max)) flow.bytes_in += end - flow.snd_max;
+  if (seq_gt(end, flow.snd_max)) {
+    flow.bytes_in += end - flow.snd_max;
+    if (flow.local && flow.asked_ns != 0) holds_.learn(now() - flow.asked_ns);
+    flow.asked_ns = 0;
+  }
   flow.snd_max = seq_max(flow.snd_max, flow.snd_nxt);
-  flow.ack_due = false;
+  carried_ack(flow);
   if (flow.retransmit_ns == 0) flow.retransmit_ns = now() + kRetransmitNs;
+}
+
+// A segment that is on its way carries the newest acknowledgement.
+void Tcp::carried_ack(TcpFlow& flow) {
+  flow.ack_due = false;
+  flow.ack_by_ns = 0;
+  flow.acked = flow.rcv_nxt;
 }
 
 bool Tcp::send_stored(TcpFlow& flow, std::size_t max_bytes) {
@@ -269,7 +280,10 @@ bool Tcp::send_control(TcpFlow& flow, Seq seq, std::uint8_t flags) {
   segment.ack = flow.rcv_nxt;
   segment.flags = flags;
   segment.window = offer_window(flow);
-  if (link_.send_tcp(segment)) return true;
+  if (link_.send_tcp(segment)) {
+    carried_ack(flow);
+    return true;
+  }
   rx_full_ = true;
   mark_dirty(flow);
   return false;

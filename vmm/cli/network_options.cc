@@ -60,8 +60,8 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
   command.add_option_function<std::string>(
       "--poll",
       [&config](const std::string& text) { config.poll = value_or_error(net::parse_poll(text), "--poll"); },
-      "Before the network thread sleeps it spins: off (default), adaptive (where it pays), or for this many "
-      "us");
+      "Before the network thread sleeps it spins: adaptive (default; where it pays), off, or for this "
+      "many us");
   command.add_option("--max-flows", config.max_flows, "TCP, UDP and ping flows that may be open at a time")
       ->check(CLI::Range(1, 32768))
       ->capture_default_str();

@@ -2,10 +2,46 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 namespace glassbox::net {
 namespace {
 
 constexpr std::uint64_t kUs = 1000;
+
+std::uint64_t cpu_ns = 0;  // what the policy's CPU clock says
+std::uint64_t cpu_clock() {
+  return cpu_ns;
+}
+
+PollPolicy policy_of(PollConfig::Mode mode, std::uint32_t us = 0) {
+  return {PollConfig{.mode = mode, .spin_us = us}, cpu_clock};
+}
+
+// A workload in which every turn has work: how far apart turns are and what CPU time one takes, after a spin
+// and without.
+struct Workload {
+  std::function<std::uint64_t(bool spun)> gap_ns;
+  std::function<std::uint64_t(bool spun)> turn_cpu_ns;
+};
+
+// The share of turns that were followed by a spin.
+double spins_in(PollPolicy& policy, std::uint64_t& now_ns, int turns, const Workload& workload) {
+  int spins = 0;
+  for (int i = 0; i < turns; ++i) {
+    const bool spun = policy.spin_ns(true, now_ns) != 0;
+    spins += spun ? 1 : 0;
+    now_ns += workload.gap_ns(spun);
+    cpu_ns += workload.turn_cpu_ns(spun);
+  }
+  return static_cast<double>(spins) / turns;
+}
+
+Workload constant(std::uint64_t spun_us, std::uint64_t slept_us, std::uint64_t spun_cpu_us,
+                  std::uint64_t slept_cpu_us) {
+  return {[=](bool spun) { return (spun ? spun_us : slept_us) * kUs; },
+          [=](bool spun) { return (spun ? spun_cpu_us : slept_cpu_us) * kUs; }};
+}
 
 TEST(PollPolicy, Parses) {
   EXPECT_EQ(parse_poll("adaptive")->mode, PollConfig::Mode::kAdaptive);
@@ -19,83 +55,58 @@ TEST(PollPolicy, Parses) {
 }
 
 TEST(PollPolicy, OffNeverSpins) {
-  PollPolicy policy(PollConfig{.mode = PollConfig::Mode::kOff});
+  PollPolicy policy = policy_of(PollConfig::Mode::kOff);
   EXPECT_EQ(policy.spin_ns(true, 0), 0U);
 }
 
 TEST(PollPolicy, FixedSpinsWhateverComesOfIt) {
-  PollPolicy policy(PollConfig{.mode = PollConfig::Mode::kFixed, .spin_us = 30});
-  for (int i = 0; i < 100; ++i) {
-    EXPECT_EQ(policy.spin_ns(true, 0), 30 * kUs);
-    policy.after_spin(false, 30 * kUs, 10'000 * kUs, 0);
-  }
+  PollPolicy policy = policy_of(PollConfig::Mode::kFixed, 30);
+  for (std::uint64_t i = 0; i < 10'000; ++i)
+    EXPECT_EQ(policy.spin_ns(true, i * 10'000 * kUs), 30 * kUs);
   EXPECT_EQ(policy.spin_ns(false, 0), 0U);
 }
 
 TEST(PollPolicy, SpinsOnlyAfterWork) {
-  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
+  PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
   EXPECT_EQ(policy.spin_ns(false, 0), 0U);
-  EXPECT_GT(policy.spin_ns(true, 0), 0U);
+  EXPECT_EQ(policy.spin_ns(true, 0), PollPolicy::kSpinNs);
 }
 
-TEST(PollPolicy, BudgetFollowsTheWaitsThatPaid) {
-  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
-  for (int i = 0; i < 100; ++i)
-    policy.after_spin(true, 2 * kUs, kUs, 0);
-  EXPECT_EQ(policy.spin_ns(true, 0), PollPolicy::kMinSpinNs);
-  for (int i = 0; i < 100; ++i)
-    policy.after_spin(true, 30 * kUs, kUs, 0);
-  const std::uint64_t budget_ns = policy.spin_ns(true, 0);
-  EXPECT_GT(budget_ns, 50 * kUs);
-  EXPECT_LE(budget_ns, 60 * kUs);
+TEST(PollPolicy, GoesOnWhereTurnsComeFaster) {
+  PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
+  std::uint64_t now_ns = 0;
+  EXPECT_GT(spins_in(policy, now_ns, 400'000, constant(20, 40, 20, 10)), 0.97);
 }
 
-// Turns with work of which none is followed by an event in time: what fraction of them spins?
-TEST(PollPolicy, SpinsThatDoNotPayBecomeRare) {
-  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
-  int spins = 0;
-  constexpr int kTurns = 10'000;
-  for (int i = 0; i < kTurns; ++i) {
-    const std::uint64_t budget_ns = policy.spin_ns(true, 0);
-    if (budget_ns == 0) continue;
-    ++spins;
-    policy.after_spin(false, budget_ns, kUs, 0);
-  }
-  EXPECT_GT(spins, 0);
-  EXPECT_LT(spins, kTurns / 100);
+// Spinning that puts the others on another core, whose wake-ups cost more than the sleep did.
+TEST(PollPolicy, StopsWhereTurnsComeSlower) {
+  PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
+  std::uint64_t now_ns = 0;
+  EXPECT_LT(spins_in(policy, now_ns, 400'000, constant(45, 25, 45, 14)), 0.03);
 }
 
-TEST(PollPolicy, OneThatPaysEndsTheRests) {
-  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
-  for (int i = 0; i < 10'000; ++i) {
-    if (policy.spin_ns(true, 0) != 0) policy.after_spin(false, 50 * kUs, kUs, 0);
-  }
-  std::uint64_t budget_ns = 0;
-  for (std::uint32_t i = 0; i <= PollPolicy::kMaxRestTurns && budget_ns == 0; ++i)
-    budget_ns = policy.spin_ns(true, 0);
-  ASSERT_NE(budget_ns, 0U);
-  policy.after_spin(true, 10 * kUs, kUs, 0);
-  for (int i = 0; i < 10; ++i)
-    EXPECT_NE(policy.spin_ns(true, 0), 0U);
+// Turns that come at their own pace: a spin finds nothing and only costs CPU time.
+TEST(PollPolicy, StopsWhereItOnlyCosts) {
+  PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
+  std::uint64_t now_ns = 0;
+  const Workload sparse = constant(1000, 1000, 60, 10);
+  spins_in(policy, now_ns, 100'000, sparse);
+  const std::uint64_t before_ns = cpu_ns;
+  constexpr int kTurns = 100'000;
+  EXPECT_LT(spins_in(policy, now_ns, kTurns, sparse), 0.01);
+  EXPECT_LT(cpu_ns - before_ns, std::uint64_t{kTurns} * 12 * kUs);  // ten of them are the turn's own
 }
 
-TEST(PollPolicy, BacksOffWhereOthersWantTheCore) {
-  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
-  std::uint64_t now_ns = 1'000'000'000;
-  std::uint64_t rest_ns = PollPolicy::kMinRestNs;
-  for (int i = 0; i < 12; ++i) {
-    ASSERT_NE(policy.spin_ns(true, now_ns), 0U);
-    policy.after_spin(true, 10 * kUs, PollPolicy::kStolenNs + 1, now_ns);
-    EXPECT_EQ(policy.spin_ns(true, now_ns + rest_ns - 1), 0U);
-    now_ns += rest_ns;
-    rest_ns = std::min(2 * rest_ns, PollPolicy::kMaxRestNs);
-  }
-}
-
-TEST(PollPolicy, ShortGapsAreCooperation) {
-  PollPolicy policy{PollConfig{.mode = PollConfig::Mode::kAdaptive}};
-  policy.after_spin(true, 40 * kUs, 40 * kUs, 0);
-  EXPECT_NE(policy.spin_ns(true, 0), 0U);
+TEST(PollPolicy, FollowsTheMachineWhenItChanges) {
+  PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
+  std::uint64_t now_ns = 0;
+  const Workload bad = constant(45, 25, 45, 14);
+  const Workload good = constant(20, 40, 20, 10);
+  spins_in(policy, now_ns, 400'000, bad);
+  spins_in(policy, now_ns, 2 * PollPolicy::kMaxPatience * PollPolicy::kWindow, good);
+  EXPECT_GT(spins_in(policy, now_ns, 10'000, good), 0.6);
+  spins_in(policy, now_ns, 2 * PollPolicy::kMaxPatience * PollPolicy::kWindow, bad);
+  EXPECT_LT(spins_in(policy, now_ns, 10'000, bad), 0.4);
 }
 
 }  // namespace
