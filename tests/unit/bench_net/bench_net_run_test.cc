@@ -21,8 +21,8 @@ TEST(BenchNet, SystemCallsOfACycleAreBounded) {
   ASSERT_TRUE(directory);
   const std::string path = directory->file("result.json");
   auto child = Child::start({.what = "bench_net",
-                             .argv = {BENCH_NET, "--stack", "netns-off,bare", "--rounds", "1", "--cycles",
-                                      "100", "--stream-mib", "0", "--json", path}});
+                             .argv = {BENCH_NET, "--stack", "netns-off,bare", "--rows", "latency", "--rounds",
+                                      "1", "--cycles", "100", "--json", path}});
   ASSERT_TRUE(child);
   ASSERT_TRUE((*child)->wait(100'000));
   std::ifstream file(path);

@@ -21,21 +21,85 @@ NetRow row(const std::string& stack, std::uint64_t crr_us) {
   return one;
 }
 
-TEST(NetReport, RatioIsToTheBetterPeer) {
-  const std::vector<NetRow> rows = {row("pasta", 200), row("slirp4netns", 160), row("netns-off", 80)};
-  EXPECT_EQ(better_peer_us(rows, true), 160.0);
-  EXPECT_FALSE(better_peer_us(rows, false));
-  EXPECT_FALSE(better_peer_us({row("netns-off", 80)}, true));
-  EXPECT_THAT(net_table(nlohmann::json::object(), rows), HasSubstr("0.50"));
+nlohmann::json result_of(const std::vector<NetRow>& rows) {
+  return net_json({}, nlohmann::json::object(), rows);
+}
+
+nlohmann::json target(const nlohmann::json& result, const std::string& name) {
+  for (const auto& one : result["targets"]) {
+    if (one["target"] == name) return one;
+  }
+  ADD_FAILURE() << "no target " << name;
+  return {};
+}
+
+TEST(NetReport, TargetsAreRatiosToTheBetterPeer) {
+  const auto result = result_of({row("pasta", 200), row("slirp4netns", 160), row("netns-off", 128)});
+  const auto off = target(result, "CRR p50, --poll off / better peer");
+  EXPECT_EQ(off["measured"], 0.8);
+  EXPECT_EQ(off["verdict"], "met");
+  EXPECT_EQ(target(result, "CRR p50, --poll off / bare")["verdict"], "not measured");
+  EXPECT_EQ(target(result_of({row("pasta", 200), row("netns-off", 180)}), off["target"])["verdict"],
+            "missed");
+  EXPECT_EQ(target(result_of({row("netns-off", 80)}), off["target"])["verdict"], "not measured");
+  EXPECT_THAT(net_table(result), HasSubstr("met"));
+}
+
+TEST(NetReport, ThroughputTargetsWantMore) {
+  const auto with = [](const char* stack, double gbps, double per_second) {
+    NetRow one = row(stack, 100);
+    one.streams = {{.mtu = 1500, .out = true, .gbps = {gbps}, .refused = {}}};
+    one.parallel = {{.flows = 8, .per_second = {per_second}, .refused = {}}};
+    return one;
+  };
+  const auto result = result_of({with("pasta", 4, 5000), with("slirp4netns", 2, 6000), with("relay", 9, 0),
+                                 with("netns-adaptive", 6, 5900)});
+  EXPECT_EQ(target(result, "stream out, MTU 1500 / better peer")["measured"], 1.5);
+  EXPECT_EQ(target(result, "stream out, MTU 1500 / better peer")["verdict"], "met");
+  EXPECT_EQ(target(result, "stream out, MTU 1500 / relay")["verdict"], "missed");
+  EXPECT_EQ(target(result, "CRR/s, 8 parallel flows / better peer")["verdict"], "missed");
+  EXPECT_EQ(target(result, "stream in, MTU 1500 / better peer")["verdict"], "not measured");
+}
+
+TEST(NetReport, IdleFlowsHaveTheirOwnBounds) {
+  NetRow one = row("netns-adaptive", 100);
+  one.idle.emplace();
+  one.idle->cpu_percent = 0.1;
+  one.idle->resident_kib = 50 * 1024;
+  one.idle->loaded = summarize(std::vector<std::uint64_t>(1000, 105'000));
+  one.idle->unloaded = summarize(std::vector<std::uint64_t>(1000, 100'000));
+  one.idle->half_closed_wakeups_per_s = 0.5;
+  const auto result = result_of({one});
+  EXPECT_EQ(target(result, "10,000 idle flows: of a core")["verdict"], "met");
+  EXPECT_EQ(target(result, "10,000 idle flows: resident")["verdict"], "missed");
+  EXPECT_EQ(target(result, "10,000 idle flows: CRR p50 / unloaded")["verdict"], "met");
+  EXPECT_EQ(target(result, "half-closed flows: wake-ups a second")["verdict"], "met");
+}
+
+TEST(NetReport, PartsOfARunMakeOneResult) {
+  NetRow latency = row("netns-adaptive", 90);
+  NetRow stream;
+  stream.stack = "netns-adaptive";
+  stream.version = "1.0";
+  stream.streams = {{.mtu = 1500, .out = true, .gbps = {8}, .refused = {}}};
+  const auto merged = merge_net_json({result_of({latency, row("pasta", 180)}), result_of({stream})});
+  ASSERT_TRUE(merged) << merged.error().message;
+  EXPECT_EQ((*merged)["stacks"].size(), 2U);
+  EXPECT_EQ((*merged)["stacks"][0]["crr"]["p50_us"], 90.0);
+  EXPECT_EQ((*merged)["stacks"][0]["streams"][0]["gbps_median"], 8.0);
+  EXPECT_EQ(target(*merged, "CRR p50, adaptive / better peer")["verdict"], "met");
+  stream.version = "2.0";
+  EXPECT_FALSE(merge_net_json({result_of({latency}), result_of({stream})}));
+  EXPECT_FALSE(merge_net_json({nlohmann::json(1)}));
+  EXPECT_FALSE(merge_net_json({}));
 }
 
 TEST(NetReport, ARefusedRowHasItsReasonAndNoFigures) {
   NetRow refused;
   refused.stack = "pasta";
   refused.refused = "not installed: apt-get install passt";
-  EXPECT_THAT(net_table(nlohmann::json::object(), {refused}),
-              HasSubstr("not installed: apt-get install passt"));
-  const auto json = net_json({}, nlohmann::json::object(), {refused});
+  const auto json = result_of({refused});
+  EXPECT_THAT(net_table(json), HasSubstr("not installed: apt-get install passt"));
   EXPECT_EQ(json["stacks"][0]["refused"], refused.refused);
   EXPECT_TRUE(json["stacks"][0]["crr"].is_null());
   EXPECT_TRUE(json["stacks"][0]["system_calls_per_crr"].is_null());

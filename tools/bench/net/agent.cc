@@ -76,8 +76,9 @@ Status serve(const std::string& socket_path, bool unshare) {
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return fail_errno(errno, "cannot reach the launcher");
   }
+  std::vector<UniqueFd> held;
   for (Order order; read_all(socket.get(), &order, sizeof(order));) {
-    const auto samples = carry_out(order);
+    const auto samples = carry_out(order, held);
     Answer answer;
     if (samples) {
       answer.samples = static_cast<std::uint32_t>(samples->size());

@@ -3,11 +3,15 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <mutex>
+#include <thread>
 
 namespace glassbox::bench {
 namespace {
@@ -58,6 +62,12 @@ Result<UniqueFd> connect_to(const Order& order) {
   if (!fd) return fail_errno(errno, "socket");
   const int on = 1;
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  // A stack that loses a connection of many must not hold up the benchmark.
+  const timeval limit{5, 0};
+  if (order.what == Exchange::kHold || order.what == Exchange::kHalfClosed) {
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  }
   sockaddr_in peer{};
   peer.sin_family = AF_INET;
   peer.sin_port = htons(order.port);
@@ -103,6 +113,57 @@ Status one_stream(const Order& order, std::vector<char>& buffer) {
   return {};
 }
 
+// Each thread takes its cycles from one pot, so that all end together.
+Status parallel_crr(const Order& order) {
+  std::atomic<std::int64_t> left{order.count};
+  std::atomic<bool> failed{false};
+  std::mutex mutex;
+  Status first;  // that failed
+  std::vector<std::thread> threads;
+  for (std::uint16_t i = 0; i < order.flows; ++i) {
+    threads.emplace_back([&, i] {
+      Order mine = order;
+      mine.port = order.ports[i % order.ports.size()];
+      while (!failed && left.fetch_sub(1) > 0) {
+        Status status = one_crr(mine);
+        if (status) continue;
+        const std::lock_guard lock(mutex);
+        if (!failed.exchange(true)) first = std::move(status);
+      }
+    });
+  }
+  for (std::thread& thread : threads)
+    thread.join();
+  return first;
+}
+
+Status half_closed(const Order& order, std::vector<UniqueFd>& held) {
+  for (const char op : {kOpKeep, kOpShut}) {
+    GB_ASSIGN(UniqueFd fd, connect_to(order));
+    if (!send_all(fd.get(), &op, 1)) return fail_errno(errno, "send");
+    char end = 0;
+    if (op == kOpKeep) ::shutdown(fd.get(), SHUT_WR);
+    if (op == kOpShut && ::recv(fd.get(), &end, 1, 0) != 0)
+      return fail("the server did not end its direction");
+    held.push_back(std::move(fd));
+  }
+  return {};
+}
+
+Status carry_out_whole(const Order& order, std::vector<UniqueFd>& held) {
+  if (order.what == Exchange::kParallelCrr) return parallel_crr(order);
+  if (order.what == Exchange::kHalfClosed) return half_closed(order, held);
+  held.clear();
+  if (order.what == Exchange::kLetGo) return {};
+  raise_descriptor_limit();
+  for (std::uint32_t i = 0; i < order.count; ++i) {
+    auto fd = connect_to(order);
+    if (!fd) return fail("connection {}: {}", i + 1, fd.error().message);
+    held.push_back(std::move(*fd));
+  }
+  return {};
+}
+
 void serve_one(int fd, std::vector<char>& buffer) {
   char op = 0;
   const int on = 1;
@@ -128,14 +189,28 @@ void serve_one(int fd, std::vector<char>& buffer) {
 
 }  // namespace
 
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 std::uint64_t monotonic_ns() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-Result<std::vector<std::uint64_t>> carry_out(const Order& order) {
+Result<std::vector<std::uint64_t>> carry_out(const Order& order, std::vector<UniqueFd>& held) {
   std::vector<std::uint64_t> samples;
+  if (order.what != Exchange::kCrr && order.what != Exchange::kRr && order.what != Exchange::kStreamOut &&
+      order.what != Exchange::kStreamIn) {
+    const std::uint64_t start_ns = monotonic_ns();
+    GB_TRY(carry_out_whole(order, held));
+    samples.push_back(monotonic_ns() - start_ns);
+    return samples;
+  }
   samples.reserve(order.count);
   std::vector<char> buffer(order.what == Exchange::kCrr ? 1 : kChunk, 'A');
   UniqueFd standing;

@@ -4,11 +4,10 @@
 #include <array>
 #include <memory>
 
-#include "tools/bench/child.h"
-#include "tools/bench/echo.h"
+#include "tools/bench/net/idle.h"
 #include "tools/bench/net/net_stack.h"
+#include "tools/bench/net/servers.h"
 #include "tools/bench/net/syscall_count.h"
-#include "tools/bench/paths.h"
 
 namespace glassbox::bench {
 namespace {
@@ -16,28 +15,6 @@ namespace {
 constexpr std::uint16_t kLatencyMtu = 1500;
 constexpr std::uint32_t kWarmUp = 20;
 constexpr std::uint32_t kCounted = 500;  // CRR under the system call counter
-
-// The servers on one address: gb-echo for CRR, ours for RR and streams.
-struct Servers {
-  std::uint16_t crr_port = 0;
-  std::uint16_t port = 0;
-  std::unique_ptr<Child> crr, other;
-};
-
-Result<Servers> start_servers(std::uint32_t address) {
-  Servers servers;
-  GB_ASSIGN(const UniqueFd crr, listen_on(address));
-  GB_ASSIGN(const UniqueFd other, listen_on(address));
-  GB_ASSIGN(servers.crr_port, bound_port(crr));
-  GB_ASSIGN(servers.port, bound_port(other));
-  GB_ASSIGN(servers.crr, Child::start({.what = "the echo server",
-                                       .argv = {program("gb-echo"), "--listen-fd", std::to_string(crr.get())},
-                                       .inherit = {crr.get()}}));
-  GB_ASSIGN(servers.other, Child::start({.what = "the server of streams",
-                                         .argv = {program("bench_net"), "serve", std::to_string(other.get())},
-                                         .inherit = {other.get()}}));
-  return servers;
-}
 
 class Session {
  public:
@@ -74,6 +51,7 @@ class Session {
     std::vector<Samples> crr(stacks_.size());
     std::vector<Samples> rr(stacks_.size());
     rounds(spec_.rounds, [&](std::size_t i) {
+      if (!stacks_[i].stack->kind().latencies) return;
       exchange(i, Exchange::kCrr, crr[i]);
       exchange(i, Exchange::kRr, rr[i]);
     });
@@ -126,6 +104,32 @@ class Session {
     }
   }
 
+  void parallel() {
+    for (const std::uint16_t flows : spec_.parallel_flows) {
+      std::vector<Parallel> found(stacks_.size());
+      rounds(spec_.parallel_rounds, [&](std::size_t i) {
+        if (!stacks_[i].stack->kind().latencies || !found[i].refused.empty()) return;
+        found[i].flows = flows;
+        const auto ns = run(stacks_[i], Exchange::kParallelCrr, spec_.parallel_cycles, flows);
+        if (ns) found[i].per_second.push_back(1e9 * spec_.parallel_cycles / static_cast<double>(ns->front()));
+        if (!ns) found[i].refused = ns.error().message;
+      });
+      for (std::size_t i = 0; i < stacks_.size(); ++i) {
+        if (found[i].flows != 0) stacks_[i].row->parallel.push_back(std::move(found[i]));
+      }
+    }
+  }
+
+  // Of the NATs; each alone, with two instances.
+  void idle() {
+    for (NetRow& row : rows_) {
+      const NetStackKind& kind = kind_of(row.stack);
+      if (row.refused.empty() && kind.streams && !kind.program.empty()) {
+        row.idle = measure_idle(kind, loopback_, spec_);
+      }
+    }
+  }
+
   void stop_stacks() { stacks_.clear(); }
 
  private:
@@ -153,14 +157,19 @@ class Session {
     }
   }
 
-  Result<std::vector<std::uint64_t>> run(Running& at, Exchange what, std::uint32_t count) {
+  Result<std::vector<std::uint64_t>> run(Running& at, Exchange what, std::uint32_t count,
+                                         std::uint16_t flows = 1) {
     const std::uint32_t address = at.stack->server_address();
     const Servers& servers = address == kVethHost ? veth_ : loopback_;
+    std::uint16_t port = what == Exchange::kCrr ? servers.crr_port : servers.port;
+    if (at.row->stack == "relay") port = servers.relay_port;
     return at.stack->agent().run({.what = what,
                                   .address = address,
-                                  .port = what == Exchange::kCrr ? servers.crr_port : servers.port,
+                                  .port = port,
+                                  .flows = flows,
                                   .count = count,
-                                  .bytes = spec_.stream_mib << 20});
+                                  .bytes = spec_.stream_mib << 20,
+                                  .ports = servers.parallel});
   }
 
   void exchange(std::size_t index, Exchange what, Samples& samples) {
@@ -210,16 +219,19 @@ Result<std::vector<NetRow>> measure_net(const NetSpec& spec) {
   Session session(spec, rows);
   GB_TRY(session.start_servers_now());
   session.start_stacks(kLatencyMtu, false);
-  if (spec.rounds > 0) {
+  if (spec.parts.latency) {
     session.latencies();
     session.count_calls();
   }
-  if (spec.stream_mib == 0) return rows;
-  for (const std::uint16_t mtu : spec.stream_mtus) {
-    if (mtu != kLatencyMtu) session.start_stacks(mtu, true);
-    session.streams(mtu);
+  if (spec.parts.parallel) session.parallel();
+  if (spec.parts.streams) {
+    for (const std::uint16_t mtu : spec.stream_mtus) {
+      if (mtu != kLatencyMtu) session.start_stacks(mtu, true);
+      session.streams(mtu);
+    }
   }
   session.stop_stacks();
+  if (spec.parts.idle) session.idle();
   return rows;
 }
 

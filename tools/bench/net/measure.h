@@ -15,13 +15,26 @@
 
 namespace glassbox::bench {
 
+// Parts of a run; each fills its own fields of a row, so that runs of different parts can be merged.
+struct Parts {
+  bool latency = true;  // CRR and RR, system calls
+  bool streams = true;
+  bool parallel = true;  // CRR of several flows at once
+  bool idle = true;      // open flows that do nothing
+};
+
 struct NetSpec {
+  Parts parts;
   std::vector<std::string> stacks;  // names; empty: all
   std::uint32_t rounds = 10;
   std::uint32_t cycles = 200;      // CRR and RR exchanges of a stack in a round
-  std::uint64_t stream_mib = 128;  // of one stream; 0: none
+  std::uint64_t stream_mib = 128;  // of one stream
   std::uint32_t stream_rounds = 5;
   std::vector<std::uint16_t> stream_mtus = {1500, 65520};
+  std::vector<std::uint16_t> parallel_flows = {1, 8, 64};
+  std::uint32_t parallel_rounds = 5;
+  std::uint32_t parallel_cycles = 2000;  // of a stack in a round, all flows together
+  std::uint32_t idle_flows = 10'000;
 };
 
 struct Latency {
@@ -36,6 +49,21 @@ struct Throughput {
   std::string refused;
 };
 
+struct Parallel {
+  std::uint16_t flows = 1;
+  std::vector<double> per_second;  // CRR, one figure a round
+  std::string refused;
+};
+
+struct IdleFlows {
+  std::uint32_t flows = 0;
+  double cpu_percent = 0;  // of one core
+  std::uint64_t resident_kib = 0;
+  Summary loaded, unloaded;  // CRR with the idle flows open and without
+  double half_closed_wakeups_per_s = 0;
+  std::string refused;
+};
+
 struct NetRow {
   std::string stack;
   std::string program;  // that carried the packets; empty: the kernel
@@ -47,6 +75,8 @@ struct NetRow {
   std::optional<double> calls_per_crr;
   std::string calls_missing;  // why they were not counted
   std::vector<Throughput> streams;
+  std::vector<Parallel> parallel;
+  std::optional<IdleFlows> idle;
 };
 
 [[nodiscard]] Result<std::vector<NetRow>> measure_net(const NetSpec& spec);

@@ -1,4 +1,5 @@
-// What bench_net says: a table for the reader and JSON for programs. Pure, apart from describe_machine().
+// What bench_net says: JSON for programs, and a table for the reader, which is made from the JSON and so can
+// be made of merged results too. Pure, apart from describe_machine().
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -14,10 +15,13 @@ namespace glassbox::bench {
 
 [[nodiscard]] nlohmann::json net_json(const NetSpec& spec, const nlohmann::json& machine,
                                       const std::vector<NetRow>& rows);
-[[nodiscard]] std::string net_table(const nlohmann::json& machine, const std::vector<NetRow>& rows);
 
-// The better p50 of pasta and slirp4netns; empty where neither has one.
-[[nodiscard]] std::optional<double> better_peer_us(const std::vector<NetRow>& rows, bool crr);
+// One result of several, whose parts complement each other; of figures that two of them have, those of the
+// first stay. The verdicts are those of the whole. Fails where they are not results of one machine and
+// version.
+[[nodiscard]] Result<nlohmann::json> merge_net_json(const std::vector<nlohmann::json>& results);
+
+[[nodiscard]] std::string net_table(const nlohmann::json& result);
 
 [[nodiscard]] double median(std::vector<double> values);
 

@@ -70,6 +70,7 @@ const std::vector<NetStackKind>& net_stack_kinds() {
   static const std::vector<NetStackKind> kinds = {
       {"loopback", "", "", true},
       {"veth", "", "", true},
+      {"relay", "", "", true, false},
       {"bare", "bench_net", "", false},
       {"bare-spin", "bench_net", "", false},
       {"pasta", "pas", "passt", true},  // a link to passt, or one of its builds for a processor
@@ -121,7 +122,7 @@ NetStack::~NetStack() {
 }
 
 std::uint32_t NetStack::server_address() const {
-  if (kind_.name == "loopback") return kLoopback;
+  if (kind_.name == "loopback" || kind_.name == "relay") return kLoopback;
   return kind_.name == "veth" ? kVethHost : kGateway;
 }
 
@@ -198,7 +199,7 @@ Status NetStack::launch_veth(std::uint16_t mtu) {
 
 Status NetStack::identify() {
   if (kind_.program.empty()) {
-    version_ = "kernel";
+    version_ = kind_.name == "relay" ? "the relay of this program" : "the kernel";
     return {};
   }
   // A tool that joins needs a moment until its device is there.

@@ -27,6 +27,7 @@ struct NetStackKind {
   std::string program;  // what must carry the packets; empty: the kernel alone
   std::string package;  // Debian package that has it; empty: ours
   bool streams = true;
+  bool latencies = true;
 };
 
 // In the order of the table.

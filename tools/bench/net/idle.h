@@ -1,0 +1,15 @@
+// What open flows that do nothing cost: CPU time, memory, and the cycles of others.
+//
+// Two instances of a stack run side by side. One carries the idle flows; CRR go through both in turn, so the
+// comparison is one of pairs. Then the idle flows go and two half-closed ones take their place.
+#pragma once
+
+#include "tools/bench/net/measure.h"
+#include "tools/bench/net/net_stack.h"
+#include "tools/bench/net/servers.h"
+
+namespace glassbox::bench {
+
+[[nodiscard]] IdleFlows measure_idle(const NetStackKind& kind, const Servers& servers, const NetSpec& spec);
+
+}  // namespace glassbox::bench
