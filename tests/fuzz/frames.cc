@@ -3,10 +3,11 @@
 // An input is a sequence of frames: 1 byte of flags, 2 bytes of length (big-endian), the frame. Frames that
 // are too short or too long for what they claim are the point; what cannot be guessed is repaired where the
 // flags ask for it, or hardly any input would get past the first checksum:
-//   1  the IP header's checksum     2  TCP: the acknowledgement number follows what the NAT sent last
+//   1  the checksums of the IPv4 header, of ICMP and ICMPv6
+//   2  TCP: the acknowledgement number follows what the NAT sent last
 //   4  TCP: the sequence number follows what the NAT acknowledged last
 //   8  half a minute passes before the frame
-// TCP and UDP checksums count as offloaded. Port 7 of 10.0.2.2 is an echo server; nothing else can be
+// TCP and UDP checksums count as offloaded. Port 7 of the gateway is an echo server; nothing else can be
 // reached.
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include "net/checksum.h"
 #include "net/nat.h"
 #include "net/seq.h"
+#include "net/socket_address.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/net/fake_port.h"
 #include "tests/unit/net/virtual_loop.h"
@@ -23,46 +25,66 @@ namespace {
 
 using fuzz::insist;
 
-constexpr std::uint8_t kFixIpChecksum = 1, kFixAck = 2, kFixSeq = 4, kPassTime = 8;
+constexpr std::uint8_t kFixChecksums = 1, kFixAck = 2, kFixSeq = 4, kPassTime = 8;
 constexpr std::uint16_t kEchoPort = 7;
 constexpr std::size_t kIp = kEthernetHeader;
-constexpr std::size_t kPlainTcp = kEthernetHeader + kIpv4Header;  // where TCP begins without IP options
 
-// Listens on a port of its own and sends back what it gets.
+// Listens on a port of its own, of both loopback addresses, and sends back what it gets.
 class EchoServer {
  public:
-  EchoServer() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof(address);
-    auto* name = reinterpret_cast<sockaddr*>(&address);
-    insist(::bind(listener_.get(), name, sizeof(address)) == 0 && ::listen(listener_.get(), 64) == 0 &&
-               ::getsockname(listener_.get(), name, &length) == 0,
-           "no listener");
-    port = ntohs(address.sin_port);
+  EchoServer() : listeners_{listen_on(AF_INET, port), listen_on(AF_INET6, port)} {
+    insist(static_cast<bool>(listeners_[0]), "no listener");
   }
   void step() {
-    for (;;) {
-      UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-      if (!fd) break;
-      open_.push_back(std::move(fd));
+    for (const UniqueFd& listener : listeners_) {
+      for (;;) {
+        UniqueFd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        if (!fd) break;
+        open_.push_back(std::move(fd));
+      }
     }
     std::erase_if(open_, [](const UniqueFd& fd) { return !echo(fd.get()); });
   }
   void close_all() { open_.clear(); }
-  std::uint16_t port = 0;
+  std::uint16_t port = 0;  // before the listeners, which set and read it
 
  private:
+  // The first family chooses the port; where the second cannot have it, or is not there, it goes without.
+  static UniqueFd listen_on(int family, std::uint16_t& port) {
+    UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    SocketAddress address(family == AF_INET ? IpAddress::from_v4(INADDR_LOOPBACK) : kLoopback6, port);
+    if (::bind(fd.get(), address.get(), address.length()) != 0 || ::listen(fd.get(), 64) != 0) return {};
+    SocketAddress bound;
+    ::getsockname(fd.get(), bound.get(), bound.length_out());
+    port = bound.port();
+    return fd;
+  }
   static bool echo(int fd) {
     std::array<char, 4096> buffer;
     const ssize_t n = ::recv(fd, buffer.data(), buffer.size(), 0);
     if (n > 0) (void)!::send(fd, buffer.data(), static_cast<std::size_t>(n), MSG_NOSIGNAL);
     return n > 0 || (n < 0 && errno == EAGAIN);
   }
-  UniqueFd listener_;
+  std::array<UniqueFd, 2> listeners_;
   std::vector<UniqueFd> open_;
 };
+
+// Where the transport header of a frame begins, without IP options and extension headers; 0 if it has none.
+struct Transport {
+  std::size_t at = 0;
+  std::uint8_t protocol = 0;
+  IpAddress source, destination;
+};
+Transport transport_of(const std::vector<std::uint8_t>& b) {
+  if (b.size() >= kIp + kIpv4Header && load_be16(&b[12]) == kEthertypeIpv4 && b[kIp] == 0x45) {
+    return {kIp + kIpv4Header, b[kIp + 9], IpAddress::from_v4(load_be32(&b[kIp + 12])),
+            IpAddress::from_v4(load_be32(&b[kIp + 16]))};
+  }
+  if (b.size() >= kIp + kIpv6Header && load_be16(&b[12]) == kEthertypeIpv6) {
+    return {kIp + kIpv6Header, b[kIp + 6], IpAddress::load(&b[kIp + 8]), IpAddress::load(&b[kIp + 24])};
+  }
+  return {};
+}
 
 // Everything but 10.0.2.0/24 and fd00::/64: the fuzzer must not talk to the world.
 std::vector<Cidr> the_world() {
@@ -81,9 +103,12 @@ std::vector<Cidr> the_world() {
 class Session {
  public:
   explicit Session(EchoServer& server) : server_(server) {
-    auto created = Nat::create(
-        {.allow_host_loopback = true, .mtu = 1500, .loopback_ports = {server.port}, .deny = the_world()},
-        loop_, port_);
+    auto created = Nat::create({.allow_host_loopback = true,
+                                .mtu = 1500,
+                                .loopback_ports = {server.port},
+                                .deny = the_world(),
+                                .dns = {IpAddress::from_v4(INADDR_LOOPBACK)}},
+                               loop_, port_);
     insist(created.has_value(), "no NAT");
     nat_ = std::move(*created);
   }
@@ -103,34 +128,46 @@ class Session {
 
  private:
   void repair(std::uint8_t flags, std::vector<std::uint8_t>& b) {
-    if (b.size() < kPlainTcp + 4 || load_be16(&b[12]) != kEthertypeIpv4) return;
-    const bool tcp = b[kIp + 9] == kProtocolTcp && b[kIp] == 0x45;
-    if (tcp && load_be16(&b[kPlainTcp + 2]) == kEchoPort) store_be16(&b[kPlainTcp + 2], server_.port);
-    if (tcp && b.size() >= kPlainTcp + 12) {
-      if (flags & kFixSeq) store_be32(&b[kPlainTcp + 4], ack_);
-      if (flags & kFixAck) store_be32(&b[kPlainTcp + 8], seq_);
+    const Transport t = transport_of(b);
+    if (t.at == 0 || b.size() < t.at + 4) return;
+    if (t.protocol == kProtocolTcp) {
+      if (load_be16(&b[t.at + 2]) == kEchoPort) store_be16(&b[t.at + 2], server_.port);
+      if (b.size() >= t.at + 12 && (flags & kFixSeq)) store_be32(&b[t.at + 4], ack_);
+      if (b.size() >= t.at + 12 && (flags & kFixAck)) store_be32(&b[t.at + 8], seq_);
     }
-    if ((flags & kFixIpChecksum) && b.size() >= kIp + std::size_t{4} * (b[kIp] & 15U)) {
-      store_be16(&b[kIp + 10], 0);
-      Checksum sum;
-      sum.add(std::span<const std::uint8_t>(b).subspan(kIp, std::size_t{4} * (b[kIp] & 15U)));
-      store_be16(&b[kIp + 10], sum.value());
+    if (!(flags & kFixChecksums)) return;
+    Checksum message;
+    if (t.protocol == kProtocolIcmpv6) {
+      message.add_pseudo_header(t.source, t.destination, t.protocol, b.size() - t.at);
     }
+    if (t.protocol == kProtocolIcmpv6 || t.protocol == kProtocolIcmp) {
+      store_be16(&b[t.at + 2], 0);
+      message.add(std::span<const std::uint8_t>(b).subspan(t.at));
+      store_be16(&b[t.at + 2], message.value());
+    }
+    if (!t.source.is_v4()) return;
+    store_be16(&b[kIp + 10], 0);
+    Checksum header;
+    header.add(std::span<const std::uint8_t>(b).subspan(kIp, kIpv4Header));
+    store_be16(&b[kIp + 10], header.value());
   }
 
   void look_at_answers() {
     for (const PublishedFrame& frame : port_.published) {
       const auto& b = frame.bytes;
       insist(b.size() >= kEthernetHeader && b.size() == frame.facts.bytes, "a frame's length is wrong");
-      if (load_be16(&b[12]) != kEthertypeIpv4) continue;
-      insist(b.size() >= kPlainTcp && load_be16(&b[kIp + 2]) == b.size() - kIp, "an IP length is wrong");
-      if (b[kIp + 9] != kProtocolTcp) continue;
-      insist(b.size() >= kPlainTcp + kTcpHeader, "a TCP segment is short");
-      const std::size_t header = std::size_t{4} * (b[kPlainTcp + 12] >> 4);
-      const std::uint8_t tcp_flags = b[kPlainTcp + 13];
-      seq_ = load_be32(&b[kPlainTcp + 4]) + static_cast<Seq>(b.size() - kPlainTcp - header) +
+      const Transport t = transport_of(b);
+      if (t.at == 0) continue;
+      const std::size_t length =
+          t.source.is_v4() ? load_be16(&b[kIp + 2]) : load_be16(&b[kIp + 4]) + kIpv6Header;
+      insist(length == b.size() - kIp, "an IP length is wrong");
+      if (t.protocol != kProtocolTcp) continue;
+      insist(b.size() >= t.at + kTcpHeader, "a TCP segment is short");
+      const std::size_t header = std::size_t{4} * (b[t.at + 12] >> 4);
+      const std::uint8_t tcp_flags = b[t.at + 13];
+      seq_ = load_be32(&b[t.at + 4]) + static_cast<Seq>(b.size() - t.at - header) +
              ((tcp_flags & (kTcpSyn | kTcpFin)) != 0 ? 1 : 0);
-      if (tcp_flags & kTcpAck) ack_ = load_be32(&b[kPlainTcp + 8]);
+      if (tcp_flags & kTcpAck) ack_ = load_be32(&b[t.at + 8]);
     }
     port_.published.clear();
   }
