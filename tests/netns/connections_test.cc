@@ -159,7 +159,7 @@ TEST(NetnsConnections, NothingIsLeftOfThem) {
   const std::string why = why_no_netns();
   if (HasFailure()) return;
   if (!why.empty()) GTEST_SKIP() << why;
-  const long connections = number_from_environment("GLASSBOX_CONNECTIONS", 8000);
+  const long connections = number_from_environment("GLASSBOX_CONNECTIONS", GLASSBOX_SANITIZED ? 1600 : 8000);
   const long idle_s = number_from_environment("GLASSBOX_IDLE_S", 0);
   Servers servers;
   std::vector<std::string> command = {std::filesystem::read_symlink("/proc/self/exe"), "--connect",

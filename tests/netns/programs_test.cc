@@ -18,7 +18,7 @@
 namespace glassbox {
 namespace {
 
-constexpr std::size_t kTransferBytes = 100'000'000;
+constexpr std::size_t kTransferBytes = GLASSBOX_SANITIZED ? 10'000'000 : 100'000'000;
 
 bool installed(const std::string& program) {
   return run(sh("command -v " + program + " >/dev/null")).status == 0;
