@@ -1,86 +1,40 @@
-// gb-crr: TCP connect-request-response-close cycles, one after the other, in one process.
+// gb-crr: times TCP exchanges (exchange.h) and prints the times.
 //
-//   gb-crr HOST PORT --cycles N [--payload BYTES]
+//   gb-crr HOST PORT --cycles N [--mode crr|rr|stream-out|stream-in] [--payload BYTES] [--bytes BYTES]
+//                               [--flows N] [--rate N]
 //
-// A cycle: socket(), connect(), send BYTES (default 1), receive as many, close(). Blocking sockets,
-// TCP_NODELAY. It is timed with CLOCK_MONOTONIC from just before socket() to just after close(). Nothing is
-// printed until all cycles are done, then one JSON object:
+// A cycle is timed with CLOCK_MONOTONIC from its first call to its last. With --flows, N cycles are divided
+// among that many threads. With --rate, the cycles of a flow are due at that many a second, whether the last
+// one is over or not, and are timed from when they were due. Nothing is printed until all cycles are done,
+// then one JSON object:
 //
-//   {"cycles":N,"failed":F,"payload_bytes":B,"first_error":"...","cycle_ns":[[start,duration],...]}
+//   {"mode":"crr","cycles":N,"failed":F,"payload_bytes":B,"flows":1,"rate":0,"wall_ns":W,"first_error":"...",
+//    "cycle_ns":[[start,duration],...]}
 //
-// cycle_ns holds the successful cycles in order. Exit status: 0; 1 if a cycle failed; 2 usage. HOST is an
-// IPv4 address: a resolver would bring its own time into the first cycle.
+// cycle_ns holds the successful cycles, flow by flow, in order. Exit status: 0; 1 if a cycle failed; 2 usage.
+// HOST is an IPv4 address: a resolver would bring its own time into the first cycle.
 #include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cinttypes>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <ctime>
-#include <string>
 #include <string_view>
-#include <vector>
+#include <thread>
 
+#include "guest/crr/exchange.h"
+
+namespace glassbox::crr {
 namespace {
 
 constexpr long kMaxCycles = 10'000'000;
 constexpr long kMaxPayload = 1 << 20;
+constexpr long kMaxBytes = 1L << 40;
+constexpr long kMaxFlows = 64;
+constexpr long kMaxRate = 1'000'000;
 
-struct Options {
-  sockaddr_in peer{};
-  long cycles = 0;
-  long payload = 1;
-};
-
-struct Cycle {
-  std::uint64_t start_ns;
-  std::uint64_t duration_ns;
-};
-
-std::uint64_t monotonic_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-// The name of the call that failed, with errno set, or nullptr.
-const char* exchange(int fd, std::vector<char>& buffer) {
-  for (std::size_t sent = 0; sent < buffer.size();) {
-    const ssize_t n = ::send(fd, buffer.data() + sent, buffer.size() - sent, MSG_NOSIGNAL);
-    if (n < 0) return "send";
-    sent += static_cast<std::size_t>(n);
-  }
-  for (std::size_t received = 0; received < buffer.size();) {
-    const ssize_t n = ::recv(fd, buffer.data() + received, buffer.size() - received, 0);
-    if (n == 0) errno = ECONNRESET;
-    if (n <= 0) return "receive";
-    received += static_cast<std::size_t>(n);
-  }
-  return nullptr;
-}
-
-const char* run_cycle(const Options& options, std::vector<char>& buffer) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return "socket";
-  const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  const char* failed = nullptr;
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&options.peer), sizeof(options.peer)) < 0) {
-    failed = "connect";
-  } else {
-    failed = exchange(fd, buffer);
-  }
-  const int errnum = errno;
-  ::close(fd);
-  errno = errnum;
-  return failed;
-}
+constexpr std::array<std::string_view, 4> kModes = {"crr", "rr", "stream-out", "stream-in"};
 
 bool parse_number(const char* text, long low, long high, long& to) {
   char* end = nullptr;
@@ -89,6 +43,25 @@ bool parse_number(const char* text, long low, long high, long& to) {
   if (errno != 0 || end == text || *end != '\0' || value < low || value > high) return false;
   to = value;
   return true;
+}
+
+bool parse_mode(std::string_view text, Mode& to) {
+  for (std::size_t i = 0; i < kModes.size(); ++i) {
+    if (text != kModes.at(i)) continue;
+    to = static_cast<Mode>(i);
+    return true;
+  }
+  return false;
+}
+
+bool parse_option(std::string_view name, const char* value, Options& options) {
+  if (name == "--mode") return parse_mode(value, options.mode);
+  if (name == "--cycles") return parse_number(value, 1, kMaxCycles, options.cycles);
+  if (name == "--payload") return parse_number(value, 1, kMaxPayload, options.payload);
+  if (name == "--bytes") return parse_number(value, 1, kMaxBytes, options.bytes);
+  if (name == "--flows") return parse_number(value, 1, kMaxFlows, options.flows);
+  if (name == "--rate") return parse_number(value, 1, kMaxRate, options.rate);
+  return false;
 }
 
 bool parse(int argc, char** argv, Options& options) {
@@ -100,51 +73,70 @@ bool parse(int argc, char** argv, Options& options) {
   }
   options.peer.sin_port = htons(static_cast<std::uint16_t>(port));
   for (int i = 3; i < argc; i += 2) {
-    const std::string_view name = argv[i];
-    if (i + 1 >= argc) return false;
-    if (name == "--cycles") {
-      if (!parse_number(argv[i + 1], 1, kMaxCycles, options.cycles)) return false;
-    } else if (name == "--payload") {
-      if (!parse_number(argv[i + 1], 1, kMaxPayload, options.payload)) return false;
+    if (i + 1 >= argc || !parse_option(argv[i], argv[i + 1], options)) return false;
+  }
+  const bool streams = options.mode == Mode::kStreamOut || options.mode == Mode::kStreamIn;
+  return options.cycles >= options.flows && streams == (options.bytes > 0);
+}
+
+std::vector<Flow> run_flows(const Options& options) {
+  std::vector<Flow> flows(static_cast<std::size_t>(options.flows));
+  std::vector<std::thread> threads;
+  for (long i = 0; i < options.flows; ++i) {
+    const long share = options.cycles / options.flows + (i < options.cycles % options.flows ? 1 : 0);
+    Flow& flow = flows[static_cast<std::size_t>(i)];
+    if (options.flows == 1) {
+      flow = run_flow(options, share);  // no thread where none is needed
     } else {
-      return false;
+      threads.emplace_back([&flow, &options, share] { flow = run_flow(options, share); });
     }
   }
-  return options.cycles > 0;
+  for (std::thread& thread : threads)
+    thread.join();
+  return flows;
+}
+
+int run(const Options& options) {
+  const std::uint64_t begin_ns = monotonic_ns();
+  const std::vector<Flow> flows = run_flows(options);
+  const std::uint64_t wall_ns = monotonic_ns() - begin_ns;
+  long failed = 0;
+  std::string first_error;
+  for (const Flow& flow : flows) {
+    failed += flow.failed;
+    if (first_error.empty()) first_error = flow.first_error;
+  }
+  std::printf(
+      "{\"mode\":\"%s\",\"cycles\":%ld,\"failed\":%ld,\"payload_bytes\":%ld,\"flows\":%ld,\"rate\":%ld,"
+      "\"wall_ns\":%" PRIu64 ",\"first_error\":\"%s\",\"cycle_ns\":[",
+      kModes.at(static_cast<std::size_t>(options.mode)).data(), options.cycles, failed, options.payload,
+      options.flows, options.rate, wall_ns, first_error.c_str());
+  bool first = true;
+  for (const Flow& flow : flows) {
+    for (const Cycle& cycle : flow.cycles) {
+      std::printf("%s[%" PRIu64 ",%" PRIu64 "]", first ? "" : ",", cycle.start_ns, cycle.duration_ns);
+      first = false;
+    }
+  }
+  std::puts("]}");
+  if (failed > 0) {
+    std::fprintf(stderr, "gb-crr: %ld of %ld cycles failed; %s\n", failed, options.cycles,
+                 first_error.c_str());
+  }
+  return failed > 0 ? 1 : 0;
 }
 
 }  // namespace
+}  // namespace glassbox::crr
 
 int main(int argc, char** argv) {
-  Options options;
-  if (!parse(argc, argv, options)) {
-    std::fputs("usage: gb-crr IPV4-ADDRESS PORT --cycles N [--payload BYTES]\n", stderr);
+  glassbox::crr::Options options;
+  if (!glassbox::crr::parse(argc, argv, options)) {
+    std::fputs(
+        "usage: gb-crr IPV4-ADDRESS PORT --cycles N [--mode crr|rr|stream-out|stream-in] [--payload BYTES]\n"
+        "              [--bytes BYTES (of a stream)] [--flows N] [--rate N]\n",
+        stderr);
     return 2;
   }
-  std::vector<Cycle> cycles;
-  cycles.reserve(static_cast<std::size_t>(options.cycles));
-  std::vector<char> buffer(static_cast<std::size_t>(options.payload), 'A');
-  std::string first_error;
-  long failures = 0;
-  for (long i = 0; i < options.cycles; ++i) {
-    const std::uint64_t start_ns = monotonic_ns();
-    const char* failed = run_cycle(options, buffer);
-    const std::uint64_t end_ns = monotonic_ns();
-    if (failed == nullptr) {
-      cycles.push_back({start_ns, end_ns - start_ns});
-    } else if (failures++ == 0) {
-      first_error = "cycle " + std::to_string(i) + ": " + failed + ": " + std::strerror(errno);
-    }
-  }
-
-  std::printf("{\"cycles\":%ld,\"failed\":%ld,\"payload_bytes\":%ld,\"first_error\":\"%s\",\"cycle_ns\":[",
-              options.cycles, failures, options.payload, first_error.c_str());
-  for (std::size_t i = 0; i < cycles.size(); ++i) {
-    std::printf("%s[%" PRIu64 ",%" PRIu64 "]", i == 0 ? "" : ",", cycles[i].start_ns, cycles[i].duration_ns);
-  }
-  std::puts("]}");
-  if (failures > 0)
-    std::fprintf(stderr, "gb-crr: %ld of %ld cycles failed; %s\n", failures, options.cycles,
-                 first_error.c_str());
-  return failures > 0 ? 1 : 0;
+  return glassbox::crr::run(options);
 }

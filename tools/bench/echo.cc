@@ -2,13 +2,18 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <time.h>
 
-#include <array>
+#include <algorithm>
+#include <span>
+#include <vector>
 
 namespace glassbox::bench {
 namespace {
+
+constexpr std::size_t kStreamChunk = 256 * 1024;
 
 void sleep_ms(std::uint32_t ms) {
   const timespec pause{static_cast<time_t>(ms / 1000), static_cast<long>(ms % 1000) * 1'000'000};
@@ -36,6 +41,43 @@ bool write_all(int fd, const char* buffer, std::size_t size) {
     size -= static_cast<std::size_t>(n);
   }
   return true;
+}
+
+// Reads to the end of file; false where the client reset.
+bool drain(int fd, std::span<char> buffer) {
+  for (;;) {
+    const ssize_t n = ::read(fd, buffer.data(), buffer.size());
+    if (n == 0) return true;
+    if (n < 0 && errno != EINTR) return false;
+  }
+}
+
+bool write_stream(int fd, std::span<const char> buffer, std::uint64_t bytes) {
+  while (bytes > 0) {
+    const std::size_t part = std::min<std::uint64_t>(bytes, buffer.size());
+    if (!write_all(fd, buffer.data(), part)) return false;
+    bytes -= part;
+  }
+  return true;
+}
+
+// One connection; true where the client got what it asked for (keep counts for itself).
+bool serve_connection(int fd, const EchoOptions& options, std::span<char> buffer,
+                      std::atomic<std::uint64_t>& served) {
+  const std::size_t want = options.request_bytes;
+  switch (options.service) {
+    case Service::kEcho:
+      return read_request(fd, buffer.data(), want) == want && write_all(fd, buffer.data(), want);
+    case Service::kKeep:
+      while (read_request(fd, buffer.data(), want) == want && write_all(fd, buffer.data(), want))
+        served.fetch_add(1, std::memory_order_relaxed);
+      return false;
+    case Service::kSink:
+      return drain(fd, buffer) && write_all(fd, buffer.data(), 1);
+    case Service::kSource:
+      return read_request(fd, buffer.data(), 1) == 1 && write_stream(fd, buffer, options.stream_bytes);
+  }
+  return false;
 }
 
 // A client that went away between SYN and accept() is its own affair (accept(2) lists these).
@@ -80,7 +122,9 @@ Status serve_echo(const UniqueFd& listener, const EchoOptions& options, std::ato
   if (options.request_bytes < 1 || options.request_bytes > kMaxRequestBytes) {
     return fail("echo server: a request is 1 to {} bytes", kMaxRequestBytes);
   }
-  std::array<char, kMaxRequestBytes> buffer;
+  // Streams go in large pieces; a request is read in as many as it comes in.
+  const bool streams = options.service == Service::kSink || options.service == Service::kSource;
+  std::vector<char> buffer(streams ? kStreamChunk : kMaxRequestBytes, 'A');
   const int accept_flags = SOCK_CLOEXEC;
   for (;;) {
     // The listener of a polling server is non-blocking, the connection never is.
@@ -93,8 +137,11 @@ Status serve_echo(const UniqueFd& listener, const EchoOptions& options, std::ato
       if (is_clients_fault(errno)) continue;
       return fail_errno(errno, "echo server: accept");
     }
-    const std::size_t size = read_request(connection.get(), buffer.data(), options.request_bytes);
-    if (size == options.request_bytes && write_all(connection.get(), buffer.data(), size)) {
+    if (options.service == Service::kKeep) {
+      const int on = 1;  // a reply of several segments must not wait for an acknowledgement
+      ::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    }
+    if (serve_connection(connection.get(), options, buffer, served)) {
       served.fetch_add(1, std::memory_order_relaxed);
     }
   }

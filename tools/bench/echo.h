@@ -1,9 +1,13 @@
-// The echo server every stack is measured against: one connection at a time, no threads, nothing between
-// accept() and the reply but read and write.
+// The server every stack is measured against: one connection at a time, no threads, nothing between accept()
+// and the reply but read and write. It serves one of
 //
-// A connection: read until `request_bytes` are there, write them back, close. Closing first is what ends a
-// `printf A | nc`, which waits for the server's end of file, and it leaves TIME_WAIT with the server, whose
-// port a new connection may take over; on the connecting side it would use up local ports.
+//   echo    read until `request_bytes` are there, write them back, close. Closing first is what ends a
+//           `printf A | nc`, which waits for the server's end of file, and it leaves TIME_WAIT with the
+//           server, whose port a new connection may take over; on the connecting side it would use up local
+//           ports.
+//   keep    the same again and again, until the client closes
+//   sink    read to the end of file, then write one byte
+//   source  read one byte, write `stream_bytes`, close
 //
 // poll_ms > 0 makes it the server of the poll workload: accept() does not block, and when nobody waits the
 // server sleeps that long before it tries again. The sleep then lands in the client's cycle, and a trace has
@@ -19,8 +23,12 @@
 
 namespace glassbox::bench {
 
+enum class Service { kEcho, kKeep, kSink, kSource };
+
 struct EchoOptions {
-  std::uint32_t poll_ms = 0;  // 0: accept() blocks
+  Service service = Service::kEcho;
+  std::uint64_t stream_bytes = 0;  // of source
+  std::uint32_t poll_ms = 0;       // 0: accept() blocks
   std::size_t request_bytes = 1;
 };
 
@@ -30,7 +38,7 @@ inline constexpr std::size_t kMaxRequestBytes = 64 * 1024;
 [[nodiscard]] Result<UniqueFd> listen_on_loopback(std::uint16_t port);
 [[nodiscard]] Result<std::uint16_t> bound_port(const UniqueFd& socket);
 
-// Serves until accept() fails for good. `served` counts the connections that got their reply.
+// Serves until accept() fails for good. `served` counts the requests that got their reply in full.
 [[nodiscard]] Status serve_echo(const UniqueFd& listener, const EchoOptions& options,
                                 std::atomic<std::uint64_t>& served);
 

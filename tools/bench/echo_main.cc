@@ -1,16 +1,16 @@
 // gb-echo: the echo server as a program, so that it has a pid and a name of its own in a trace.
 //
 // glassbox-bench passes a listening socket and a memfd with the shared counter; by hand, `gb-echo --port
-// 7777` does.
+// 7777` does. Statically linked: it serves inside a guest as well.
 #include <fcntl.h>
 #include <sys/mman.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <map>
 #include <new>
 
 #include "tools/bench/echo.h"
-#include "vmm/base/log.h"
 
 namespace glassbox::bench {
 namespace {
@@ -37,7 +37,7 @@ Status serve(const EchoArgs& args) {
   if (!listener) {
     GB_ASSIGN(listener, listen_on_loopback(args.port));
     GB_ASSIGN(const std::uint16_t port, bound_port(listener));
-    spdlog::info("echo server on 127.0.0.1:{}", port);
+    fmt::print(stderr, "gb-echo: serving on 127.0.0.1:{}\n", port);
   }
   if (args.options.poll_ms > 0 && ::fcntl(listener.get(), F_SETFL, O_NONBLOCK) < 0) {
     return fail_errno(errno, "echo server: O_NONBLOCK");
@@ -51,11 +51,20 @@ Status serve(const EchoArgs& args) {
 
 int main(int argc, char** argv) {
   using namespace glassbox;
-  log_init("gb-echo", false);
   bench::EchoArgs args;
-  CLI::App app{"TCP echo server: reads a request, writes it back, closes; one connection at a time"};
+  CLI::App app{"TCP server of the benchmarks: one connection at a time, blocked in accept()"};
   app.set_version_flag("--version", "gb-echo " GLASSBOX_VERSION);
   app.add_option("--port", args.port, "port on 127.0.0.1 (default: a free one, printed)");
+  const std::map<std::string, bench::Service> services = {{"echo", bench::Service::kEcho},
+                                                          {"keep", bench::Service::kKeep},
+                                                          {"sink", bench::Service::kSink},
+                                                          {"source", bench::Service::kSource}};
+  app.add_option("--service", args.options.service,
+                 "echo: a request, its reply, close (default); keep: until the client closes; sink: takes a "
+                 "stream, answers a byte; source: takes a byte, sends a stream")
+      ->transform(CLI::CheckedTransformer(services).description("echo, keep, sink or source"));
+  app.add_option("--stream-bytes", args.options.stream_bytes, "bytes that source sends")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
   app.add_option("--poll", args.options.poll_ms,
                  "poll accept() with a sleep of this many ms in place of blocking")
       ->check(CLI::Range(1, 60'000));
@@ -70,7 +79,7 @@ int main(int argc, char** argv) {
     return status == 0 ? 0 : 2;
   }
   if (auto status = bench::serve(args); !status) {
-    spdlog::error("{}", status.error().message);
+    fmt::print(stderr, "gb-echo: error: {}\n", status.error().message);
     return 1;
   }
   return 0;

@@ -1,0 +1,130 @@
+#include "guest/crr/exchange.h"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox::crr {
+namespace {
+
+constexpr std::size_t kChunk = 256 * 1024;
+constexpr std::uint64_t kNsPerS = 1'000'000'000;
+
+// Each returns the name of the call that failed, with errno set, or nullptr.
+
+const char* send_bytes(int fd, const std::vector<char>& buffer, std::size_t bytes) {
+  while (bytes > 0) {
+    const ssize_t n = ::send(fd, buffer.data(), std::min(bytes, buffer.size()), MSG_NOSIGNAL);
+    if (n < 0) return "send";
+    bytes -= static_cast<std::size_t>(n);
+  }
+  return nullptr;
+}
+
+const char* receive_bytes(int fd, std::vector<char>& buffer, std::size_t bytes) {
+  while (bytes > 0) {
+    const ssize_t n = ::recv(fd, buffer.data(), std::min(bytes, buffer.size()), 0);
+    if (n == 0) errno = ECONNRESET;
+    if (n <= 0) return "receive";
+    bytes -= static_cast<std::size_t>(n);
+  }
+  return nullptr;
+}
+
+const char* open_connection(const Options& options, UniqueFd& fd) {
+  fd.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return "socket";
+  const int on = 1;
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  const auto* peer = reinterpret_cast<const sockaddr*>(&options.peer);
+  return ::connect(fd.get(), peer, sizeof(options.peer)) < 0 ? "connect" : nullptr;
+}
+
+const char* ping(int fd, std::vector<char>& buffer) {
+  const char* failed = send_bytes(fd, buffer, buffer.size());
+  return failed != nullptr ? failed : receive_bytes(fd, buffer, buffer.size());
+}
+
+const char* stream(const Options& options, int fd, std::vector<char>& buffer) {
+  const auto bytes = static_cast<std::size_t>(options.bytes);
+  const bool out = options.mode == Mode::kStreamOut;
+  if (const char* failed = send_bytes(fd, buffer, out ? bytes : 1)) return failed;
+  if (out && ::shutdown(fd, SHUT_WR) < 0) return "shutdown";
+  return receive_bytes(fd, buffer, out ? 1 : bytes);
+}
+
+const char* run_cycle(const Options& options, int standing, std::vector<char>& buffer) {
+  if (options.mode == Mode::kRr) return ping(standing, buffer);
+  UniqueFd fd;
+  const char* failed = open_connection(options, fd);
+  if (failed == nullptr) {
+    failed = options.mode == Mode::kCrr ? ping(fd.get(), buffer) : stream(options, fd.get(), buffer);
+  }
+  const int errnum = errno;
+  fd.reset();
+  errno = errnum;
+  return failed;
+}
+
+void sleep_until(std::uint64_t when_ns) {
+  const timespec when{static_cast<time_t>(when_ns / kNsPerS), static_cast<long>(when_ns % kNsPerS)};
+  while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, nullptr) == EINTR) {
+  }
+}
+
+}  // namespace
+
+std::uint64_t monotonic_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * kNsPerS + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+Flow run_flow(const Options& options, long cycles) {
+  Flow flow;
+  flow.cycles.reserve(static_cast<std::size_t>(cycles));
+  const bool streams = options.mode == Mode::kStreamOut || options.mode == Mode::kStreamIn;
+  std::vector<char> buffer(streams ? kChunk : static_cast<std::size_t>(options.payload), 'A');
+  const auto note = [&](long index, const char* call) {
+    if (flow.failed++ > 0) return;
+    flow.first_error = "cycle " + std::to_string(index) + ": " + call + ": " + std::strerror(errno);
+  };
+  UniqueFd standing;
+  if (options.mode == Mode::kRr) {
+    if (const char* failed = open_connection(options, standing)) {
+      note(0, failed);
+      flow.failed = cycles;
+      return flow;
+    }
+  }
+  const std::uint64_t begin_ns = monotonic_ns();
+  for (long i = 0; i < cycles; ++i) {
+    std::uint64_t start_ns = 0;
+    if (options.rate > 0) {
+      // A cycle that is late has been late since it was due: otherwise a stall would hide all but one of
+      // them.
+      start_ns =
+          begin_ns + static_cast<std::uint64_t>(i) * kNsPerS / static_cast<std::uint64_t>(options.rate);
+      sleep_until(start_ns);
+    } else {
+      start_ns = monotonic_ns();
+    }
+    const char* failed = run_cycle(options, standing.get(), buffer);
+    const std::uint64_t end_ns = monotonic_ns();
+    if (failed == nullptr) {
+      flow.cycles.push_back({start_ns, end_ns - start_ns});
+    } else {
+      note(i, failed);
+    }
+  }
+  return flow;
+}
+
+}  // namespace glassbox::crr
