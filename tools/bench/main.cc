@@ -1,9 +1,11 @@
-// glassbox-bench: parses the command line and starts a run. What a run is: crr.h.
+// glassbox-bench: parses the command line and starts a run. What a run is: crr.h, compare/compare_run.h.
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 
 #include "tools/bench/carry_on.h"
+#include "tools/bench/compare/compare_cli.h"
+#include "tools/bench/compare/qemu_stack.h"
 #include "tools/bench/crr.h"
 #include "tools/bench/output.h"
 #include "tools/bench/paths.h"
@@ -63,11 +65,82 @@ Status crr(const CrrSpec& spec, Watch& watch) {
   return spec.trace ? print_trace_report(result, trace_path, watch) : print_client_report(result);
 }
 
+// Ended as the signal would have ended us, now that everything is put away.
+void end_by_signal(int number) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  std::signal(number, SIG_DFL);
+  std::raise(number);
+  sigprocmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+// Where it has to run: here, or in the lab, and then to its exit status.
+std::optional<int> run_elsewhere(int argc, char** argv, const std::vector<OutputFile>& files) {
+  if (in_lab()) return std::nullopt;
+  const auto kvm = kvm::check_kvm();
+  if (kvm.usable) return std::nullopt;
+  const auto status = carry_on_with_files(argc, argv, kvm.reason, files);
+  if (status) return *status;
+  spdlog::error("{}", status.error().message);
+  return 1;
+}
+
+template <typename Run>
+int watched(Run run) {
+  auto watch = Watch::create();
+  if (!watch) {
+    spdlog::error("{}", watch.error().message);
+    return 1;
+  }
+  const Result<bool> whole = run(*watch);
+  if (const int number = watch->signal(); number != 0) end_by_signal(number);
+  if (!whole) spdlog::error("{}", whole.error().message);
+  return whole && *whole ? 0 : 1;
+}
+
+int usage_error(const Error& error) {
+  spdlog::error("{}", error.message);
+  return 2;
+}
+
+int run_crr_command(int argc, char** argv, const Args& args) {
+  const auto spec = resolve(args);
+  if (!spec) return usage_error(spec.error());
+  if (spec->stack == StackKind::kGlassbox) {
+    const auto status =
+        run_elsewhere(argc, argv, {{"--json", spec->json_path}, {"--keep-trace", spec->keep_trace}});
+    if (status) return *status;
+  }
+  return watched([&](Watch& watch) -> Result<bool> {
+    GB_TRY(crr(*spec, watch));
+    return true;
+  });
+}
+
+int run_compare_command(int argc, char** argv, const CompareSpec& spec) {
+  if (const Status status = check(spec); !status) return usage_error(status.error());
+  if (needs_kvm(spec)) {
+    const auto status =
+        run_elsewhere(argc, argv, {{"--json", spec.json_path}, {"--markdown", spec.markdown_path}});
+    if (status) return *status;
+  }
+  return watched([&](Watch& watch) { return run_and_report(spec, watch); });
+}
+
+// A command that this program gives itself, for the clients in QEMU's guests.
+std::optional<int> own_errand(int argc, char** argv) {
+  if (argc < 4 || std::string_view(argv[1]) != "in-guest") return std::nullopt;
+  const auto cid = static_cast<std::uint32_t>(std::strtoul(argv[2], nullptr, 10));
+  return run_in_guest(cid, {argv + 3, argv + argc});
+}
+
 }  // namespace
 }  // namespace glassbox::bench
 
 int main(int argc, char** argv) {
   using namespace glassbox;
+  if (const auto status = bench::own_errand(argc, argv)) return *status;
   log_init("glassbox-bench", false);
   CLI::App app{"Benchmarks of glassbox: how long a connect-request-response cycle takes, and where"};
   app.set_version_flag("--version", "glassbox-bench " GLASSBOX_VERSION);
@@ -76,44 +149,17 @@ int main(int argc, char** argv) {
     return std::string("glassbox-bench: error: ") + error.what() + "\n";
   });
   bench::Args args;
+  bench::CompareSpec compare;
   bench::add_crr(*app.add_subcommand("crr", "TCP connect, one byte there and back, close"), args);
+  CLI::App* const compare_command =
+      app.add_subcommand("compare", "Stacks beside their peers, interleaved, in one table");
+  bench::add_compare(*compare_command, compare);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     const int status = app.exit(error);
     return status == 0 ? 0 : 2;
   }
-  const auto spec = bench::resolve(args);
-  if (!spec) {
-    spdlog::error("{}", spec.error().message);
-    return 2;
-  }
-  if (spec->stack == bench::StackKind::kGlassbox && !in_lab()) {
-    if (const auto kvm = kvm::check_kvm(); !kvm.usable) {
-      const auto status = bench::carry_on_with_files(
-          argc, argv, kvm.reason, {{"--json", spec->json_path}, {"--keep-trace", spec->keep_trace}});
-      if (status) return *status;
-      spdlog::error("{}", status.error().message);
-      return 1;
-    }
-  }
-  auto watch = bench::Watch::create();
-  if (!watch) {
-    spdlog::error("{}", watch.error().message);
-    return 1;
-  }
-  if (auto status = bench::crr(*spec, *watch); !status) {
-    if (const int number = watch->signal(); number != 0) {
-      // Ended as the signal would have ended us, now that everything is put away.
-      sigset_t set;
-      sigemptyset(&set);
-      sigaddset(&set, number);
-      std::signal(number, SIG_DFL);
-      std::raise(number);
-      sigprocmask(SIG_UNBLOCK, &set, nullptr);
-    }
-    spdlog::error("{}", status.error().message);
-    return 1;
-  }
-  return 0;
+  return compare_command->parsed() ? bench::run_compare_command(argc, argv, compare)
+                                   : bench::run_crr_command(argc, argv, args);
 }

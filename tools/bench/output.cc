@@ -25,7 +25,8 @@ Result<std::string> trace_report(const std::string& trace_path, const std::strin
   return child->out();
 }
 
-// Written beside its place and renamed, so that nobody reads half of it.
+}  // namespace
+
 Status write_file(const std::string& path, const std::string& text) {
   const std::string part = path + ".part";
   {
@@ -45,8 +46,6 @@ Status write_file(const std::string& path, const std::string& text) {
   }
   return {};
 }
-
-}  // namespace
 
 Status check_writable(const std::string& path) {
   if (path.empty() || path == "-") return {};

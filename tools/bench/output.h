@@ -17,6 +17,8 @@ namespace glassbox::bench {
 // The traced one: glassbox-trace's report of the file.
 [[nodiscard]] Status print_trace_report(const CrrResult& result, const std::string& trace_path, Watch& watch);
 
+// Written beside its place and renamed, so that nobody reads half of it.
+[[nodiscard]] Status write_file(const std::string& path, const std::string& text);
 // Copies `from` to `to`, complete or not at all.
 [[nodiscard]] Status keep_file(const std::string& from, const std::string& to);
 

@@ -21,6 +21,13 @@ void Progress::stage(std::string_view text) {
   std::fflush(stderr);
 }
 
+void Progress::detail(std::string_view text) {
+  if (!terminal_) return;
+  fmt::print(stderr, "\r\033[K{}: {}", stage_, text);
+  shown_ = true;
+  std::fflush(stderr);
+}
+
 void Progress::count(std::uint64_t done, std::uint64_t total) {
   if (!terminal_) return;
   fmt::print(stderr, "\r\033[K{} {} of {}", stage_, std::min(done, total), total);

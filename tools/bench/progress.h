@@ -16,6 +16,8 @@ class Progress {
 
   // A new stage: "starting the guest".
   void stage(std::string_view text);
+  // What the stage is at; shown on a terminal only.
+  void detail(std::string_view text);
   // How far the stage is; shown on a terminal only.
   void count(std::uint64_t done, std::uint64_t total);
   // Takes the line away, so that a report or an error stands alone.

@@ -1,5 +1,8 @@
 #include "tools/bench/stack.h"
 
+#include <fstream>
+#include <sstream>
+
 #include "tools/bench/paths.h"
 #include "vmm/base/runtime_dir.h"
 
@@ -12,17 +15,24 @@ constexpr int kStopLimitMs = 60'000;
 // The client in a guest: `glassbox run -d`, `exec`, `stop`.
 class GlassboxStack final : public Stack {
  public:
-  explicit GlassboxStack(const CrrSpec& spec)
-      : name_(fmt::format("bench-{}", ::getpid())), vcpus_(spec.vcpus), memory_mib_(spec.memory_mib) {}
+  explicit GlassboxStack(GlassboxVm vm) : vm_(std::move(vm)) {}
   ~GlassboxStack() override {
     if (may_run_) (void)stop();
   }
 
   Status start(Watch& watch) override {
-    GB_ASSIGN(auto child, Child::start({.what = "glassbox run",
-                                        .argv = {program("glassbox"), "run", "-d", "--name", name_,
-                                                 "--allow-host-loopback", "--vcpus", std::to_string(vcpus_),
-                                                 "--memory", std::to_string(memory_mib_)}}));
+    std::vector<std::string> argv{program("glassbox"),
+                                  "run",
+                                  "-d",
+                                  "--name",
+                                  vm_.name,
+                                  "--allow-host-loopback",
+                                  "--vcpus",
+                                  fmt::format("{}", vm_.vcpus),
+                                  "--memory",
+                                  fmt::format("{}", vm_.memory_mib)};
+    argv.insert(argv.end(), vm_.more.begin(), vm_.more.end());
+    GB_ASSIGN(auto child, Child::start({.what = "glassbox run", .argv = std::move(argv)}));
     may_run_ = true;
     GB_ASSIGN(const ExitStatus status, watch.wait(*child, kBootLimitS));
     if (!status.ok()) return fail("{}", child->epitaph());
@@ -32,14 +42,22 @@ class GlassboxStack final : public Stack {
   std::string host() const override { return "10.0.2.2"; }
   std::vector<std::string> shell() const override { return {"sh"}; }
   std::string single_client() const override { return "gb-crr"; }
-  std::string vm_name() const override { return name_; }
+  std::string vm_name() const override { return vm_.name; }
   pid_t pid() const override {
-    const auto vm = find_running_vm(name_);
+    const auto vm = find_running_vm(vm_.name);
     return vm ? vm->pid : ::getpid();
+  }
+  std::vector<pid_t> pids() const override { return {pid()}; }
+  std::string log_line() const override {
+    const auto vm = find_running_vm(vm_.name);
+    if (!vm) return {};
+    std::ostringstream text;
+    text << std::ifstream(vm->dir / "console.log").rdbuf();
+    return last_line(text.str());
   }
 
   Result<std::unique_ptr<Child>> run_client(std::vector<std::string> argv) override {
-    std::vector<std::string> full{program("glassbox"), "exec", name_, "--"};
+    std::vector<std::string> full{program("glassbox"), "exec", vm_.name, "--"};
     full.insert(full.end(), argv.begin(), argv.end());
     return Child::start({.what = "the client in the guest", .argv = std::move(full)});
   }
@@ -47,16 +65,15 @@ class GlassboxStack final : public Stack {
   Status stop() override {
     may_run_ = false;
     GB_ASSIGN(auto child,
-              Child::start({.what = "glassbox stop", .argv = {program("glassbox"), "stop", name_}}));
-    if (!child->wait(kStopLimitMs)) return fail("glassbox stop {} did not end; the VM may still run", name_);
+              Child::start({.what = "glassbox stop", .argv = {program("glassbox"), "stop", vm_.name}}));
+    if (!child->wait(kStopLimitMs))
+      return fail("glassbox stop {} did not end; the VM may still run", vm_.name);
     if (!child->reap()->ok()) return fail("{}", child->epitaph());
     return {};
   }
 
  private:
-  std::string name_;
-  std::uint32_t vcpus_;
-  std::uint32_t memory_mib_;
+  GlassboxVm vm_;
   bool may_run_ = false;
 };
 
@@ -76,8 +93,16 @@ class LoopbackStack final : public Stack {
 }  // namespace
 
 std::unique_ptr<Stack> make_stack(const CrrSpec& spec) {
-  if (spec.stack == StackKind::kLoopback) return std::make_unique<LoopbackStack>();
-  return std::make_unique<GlassboxStack>(spec);
+  if (spec.stack == StackKind::kLoopback) return make_loopback_stack();
+  return make_glassbox_stack({fmt::format("bench-{}", ::getpid()), spec.vcpus, spec.memory_mib, {}});
+}
+
+std::unique_ptr<Stack> make_glassbox_stack(GlassboxVm vm) {
+  return std::make_unique<GlassboxStack>(std::move(vm));
+}
+
+std::unique_ptr<Stack> make_loopback_stack() {
+  return std::make_unique<LoopbackStack>();
 }
 
 }  // namespace glassbox::bench

@@ -33,10 +33,23 @@ class Stack {
   [[nodiscard]] virtual std::string vm_name() const { return {}; }
   // The process under test, while the stack runs; ourselves where there is none.
   [[nodiscard]] virtual pid_t pid() const { return ::getpid(); }
+  // All processes under test, monitor and NAT; none where the kernel alone carries.
+  [[nodiscard]] virtual std::vector<pid_t> pids() const { return {}; }
+  // What its log or the guest's console said last, for the report of a failure.
+  [[nodiscard]] virtual std::string log_line() const { return {}; }
   // Orderly; the destructor does it too, silently.
   [[nodiscard]] virtual Status stop() = 0;
 };
 
 [[nodiscard]] std::unique_ptr<Stack> make_stack(const CrrSpec& spec);
+
+struct GlassboxVm {
+  std::string name;
+  std::uint32_t vcpus = 1;
+  std::uint32_t memory_mib = 256;
+  std::vector<std::string> more;  // arguments of `glassbox run`
+};
+[[nodiscard]] std::unique_ptr<Stack> make_glassbox_stack(GlassboxVm vm);
+[[nodiscard]] std::unique_ptr<Stack> make_loopback_stack();
 
 }  // namespace glassbox::bench

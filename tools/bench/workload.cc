@@ -9,7 +9,7 @@
 namespace glassbox::bench {
 namespace {
 
-// Arguments: host, port, cycles. Prints "cycle T0 T1 STATUS" lines and "replies BYTES".
+// Arguments: host, port, cycles, request. Prints "cycle T0 T1 STATUS" lines and "replies BYTES".
 constexpr std::string_view kForkScript = R"sh(
 d=$(mktemp -d /tmp/crr.XXXXXX) || exit 1
 trap 'rm -rf "$d"' EXIT
@@ -18,7 +18,7 @@ exec 3>"$d/times" 4>"$d/replies"
 i=0
 while [ "$i" -lt "$3" ]; do
   t0=$EPOCHREALTIME
-  printf A | nc "$1" "$2" >&4
+  printf "$4" | nc "$1" "$2" >&4
   s=$? t1=$EPOCHREALTIME
   echo "cycle $t0 $t1 $s" >&3
   i=$((i + 1))
@@ -41,7 +41,8 @@ std::optional<std::uint64_t> parse_seconds(std::string_view text) {
   return value;
 }
 
-Result<std::vector<std::uint64_t>> parse_fork(std::string_view output, std::uint32_t cycles) {
+Result<std::vector<std::uint64_t>> parse_fork(std::string_view output, std::uint32_t cycles,
+                                              std::uint32_t payload) {
   std::vector<std::uint64_t> times;
   std::size_t replies = 0;
   bool ended = false;
@@ -73,6 +74,7 @@ Result<std::vector<std::uint64_t>> parse_fork(std::string_view output, std::uint
     return fail("the client printed {} of {} cycles{}", times.size(), cycles,
                 ended ? "" : " and did not end");
   }
+  replies /= payload;
   if (replies != cycles)
     return fail("{} of {} cycles got no reply", cycles - std::min<std::size_t>(replies, cycles), cycles);
   return times;
@@ -98,18 +100,20 @@ Result<std::vector<std::uint64_t>> parse_single(std::string_view output, std::ui
 }  // namespace
 
 std::vector<std::string> client_command(WorkloadKind kind, const Target& target, std::uint32_t cycles,
-                                        const std::vector<std::string>& shell, const std::string& single) {
+                                        const std::vector<std::string>& shell, const std::string& single,
+                                        std::uint32_t payload) {
   const std::string port = std::to_string(target.port);
   const std::string count = std::to_string(cycles);
   if (kind == WorkloadKind::kSingle) return {single, target.host, port, "--cycles", count};
   std::vector<std::string> argv = shell;
-  argv.insert(argv.end(), {"-c", std::string(kForkScript), "crr", target.host, port, count});
+  argv.insert(argv.end(),
+              {"-c", std::string(kForkScript), "crr", target.host, port, count, std::string(payload, 'A')});
   return argv;
 }
 
 Result<std::vector<std::uint64_t>> parse_client(WorkloadKind kind, std::string_view output,
-                                                std::uint32_t cycles) {
-  return kind == WorkloadKind::kFork ? parse_fork(output, cycles) : parse_single(output, cycles);
+                                                std::uint32_t cycles, std::uint32_t payload) {
+  return kind == WorkloadKind::kFork ? parse_fork(output, cycles, payload) : parse_single(output, cycles);
 }
 
 }  // namespace glassbox::bench

@@ -26,14 +26,15 @@ struct Target {
 };
 
 // The client's argv. `shell` starts a busybox shell ({"sh"} in the guest, {"busybox", "sh"} elsewhere),
-// `single` is the path of gb-crr.
+// `single` is the path of gb-crr. `payload` is the bytes of a request (fork; gb-crr's are one).
 [[nodiscard]] std::vector<std::string> client_command(WorkloadKind kind, const Target& target,
                                                       std::uint32_t cycles,
                                                       const std::vector<std::string>& shell,
-                                                      const std::string& single);
+                                                      const std::string& single, std::uint32_t payload = 1);
 
 // The cycle times in the order they were run, nanoseconds. Fails where a cycle failed or is missing.
 [[nodiscard]] Result<std::vector<std::uint64_t>> parse_client(WorkloadKind kind, std::string_view output,
-                                                              std::uint32_t cycles);
+                                                              std::uint32_t cycles,
+                                                              std::uint32_t payload = 1);
 
 }  // namespace glassbox::bench

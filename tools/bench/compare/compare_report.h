@@ -1,0 +1,24 @@
+// What a comparison says: one table for the terminal, the same as Markdown, and all of it as JSON.
+//
+// Pure.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tools/bench/compare/compare_run.h"
+
+namespace glassbox::bench {
+
+[[nodiscard]] std::string compare_text(const CompareResult& result);
+[[nodiscard]] std::string compare_markdown(const CompareResult& result);
+[[nodiscard]] nlohmann::json compare_json(const CompareResult& result);
+
+// Whether the null test found the harness out; without rounds it did not.
+[[nodiscard]] bool null_test_failed(const NullTest& test);
+
+// The row that a row is compared with: an earlier one of the same stack; or of the group our own where it
+// takes part, otherwise the first that has figures. Null for that one itself.
+[[nodiscard]] const Contender* base_of(const CompareResult& result, const Contender& row);
+
+}  // namespace glassbox::bench

@@ -1,0 +1,243 @@
+#include "tools/bench/compare/compare_run.h"
+
+#include <algorithm>
+
+#include "tools/bench/compare/exercise.h"
+#include "tools/bench/net/exchange.h"
+#include "tools/bench/net/net_report.h"
+#include "tools/bench/net/net_stack.h"
+#include "vmm/base/lab.h"
+
+namespace glassbox::bench {
+namespace {
+
+constexpr int kStallS = 60;
+constexpr std::uint32_t kCountPasses = 3;
+
+class Session {
+ public:
+  Session(CompareResult& result, Watch& watch, Progress& progress)
+      : result_(result), spec_(result.spec), watch_(watch), progress_(progress) {}
+
+  Status start() {
+    GB_TRY(prepare_tun());
+    GB_ASSIGN(loopback_servers_, Servers::start(kLoopback, spec_));
+    GB_ASSIGN(veth_servers_, Servers::start(kVethHost, spec_));
+    harness_.entry = find_stack("loopback");
+    harness_.label = "null test";
+    harness_.stack = make_loopback_stack();
+    harness_.servers = &*loopback_servers_;
+    const auto names = labels(spec_.stacks);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      Contender& row = result_.rows.emplace_back();
+      row.label = names[i];
+      row.entry = find_stack(spec_.stacks[i]);
+    }
+    for (Contender& row : result_.rows) {
+      if (watch_.signal() != 0) break;
+      progress_.stage("starting " + row.label);
+      const Status status = start_row(row);
+      if (status || watch_.signal() != 0) continue;
+      row.refused = with_log(row, status.error().message);
+      row.stack.reset();
+    }
+    return {};
+  }
+
+  void rounds() {
+    const auto workloads = round_workloads(spec_);
+    if (workloads.empty()) return;
+    for (std::uint32_t round = 0; round < spec_.rounds; ++round) {
+      progress_.stage(fmt::format("round {} of {}", round + 1, spec_.rounds));
+      null_round(round);
+      for (const Workload& workload : workloads) {
+        for (std::size_t i = 0; i < result_.rows.size() && watch_.signal() == 0; ++i) {
+          Contender& row = result_.rows[(i + round) % result_.rows.size()];
+          if (!row.refused.empty() || !row.cells[workload.name].failed.empty()) continue;
+          progress_.detail(fmt::format("{} on {}", workload.name, row.label));
+          settle(row, workload, turn(row, workload));
+        }
+      }
+      if (watch_.signal() != 0) return;
+      result_.rounds_done = round + 1;
+    }
+  }
+
+  // After the rounds, since what counts also costs.
+  void counts() {
+    if (!spec_.counts) return;
+    progress_.stage("counting system calls, wake-ups and exits");
+    for (Contender& row : result_.rows) {
+      if (!row.refused.empty() || row.stack->pids().empty()) continue;
+      auto counter = KernelCounter::start(row.stack->pids());
+      if (!counter) {
+        result_.counts_missing = counter.error().message;
+        return;
+      }
+      for (const Workload& workload : round_workloads(spec_)) {
+        if (watch_.signal() != 0) return;
+        if (!row.cells[workload.name].failed.empty()) continue;
+        progress_.detail(fmt::format("{} on {}", workload.name, row.label));
+        settle(row, workload, count(row, workload, **counter));
+      }
+    }
+  }
+
+  void stop() {
+    for (Contender& row : result_.rows) {
+      row.own_servers.reset();
+      if (row.stack) (void)row.stack->stop();
+      row.stack.reset();
+    }
+  }
+
+  VsockDoor* door() { return door_ ? &*door_ : nullptr; }
+
+ private:
+  // One workload's failure is no reason to leave out the others.
+  void settle(Contender& row, const Workload& workload, const Status& status) {
+    if (status || watch_.signal() != 0) return;
+    row.cells[workload.name].failed = with_log(row, status.error().message);
+  }
+
+  static std::string with_log(const Contender& row, const std::string& message) {
+    const std::string line = row.stack ? row.stack->log_line() : std::string();
+    return line.empty() ? message : message + "; its log ends: " + line;
+  }
+
+  Status start_row(Contender& row) {
+    GB_TRY(check_installed(*row.entry));
+    const bool qemu = row.entry->name.starts_with("qemu");
+    if (qemu && !door_) {
+      GB_ASSIGN(door_, VsockDoor::open());
+    }
+    const bool choose = qemu && spec_.qemu_machine == "auto";
+    row.machine = !qemu ? "" : choose ? "microvm" : spec_.qemu_machine;
+    GB_ASSIGN(row.stack, make_contender_stack(*row.entry, spec_, row.machine, door()));
+    Status status = row.stack->start(watch_);
+    if (!status && choose && watch_.signal() == 0) {
+      progress_.stage(fmt::format("microvm does not boot here ({}); q35", status.error().message));
+      row.machine = "q35";
+      GB_ASSIGN(row.stack, make_contender_stack(*row.entry, spec_, row.machine, door()));
+      status = row.stack->start(watch_);
+    }
+    GB_TRY(status);
+    if (row.entry->name == "guest-loopback") {
+      GB_ASSIGN(row.own_servers, Servers::start_in(*row.stack, spec_, watch_));
+      row.identity = {
+          row.stack->pid(), {}, {}, fmt::format("the guest's kernel (process {})", row.stack->pid())};
+      return {};
+    }
+    const bool veth = row.entry->name == "veth";
+    row.servers = veth ? &*veth_servers_ : &*loopback_servers_;
+    GB_ASSIGN(row.identity, identify(*row.entry, *row.stack, veth ? kVethHost : kLoopback, watch_));
+    return {};
+  }
+
+  Result<std::vector<std::uint64_t>> run(Contender& row, const Workload& workload, std::uint32_t cycles) {
+    const std::uint16_t port =
+        (row.own_servers ? *row.own_servers : *row.servers).port(service_of(workload.load));
+    GB_ASSIGN(auto client,
+              row.stack->run_client(exercise_command(workload, spec_, *row.stack, port, cycles)));
+    const int limit_s = kStallS + (spec_.rate > 0 ? static_cast<int>(cycles / spec_.rate) : 0);
+    GB_ASSIGN(const ExitStatus status, watch_.wait(*client, limit_s));
+    if (!status.ok()) return fail("{}", client->epitaph());
+    return parse_exercise(workload, spec_, client->out(), cycles);
+  }
+
+  // The warm-up's samples go; connect-rate has one for the whole run.
+  Result<std::vector<std::uint64_t>> run_warm(Contender& row, const Workload& workload) {
+    const std::uint32_t warm = warm_up_of(workload, spec_);
+    GB_ASSIGN(auto times, run(row, workload, warm + cycles_of(workload, spec_)));
+    if (workload.load != Load::kConnectRate) times.erase(times.begin(), times.begin() + warm);
+    return times;
+  }
+
+  Status turn(Contender& row, const Workload& workload) {
+    const auto pids = row.stack->pids();
+    GB_ASSIGN(const ProcessCounts start, read_process_counts(pids));
+    GB_TRY(run(row, workload, warm_up_of(workload, spec_)));
+    GB_ASSIGN(const ProcessCounts middle, read_process_counts(pids));
+    GB_ASSIGN(auto times, run_warm(row, workload));
+    GB_ASSIGN(const ProcessCounts end, read_process_counts(pids));
+    if (!pids.empty() && end.cpu_ns <= middle.cpu_ns) {
+      return fail("{} did not run while packets passed", row.identity.text);
+    }
+    Cell& cell = row.cells[workload.name];
+    cell.rounds.push_back(std::move(times));
+    cell.process += (end - middle) - (middle - start);
+    cell.process_cycles += cycles_of(workload, spec_);
+    return {};
+  }
+
+  Status count(Contender& row, const Workload& workload, const KernelCounter& counter) {
+    KernelCounts sum;
+    for (std::uint32_t pass = 0; pass < kCountPasses; ++pass) {
+      const KernelCounts start = counter.read();
+      GB_TRY(run(row, workload, warm_up_of(workload, spec_)));
+      const KernelCounts middle = counter.read();
+      GB_TRY(run_warm(row, workload));
+      sum += (counter.read() - middle) - (middle - start);
+    }
+    sum /= static_cast<double>(kCountPasses) * cycles_of(workload, spec_);
+    row.cells[workload.name].kernel = sum;
+    return {};
+  }
+
+  void null_round(std::uint32_t round) {
+    const Workload crr{Load::kCrr, 1, "crr"};
+    CompareSpec closed = spec_;
+    closed.rate = 0;
+    const auto plain = [&]() -> Status {
+      const Order order{.what = Exchange::kCrr,
+                        .address = kLoopback,
+                        .port = loopback_servers_->port(Service::kEcho),
+                        .count = spec_.warm_up + spec_.cycles};
+      GB_ASSIGN(auto times, carry_out(order));
+      times.erase(times.begin(), times.begin() + spec_.warm_up);
+      result_.null_test.plain.push_back(std::move(times));
+      return {};
+    };
+    const auto harness = [&]() -> Status {
+      GB_TRY(run(harness_, crr, warm_up_of(crr, spec_)));
+      GB_ASSIGN(auto times, run_warm(harness_, crr));
+      result_.null_test.harness.push_back(std::move(times));
+      return {};
+    };
+    // One byte and a closed loop: the plain loop knows nothing else.
+    if (spec_.payload != 1 || spec_.rate != 0) return;
+    const Status first = round % 2 == 0 ? plain() : harness();
+    if (first) (void)(round % 2 == 0 ? harness() : plain());
+  }
+
+  CompareResult& result_;
+  const CompareSpec& spec_;
+  Watch& watch_;
+  Progress& progress_;
+  std::optional<VsockDoor> door_;
+  std::optional<Servers> loopback_servers_, veth_servers_;
+  Contender harness_;
+};
+
+}  // namespace
+
+Result<CompareResult> run_compare(const CompareSpec& spec, Watch& watch) {
+  CompareResult result;
+  result.spec = spec;
+  result.machine = describe_machine();
+  if (in_lab()) result.machine["kind"] = "lab";
+  Progress progress;
+  Session session(result, watch, progress);
+  GB_TRY(session.start());
+  session.rounds();
+  if (watch.signal() == 0) session.counts();
+  progress.stage("stopping");
+  session.stop();
+  if (wants_boot(spec) && watch.signal() == 0) measure_boots(result, session.door(), watch, progress);
+  result.interrupted = watch.signal() != 0;
+  result.machine["load_average_after"] = describe_machine()["load_average"];
+  progress.clear();
+  return result;
+}
+
+}  // namespace glassbox::bench

@@ -1,0 +1,99 @@
+#include "tools/bench/compare/contender.h"
+
+#include <sys/socket.h>
+
+#include "tools/bench/compare/native_stack.h"
+#include "tools/bench/net/exchange.h"
+#include "tools/bench/paths.h"
+
+namespace glassbox::bench {
+namespace {
+
+constexpr std::array<const char*, 4> kServices = {"echo", "keep", "sink", "source"};
+constexpr std::uint16_t kFirstGuestPort = 7001;
+constexpr int kGuestServerLimitS = 30;
+
+std::vector<std::string> server_options(std::size_t service, const CompareSpec& spec) {
+  return {"--service",       kServices.at(service),
+          "--request-bytes", std::to_string(spec.payload),
+          "--stream-bytes",  std::to_string(std::uint64_t{spec.stream_mib} << 20)};
+}
+
+bool in_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path != nullptr ? path : "/usr/bin:/bin";
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find(':'), rest.size());
+    if (::access((std::string(rest.substr(0, end)) + "/" + program).c_str(), X_OK) == 0) return true;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return false;
+}
+
+// One name for all rows of a kind would make two of them one VM.
+std::string vm_name() {
+  static int made = 0;
+  return fmt::format("compare-{}-{}", ::getpid(), ++made);
+}
+
+}  // namespace
+
+Result<Servers> Servers::start(std::uint32_t address, const CompareSpec& spec) {
+  Servers servers;
+  for (std::size_t i = 0; i < kServices.size(); ++i) {
+    GB_ASSIGN(const UniqueFd listener, listen_on(address));
+    GB_ASSIGN(servers.ports_.at(i), bound_port(listener));
+    ChildSpec child{.what = "the server",
+                    .argv = {program("gb-echo"), "--listen-fd", std::to_string(listener.get())},
+                    .inherit = {listener.get()}};
+    for (std::string& option : server_options(i, spec))
+      child.argv.push_back(std::move(option));
+    GB_ASSIGN(auto server, Child::start(std::move(child)));
+    servers.children_.push_back(std::move(server));
+  }
+  return servers;
+}
+
+Result<Servers> Servers::start_in(Stack& stack, const CompareSpec& spec, Watch& watch) {
+  Servers servers;
+  for (std::size_t i = 0; i < kServices.size(); ++i) {
+    servers.ports_.at(i) = static_cast<std::uint16_t>(kFirstGuestPort + i);
+    std::vector<std::string> argv{"gb-echo", "--port", std::to_string(servers.ports_.at(i))};
+    for (std::string& option : server_options(i, spec))
+      argv.push_back(std::move(option));
+    GB_ASSIGN(auto server, stack.run_client(std::move(argv)));
+    // It says so once it listens; our end of its stderr is then readable.
+    GB_TRY(watch.wait_readable(server->err_fd(), *server, kGuestServerLimitS));
+    if (server->reap()) return fail("{}", server->epitaph());
+    servers.children_.push_back(std::move(server));
+  }
+  return servers;
+}
+
+Status check_installed(const StackEntry& entry) {
+  for (const std::string& program : entry.programs) {
+    if (in_path(program)) continue;
+    const bool last = &program == &entry.programs.back();
+    return fail("not installed: apt-get install {}", last ? entry.package : "qemu-system-x86");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Stack>> make_contender_stack(const StackEntry& entry, const CompareSpec& spec,
+                                                    const std::string& qemu_machine, VsockDoor* door) {
+  GB_TRY(check_installed(entry));
+  const std::string& name = entry.name;
+  if (name == "glassbox") return make_glassbox_stack({vm_name(), spec.vcpus, spec.memory_mib, {}});
+  if (name == "guest-loopback") {
+    return make_glassbox_stack(
+        {vm_name(), spec.vcpus, spec.memory_mib, {"--add", program("gb-echo") + ":/bin/gb-echo"}});
+  }
+  if (name == "qemu-slirp" || name == "qemu-passt") {
+    if (door == nullptr) return fail("no vsock to reach QEMU's guests");
+    return make_qemu_stack({name == "qemu-passt", qemu_machine, spec.vcpus, spec.memory_mib}, *door);
+  }
+  if (name == "loopback") return make_loopback_stack();
+  return make_native_stack(name == "glassbox-netns" ? "netns-off" : name);
+}
+
+}  // namespace glassbox::bench

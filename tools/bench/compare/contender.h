@@ -1,0 +1,68 @@
+// One row of the comparison while it runs: a stack with its servers, its identity and what was measured on
+// it.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/bench/compare/compare_spec.h"
+#include "tools/bench/compare/counts.h"
+#include "tools/bench/compare/identity.h"
+#include "tools/bench/compare/qemu_stack.h"
+#include "tools/bench/compare/verdict.h"
+#include "tools/bench/echo.h"
+
+namespace glassbox::bench {
+
+// gb-echo, once per service, blocked in accept().
+class Servers {
+ public:
+  // On this host, at an address of it.
+  [[nodiscard]] static Result<Servers> start(std::uint32_t address, const CompareSpec& spec);
+  // Where the stack's client runs.
+  [[nodiscard]] static Result<Servers> start_in(Stack& stack, const CompareSpec& spec, Watch& watch);
+  [[nodiscard]] std::uint16_t port(Service service) const {
+    return ports_.at(static_cast<std::size_t>(service));
+  }
+
+ private:
+  std::array<std::uint16_t, 4> ports_{};
+  std::vector<std::unique_ptr<Child>> children_;
+};
+
+// What a stack showed under one workload.
+struct Cell {
+  Rounds rounds;                       // nanoseconds a cycle, stream or connection
+  ProcessCounts process;               // sums over the rounds
+  double process_cycles = 0;           // that they are for
+  std::optional<KernelCounts> kernel;  // a cycle
+  std::string failed;                  // why it is not tried any more
+};
+
+struct Contender {
+  std::string label;
+  const StackEntry* entry = nullptr;
+  std::string machine;  // of QEMU
+  std::string refused;  // why there are no figures at all
+  Identity identity;
+  std::map<std::string, Cell> cells;  // by the workload's name
+
+  std::unique_ptr<Stack> stack;
+  std::optional<Servers> own_servers;  // in the guest
+  const Servers* servers = nullptr;
+};
+
+// The stack of a row, not started.
+[[nodiscard]] Result<std::unique_ptr<Stack>> make_contender_stack(const StackEntry& entry,
+                                                                  const CompareSpec& spec,
+                                                                  const std::string& qemu_machine,
+                                                                  VsockDoor* door);
+
+// "not installed: apt-get install passt", or nothing.
+[[nodiscard]] Status check_installed(const StackEntry& entry);
+
+}  // namespace glassbox::bench

@@ -1,0 +1,138 @@
+#include "tools/bench/compare/identity.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "tools/bench/echo.h"
+#include "tools/bench/net/exchange.h"
+#include "tools/bench/paths.h"
+
+namespace glassbox::bench {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kLimitS = 30;
+
+std::string read_text(const char* path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+// The process that has this socket; its thread group's leader.
+std::optional<Identity> owner_of(std::uint64_t inode) {
+  const std::string wanted = fmt::format("socket:[{}]", inode);
+  std::error_code error;
+  for (const auto& process : fs::directory_iterator("/proc", error)) {
+    const std::string name = process.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::error_code gone;
+    for (const auto& fd : fs::directory_iterator(process.path() / "fd", gone)) {
+      if (fs::read_symlink(fd.path(), gone) != wanted) continue;
+      Identity owner;
+      owner.pid = std::stoi(name);
+      owner.program = fs::read_symlink(process.path() / "exe", gone);
+      return owner;
+    }
+  }
+  return std::nullopt;
+}
+
+std::string version_of(const StackEntry& entry, Watch& watch) {
+  if (entry.package.empty()) return GLASSBOX_VERSION;
+  auto child =
+      Child::start({.what = "dpkg-query", .argv = {"dpkg-query", "-W", "-f", "${Version}", entry.package}});
+  if (!child) return "?";
+  const auto status = watch.wait(**child, kLimitS);
+  return status && status->ok() ? (*child)->out() : "?";
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> socket_inode(std::string_view proc_net_tcp, std::uint32_t address,
+                                          std::uint16_t port) {
+  // The kernel prints the address as the 32-bit word it is in memory, in network order.
+  const std::string local = fmt::format("{:08X}:{:04X}", htonl(address), port);
+  std::istringstream lines{std::string(proc_net_tcp)};
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::array<std::string, 10> field;
+    for (std::string& one : field)
+      fields >> one;
+    if (!fields || field[1] != local) continue;
+    return std::strtoull(field[9].c_str(), nullptr, 10);
+  }
+  return std::nullopt;
+}
+
+Status check_carrier(const StackEntry& entry, const std::optional<Identity>& owner,
+                     const std::string& own_monitor) {
+  if (entry.carrier.empty()) {
+    if (!owner) return {};
+    return fail("{} (process {}) carries the packets, not the kernel alone", owner->program, owner->pid);
+  }
+  if (!owner) return fail("no process seems to hold the connection that {} should have made", entry.name);
+  const std::string file = fs::path(owner->program).filename();
+  if (!file.starts_with(entry.carrier)) {
+    return fail("{} (process {}) carries the packets, not {}", owner->program, owner->pid, entry.carrier);
+  }
+  std::error_code error;
+  if (entry.carrier == "glassbox" && !fs::equivalent(owner->program, own_monitor, error)) {
+    return fail("{} (process {}) carries the packets, not this build's {}", owner->program, owner->pid,
+                own_monitor);
+  }
+  return {};
+}
+
+Result<Identity> identify(const StackEntry& entry, Stack& stack, std::uint32_t address, Watch& watch) {
+  GB_ASSIGN(const UniqueFd listener, listen_on(address));
+  GB_ASSIGN(const std::uint16_t port, bound_port(listener));
+  GB_ASSIGN(auto client,
+            stack.run_client({stack.single_client(), stack.host(), std::to_string(port), "--cycles", "1"}));
+  const auto reached = [&]() -> Status {
+    watch.add_background(*client);
+    const Status status = watch.wait_readable(listener.get(), *client, kLimitS);
+    watch.remove_background(*client);
+    return status;
+  };
+  GB_TRY(reached());
+  sockaddr_in peer{};
+  socklen_t size = sizeof(peer);
+  UniqueFd connection(::accept4(listener.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC));
+  if (!connection) return fail_errno(errno, "identity: accept");
+  std::optional<Identity> owner;
+  const auto inode =
+      socket_inode(read_text("/proc/net/tcp"), ntohl(peer.sin_addr.s_addr), ntohs(peer.sin_port));
+  if (inode) {
+    owner = owner_of(*inode);
+    if (!owner) return fail("the process that carries the packets cannot be seen by this user");
+  }
+  char byte = 0;
+  (void)!::read(connection.get(), &byte, 1);
+  (void)!::write(connection.get(), &byte, 1);
+  connection.reset();
+  GB_ASSIGN(const ExitStatus status, watch.wait(*client, kLimitS));
+  if (!status.ok()) return fail("{}", client->epitaph());
+  GB_TRY(check_carrier(entry, owner, program("glassbox")));
+  Identity found = owner.value_or(Identity{});
+  found.version = version_of(entry, watch);
+  found.text =
+      owner ? fmt::format("{} {} (process {})", found.program, found.version, found.pid) : "the kernel";
+  if (entry.programs.size() > 1) {
+    // The monitor in front of the carrier.
+    StackEntry monitor = entry;
+    monitor.package = "qemu-system-x86";
+    found.text += fmt::format(", guest in {} {} (process {})", entry.programs.front(),
+                              version_of(monitor, watch), stack.pid());
+  }
+  return found;
+}
+
+}  // namespace glassbox::bench
