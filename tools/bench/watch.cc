@@ -80,10 +80,24 @@ Result<ExitStatus> Watch::wait(Child& child, int stall_s, const Pulse& pulse) {
 }
 
 Status Watch::wait_readable(int fd, Child& owner, int limit_s) {
-  return loop(owner, fd, limit_s, {}, [&] {
+  bool readable = false;
+  GB_TRY(loop(owner, fd, limit_s, {}, [&] {
     pollfd ready{fd, POLLIN, 0};
-    return ::poll(&ready, 1, 0) > 0;
-  });
+    readable = ::poll(&ready, 1, 0) > 0;
+    return readable || owner.reap();
+  }));
+  if (!readable) return fail("{}", owner.epitaph());
+  return {};
+}
+
+Status Watch::wait_output(Child& child, int limit_s) {
+  bool ended = false;
+  GB_TRY(loop(child, -1, limit_s, {}, [&] {
+    ended = child.reap().has_value();
+    return ended || !child.out().empty() || !child.err().empty();
+  }));
+  if (ended) return fail("{}", child.epitaph());
+  return {};
 }
 
 }  // namespace glassbox::bench

@@ -23,8 +23,12 @@ class Watch {
   // Waits until `child` ends. Fails if a signal came, if a background process died, or if for `stall_s`
   // seconds the pulse did not change (without a pulse: if the child takes longer than that).
   [[nodiscard]] Result<ExitStatus> wait(Child& child, int stall_s, const Pulse& pulse = {});
-  // Waits until `fd` is readable or at its end; `owner` is the process expected to make it so.
+  // Waits until `fd` is readable or at its end; `owner` is the process expected to make it so; that
+  // it ended is an error.
   [[nodiscard]] Status wait_readable(int fd, Child& owner, int limit_s);
+
+  // Waits until `child` has said something, on stdout or stderr.
+  [[nodiscard]] Status wait_output(Child& child, int limit_s);
 
   // A process that must live through every wait; until remove_background().
   void add_background(Child& child) { background_.push_back(&child); }

@@ -70,9 +70,10 @@ TEST(ClientCommand, PassesTargetAndCount) {
   EXPECT_THAT(client_command(WorkloadKind::kSingle, {"10.0.2.2", 7}, 200, {"sh"}, "gb-crr"),
               ElementsAre("gb-crr", "10.0.2.2", "7", "--cycles", "200"));
   const auto fork = client_command(WorkloadKind::kFork, {"10.0.2.2", 7}, 200, {"busybox", "sh"}, "gb-crr");
-  ASSERT_EQ(fork.size(), 8u);
-  EXPECT_THAT(std::vector<std::string>(fork.end() - 4, fork.end()),
-              ElementsAre("crr", "10.0.2.2", "7", "200"));
+  ASSERT_EQ(fork.size(), 9u);
+  EXPECT_THAT(std::vector<std::string>(fork.end() - 5, fork.end()),
+              ElementsAre("crr", "10.0.2.2", "7", "200", "A"));
+  EXPECT_EQ(client_command(WorkloadKind::kFork, {"h", 7}, 1, {"sh"}, {}, 4).back(), "AAAA");
 }
 
 }  // namespace

@@ -62,9 +62,7 @@ Result<Servers> Servers::start_in(Stack& stack, const CompareSpec& spec, Watch& 
     for (std::string& option : server_options(i, spec))
       argv.push_back(std::move(option));
     GB_ASSIGN(auto server, stack.run_client(std::move(argv)));
-    // It says so once it listens; our end of its stderr is then readable.
-    GB_TRY(watch.wait_readable(server->err_fd(), *server, kGuestServerLimitS));
-    if (server->reap()) return fail("{}", server->epitaph());
+    GB_TRY(watch.wait_output(*server, kGuestServerLimitS));  // it says so once it listens
     servers.children_.push_back(std::move(server));
   }
   return servers;

@@ -32,12 +32,16 @@ Result<double> switches_of(pid_t pid) {
   return total;
 }
 
-// KVM's directory for a VM is PID-FD.
+// KVM's directory for a VM is PID-FD, and its PID that of the thread which made the VM.
 void add_vm_counts(pid_t pid, ProcessCounts& to) {
-  const std::string prefix = fmt::format("{}-", pid);
   std::error_code error;
   for (const auto& entry : fs::directory_iterator("/sys/kernel/debug/kvm", error)) {
-    if (!entry.path().filename().string().starts_with(prefix)) continue;
+    const std::string name = entry.path().filename();
+    const std::size_t dash = name.find('-');
+    if (dash == std::string::npos) continue;
+    const std::string thread = name.substr(0, dash);
+    std::error_code other;
+    if (!fs::exists(fmt::format("/proc/{}/task/{}", pid, thread), other)) continue;
     double exits = 0;
     double injections = 0;
     if (!(std::ifstream(entry.path() / "exits") >> exits)) continue;

@@ -38,12 +38,13 @@ std::uint32_t warm_up_of(const Workload& workload, const CompareSpec& spec) {
 }
 
 std::vector<std::string> exercise_command(const Workload& workload, const CompareSpec& spec,
-                                          const Stack& stack, std::uint16_t port, std::uint32_t cycles) {
+                                          const Stack& stack, const std::string& host, std::uint16_t port,
+                                          std::uint32_t cycles) {
   if (workload.load == Load::kCrrFork) {
-    return client_command(WorkloadKind::kFork, {stack.host(), port}, cycles, stack.shell(), {}, spec.payload);
+    return client_command(WorkloadKind::kFork, {host, port}, cycles, stack.shell(), {}, spec.payload);
   }
-  std::vector<std::string> argv{stack.single_client(),  stack.host(), std::to_string(port),        "--cycles",
-                                std::to_string(cycles), "--payload",  std::to_string(spec.payload)};
+  std::vector<std::string> argv{stack.single_client(),  host,        std::to_string(port),        "--cycles",
+                                std::to_string(cycles), "--payload", std::to_string(spec.payload)};
   const auto add = [&](const char* option, std::uint64_t value) {
     argv.insert(argv.end(), {option, std::to_string(value)});
   };

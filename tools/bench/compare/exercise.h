@@ -22,8 +22,8 @@ namespace glassbox::bench {
 [[nodiscard]] std::uint32_t warm_up_of(const Workload& workload, const CompareSpec& spec);
 
 [[nodiscard]] std::vector<std::string> exercise_command(const Workload& workload, const CompareSpec& spec,
-                                                        const Stack& stack, std::uint16_t port,
-                                                        std::uint32_t cycles);
+                                                        const Stack& stack, const std::string& host,
+                                                        std::uint16_t port, std::uint32_t cycles);
 
 // Nanoseconds a cycle as the client timed them. Of connect-rate one value: the run's time over its
 // connections.

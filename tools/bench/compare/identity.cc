@@ -56,17 +56,19 @@ std::string version_of(const StackEntry& entry, Watch& watch) {
 
 }  // namespace
 
-std::optional<std::uint64_t> socket_inode(std::string_view proc_net_tcp, std::uint32_t address,
-                                          std::uint16_t port) {
+std::optional<std::uint64_t> socket_inode(std::string_view proc_net_tcp, const Endpoint& local,
+                                          const Endpoint& remote) {
   // The kernel prints the address as the 32-bit word it is in memory, in network order.
-  const std::string local = fmt::format("{:08X}:{:04X}", htonl(address), port);
+  const auto text = [](const Endpoint& end) {
+    return fmt::format("{:08X}:{:04X}", htonl(end.address), end.port);
+  };
   std::istringstream lines{std::string(proc_net_tcp)};
   for (std::string line; std::getline(lines, line);) {
     std::istringstream fields(line);
     std::array<std::string, 10> field;
     for (std::string& one : field)
       fields >> one;
-    if (!fields || field[1] != local) continue;
+    if (!fields || field[1] != text(local) || field[2] != text(remote)) continue;
     return std::strtoull(field[9].c_str(), nullptr, 10);
   }
   return std::nullopt;
@@ -96,20 +98,14 @@ Result<Identity> identify(const StackEntry& entry, Stack& stack, std::uint32_t a
   GB_ASSIGN(const std::uint16_t port, bound_port(listener));
   GB_ASSIGN(auto client,
             stack.run_client({stack.single_client(), stack.host(), std::to_string(port), "--cycles", "1"}));
-  const auto reached = [&]() -> Status {
-    watch.add_background(*client);
-    const Status status = watch.wait_readable(listener.get(), *client, kLimitS);
-    watch.remove_background(*client);
-    return status;
-  };
-  GB_TRY(reached());
+  GB_TRY(watch.wait_readable(listener.get(), *client, kLimitS));
   sockaddr_in peer{};
   socklen_t size = sizeof(peer);
   UniqueFd connection(::accept4(listener.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC));
   if (!connection) return fail_errno(errno, "identity: accept");
   std::optional<Identity> owner;
-  const auto inode =
-      socket_inode(read_text("/proc/net/tcp"), ntohl(peer.sin_addr.s_addr), ntohs(peer.sin_port));
+  const auto inode = socket_inode(read_text("/proc/net/tcp"),
+                                  {ntohl(peer.sin_addr.s_addr), ntohs(peer.sin_port)}, {address, port});
   if (inode) {
     owner = owner_of(*inode);
     if (!owner) return fail("the process that carries the packets cannot be seen by this user");

@@ -34,8 +34,12 @@ struct Identity {
 [[nodiscard]] Status check_carrier(const StackEntry& entry, const std::optional<Identity>& owner,
                                    const std::string& own_monitor);
 
-// The inode of the socket with this local address and port in a /proc/net/tcp text. Pure.
-[[nodiscard]] std::optional<std::uint64_t> socket_inode(std::string_view proc_net_tcp, std::uint32_t address,
-                                                        std::uint16_t port);
+struct Endpoint {
+  std::uint32_t address = 0;  // IPv4, host order
+  std::uint16_t port = 0;
+};
+// The inode of the socket with these ends in a /proc/net/tcp text. Pure.
+[[nodiscard]] std::optional<std::uint64_t> socket_inode(std::string_view proc_net_tcp, const Endpoint& local,
+                                                        const Endpoint& remote);
 
 }  // namespace glassbox::bench

@@ -162,21 +162,15 @@ Result<VsockDoor> VsockDoor::open() {
 }
 
 Status VsockDoor::wait(std::uint32_t cid, Child& vm, int limit_s, Watch& watch) {
-  watch.add_background(vm);
-  const auto one = [&]() -> Status {
-    while (came_.erase(cid) == 0) {
-      GB_TRY(watch.wait_readable(socket_.get(), vm, limit_s));
-      sockaddr_vm peer{};
-      socklen_t size = sizeof(peer);
-      const UniqueFd connection(
-          ::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC));
-      if (connection) came_.insert(peer.svm_cid);
-    }
-    return {};
-  };
-  const Status status = one();
-  watch.remove_background(vm);
-  return status;
+  while (came_.erase(cid) == 0) {
+    GB_TRY(watch.wait_readable(socket_.get(), vm, limit_s));
+    sockaddr_vm peer{};
+    socklen_t size = sizeof(peer);
+    const UniqueFd connection(
+        ::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC));
+    if (connection) came_.insert(peer.svm_cid);
+  }
+  return {};
 }
 
 }  // namespace glassbox::bench

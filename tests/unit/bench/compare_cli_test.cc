@@ -1,0 +1,213 @@
+// glassbox-bench compare as its user meets it, on stacks that need no guest.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tools/bench/child.h"
+#include "tools/bench/compare/identity.h"
+#include "tools/bench/net/net_stack.h"
+#include "tools/bench/progress.h"
+
+namespace glassbox::bench {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+
+std::unique_ptr<Child> start(std::vector<std::string> more, const std::string& path = {}) {
+  const auto bench = fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "glassbox-bench";
+  std::vector<std::string> argv;
+  if (!path.empty()) argv = {"/usr/bin/env", "PATH=" + path};
+  argv.insert(argv.end(), {bench, "compare"});
+  argv.insert(argv.end(), more.begin(), more.end());
+  auto child = Child::start({.what = "compare", .argv = std::move(argv), .stop_signal = SIGINT});
+  EXPECT_TRUE(child.has_value());
+  return std::move(*child);
+}
+
+struct Outcome {
+  int status = -1;
+  std::string out, err;
+};
+
+Outcome compare(std::vector<std::string> more, const std::string& path = {}) {
+  const auto child = start(std::move(more), path);
+  while (!child->wait(1000)) {
+  }
+  return {child->reap()->code, child->out(), child->err()};
+}
+
+nlohmann::json parse(const Outcome& outcome) {
+  return nlohmann::json::parse(outcome.out, nullptr, false);
+}
+
+TEST(CompareCli, AStackAgainstItselfAndTheNullTest) {
+  const Outcome outcome = compare({"--stacks", "loopback,loopback", "--workloads", "crr,rr", "--cycles", "40",
+                                   "--no-counts", "--json", "-"});
+  const auto json = parse(outcome);
+  ASSERT_TRUE(json.is_object()) << outcome.err;
+  const auto& again = json["stacks"][1];
+  EXPECT_EQ(again["stack"], "loopback#2");
+  EXPECT_EQ(again["compared_with"], "loopback");
+  for (const char* workload : {"crr", "rr"}) {
+    EXPECT_EQ(again["workloads"][workload]["n"], 320);
+    EXPECT_EQ(again["workloads"][workload]["comparison"]["rounds"], 8);
+  }
+  EXPECT_EQ(json["null_test"]["harness"]["n"], 320);
+  EXPECT_EQ(json["null_test"]["plain"]["n"], 320);
+  EXPECT_EQ(outcome.err.find('\r'), std::string::npos) << "no terminal, no rewritten lines";
+  EXPECT_THAT(outcome.err, HasSubstr("round 8 of 8\n"));
+}
+
+TEST(CompareCli, EveryWorkloadHasItsFigures) {
+  const Outcome outcome =
+      compare({"--stacks", "loopback", "--rounds", "1", "--cycles", "16", "--fork-cycles", "3",
+               "--stream-mib", "1", "--payload", "100", "--flows", "1,8", "--workloads",
+               "crr,crr-fork,rr,stream-out,stream-in,connect-rate", "--json", "-"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err << outcome.out;
+  const auto workloads = parse(outcome)["stacks"][0]["workloads"];
+  EXPECT_EQ(workloads.size(), 7u);
+  for (const auto& [name, cell] : workloads.items()) {
+    EXPECT_GT(cell["p50_us"], 0) << name;
+  }
+  EXPECT_EQ(workloads["crr"]["n"], 16);
+  EXPECT_EQ(workloads["crr-fork"]["n"], 3);
+}
+
+// A cycle that is due while the last one still runs has waited since then.
+TEST(CompareCli, OpenLoopIsTimedFromTheSchedule) {
+  const Outcome closed = compare(
+      {"--stacks", "loopback", "--workloads", "rr", "--rounds", "1", "--cycles", "2000", "--json", "-"});
+  const Outcome open = compare({"--stacks", "loopback", "--workloads", "rr", "--rounds", "1", "--cycles",
+                                "2000", "--rate", "1000000", "--json", "-"});
+  const double closed_us = parse(closed)["stacks"][0]["workloads"]["rr"]["p50_us"];
+  const double open_us = parse(open)["stacks"][0]["workloads"]["rr"]["p50_us"];
+  // At a million a second nearly all of them are late, by as many turns as came before.
+  EXPECT_GT(open_us, 50 * closed_us);
+  EXPECT_EQ(parse(open)["spec"]["rate"], 1'000'000);
+}
+
+class FakePath : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = (fs::temp_directory_path() / "compare-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(dir_.data()), nullptr);
+    ASSERT_EQ(::chmod(dir_.c_str(), 0755), 0);
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+  void program(const char* name, const char* script) {
+    std::ofstream(dir_ + "/" + name) << script;
+    fs::permissions(dir_ + "/" + name, fs::perms(0755));
+  }
+  std::string dir_;
+};
+
+TEST_F(FakePath, AMissingPeerIsNamedWithItsPackage) {
+  const Outcome outcome = compare({"--stacks", "pasta,loopback", "--workloads", "rr", "--rounds", "1"}, dir_);
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("pasta: NO ROW: not installed: apt-get install passt"));
+  EXPECT_THAT(outcome.out, ContainsRegex("rr, us +loopback +[0-9]"));
+}
+
+TEST_F(FakePath, OneThatFailsIsShownWithItsLastLineAndTheOthersGoOn) {
+  program("slirp4netns", "#!/bin/sh\necho first >&2\necho the reason why >&2\nexit 3\n");
+  const Outcome outcome = compare({"--stacks", "slirp4netns,loopback", "--workloads", "rr", "--rounds", "1"},
+                                  dir_ + ":/usr/sbin:/usr/bin:/sbin:/bin");
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, ContainsRegex("rr +slirp4netns +failed: "));
+  EXPECT_THAT(outcome.out, HasSubstr("the reason why"));
+  EXPECT_THAT(outcome.out, ContainsRegex("rr, us +loopback +[0-9]"));
+}
+
+// The client of this build, seen from the tests' folder.
+class Loopback final : public Stack {
+ public:
+  Status start(Watch&) override { return {}; }
+  std::string host() const override { return "127.0.0.1"; }
+  std::vector<std::string> shell() const override { return {}; }
+  std::string single_client() const override {
+    return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "guest/gb-crr";
+  }
+  Result<std::unique_ptr<Child>> run_client(std::vector<std::string> argv) override {
+    return Child::start({.what = "the client", .argv = std::move(argv)});
+  }
+  Status stop() override { return {}; }
+};
+
+TEST(CompareIdentity, TheOwnerOfTheSocketIsFoundAndAnotherRefused) {
+  auto watch = Watch::create();
+  ASSERT_TRUE(watch.has_value());
+  Loopback stack;
+  const auto found = identify(*find_stack("loopback"), stack, kLoopback, *watch);
+  ASSERT_TRUE(found.has_value()) << found.error().message;
+  EXPECT_THAT(found->text, HasSubstr("guest/gb-crr " GLASSBOX_VERSION " (process "));
+
+  const auto refused = identify(*find_stack("pasta"), stack, kLoopback, *watch);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error().message, HasSubstr("guest/gb-crr (process "));
+  EXPECT_THAT(refused.error().message, HasSubstr("carries the packets, not pas"));
+}
+
+TEST(CompareCli, CtrlCPrintsWhatIsThereAndLeavesNothing) {
+  const auto child =
+      start({"--stacks", "loopback", "--workloads", "crr", "--rounds", "1000", "--cycles", "50"});
+  while (child->err().find("round 3 of") == std::string::npos) {
+    pollfd said{child->err_fd(), POLLIN, 0};
+    ASSERT_GE(::poll(&said, 1, -1), 0);
+    child->take_output();
+    ASSERT_FALSE(child->reap()) << child->err();
+  }
+  child->signal(SIGINT);
+  while (!child->wait(1000)) {
+  }
+  EXPECT_EQ(child->reap()->code, 128 + SIGINT);
+  EXPECT_THAT(child->out(), HasSubstr("INTERRUPTED after "));
+  EXPECT_THAT(child->out(), ContainsRegex("crr, us +loopback +[0-9]"));
+  // Its process group had the server and the client.
+  EXPECT_EQ(::kill(-child->pid(), 0), -1);
+}
+
+TEST(CompareCli, UsageIsStatus2) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"--stacks", "nonsense"},
+           {"--workloads", "nonsense"},
+           {"--stacks", "loopback", "--rounds", "0"},
+           {"--stacks", "loopback", "--payload", "0"},
+           {"--stacks", "loopback", "--workloads", "boot", "--rate", "5"}}) {
+    EXPECT_EQ(compare(arguments).status, 2);
+  }
+}
+
+TEST(Progress, RewritesItsLineOnATerminal) {
+  int master = -1;
+  const pid_t pid = ::forkpty(&master, nullptr, nullptr, nullptr);
+  ASSERT_GE(pid, 0);
+  if (pid == 0) {
+    {
+      Progress progress;
+      progress.stage("round 1 of 8");
+      progress.detail("crr on pasta");
+    }
+    ::_exit(0);
+  }
+  std::string text;
+  std::array<char, 256> bytes;
+  for (ssize_t n = 0; (n = ::read(master, bytes.data(), bytes.size())) > 0;)
+    text.append(bytes.data(), static_cast<std::size_t>(n));
+  ::waitpid(pid, nullptr, 0);
+  ::close(master);
+  EXPECT_THAT(text, HasSubstr("\r\033[Kround 1 of 8: crr on pasta"));
+  EXPECT_EQ(text.substr(text.size() - 4), "\r\033[K");  // and takes it away
+}
+
+}  // namespace
+}  // namespace glassbox::bench
