@@ -223,6 +223,20 @@ TEST_F(OwnGuest, KilledMonitorIsNotListedAndItsNameIsFree) {
   EXPECT_TRUE(nothing_left());
 }
 
+TEST_F(OwnGuest, Sigusr1PrintsWhatTheNatHasCounted) {
+  Process vm = Process::start(
+      glassbox({"run", "--", "sh", "-c", "ping -c 1 -W 60 10.0.2.2 && nc -w 60 10.0.2.2 9; read line"}),
+      "/dev/null", true);
+  ASSERT_TRUE(vm.wait_for("1 packets received"));
+  ASSERT_TRUE(vm.wait_for("refused"));  // host loopback is closed
+  vm.signal(SIGUSR1);
+  ASSERT_TRUE(vm.wait_for("guest frames: "));
+  EXPECT_TRUE(vm.wait_for("flow refused: host loopback is closed (--allow-host-loopback): 1"));
+  vm.type("\n");
+  EXPECT_EQ(vm.wait().status, 0);
+  EXPECT_TRUE(nothing_left());
+}
+
 // --- nothing is booted ---
 
 TEST_F(OwnGuest, MistakesAreOneLineWithARemedy) {
