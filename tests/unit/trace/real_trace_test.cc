@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <set>
 
 #include "tests/unit/trace/synthetic.h"
 #include "tools/trace/attribute.h"
@@ -69,6 +70,59 @@ TEST_P(RealTrace, WithoutOneKindItsTimeIsUnattributed) {
 
 INSTANTIATE_TEST_SUITE_P(Lab, RealTrace, ::testing::Values("fork", "single", "poll"),
                          [](const auto& p) { return std::string(p.param); });
+
+// Traces of `glassbox netns` at native speed: one client, and eight at once. There is no guest to trace.
+class NativeTrace : public ::testing::TestWithParam<std::pair<const char*, std::size_t>> {
+ protected:
+  void SetUp() override {
+    auto trace =
+        read_trace(std::string(GLASSBOX_SOURCE_DIR "/tests/unit/trace/data/") + GetParam().first + ".trace");
+    ASSERT_TRUE(trace) << trace.error().message;
+    trace_ = std::move(*trace);
+  }
+  Trace trace_;
+};
+
+TEST_P(NativeTrace, IsAttributedWithinTwoPercent) {
+  const Attribution a = attribute(trace_, derive_clock(trace_));
+  ASSERT_EQ(a.cycles.size(), GetParam().second);
+  EXPECT_EQ(a.incomplete, 0U);
+  std::int64_t total = 0, unattributed = 0;
+  std::set<std::uint64_t> flows;
+  for (const CycleResult& c : a.cycles) {
+    EXPECT_EQ(std::accumulate(c.segment_ns.begin(), c.segment_ns.end(), c.unattributed_ns), c.total_ns());
+    total += c.total_ns();
+    unattributed += c.unattributed_ns;
+    flows.insert(c.flow);
+  }
+  EXPECT_LE(unattributed * 50, total);
+  EXPECT_EQ(flows.size(), a.cycles.size());
+}
+
+TEST_P(NativeTrace, WithoutOneKindItsTimeIsUnattributed) {
+  const Attribution full = attribute(trace_, derive_clock(trace_));
+  for (std::uint16_t kind = 1; kind < 128; ++kind) {
+    if (kind_name(kind) == "?") continue;
+    const Attribution less = attribute(without_kind(trace_, kind), ClockReport{});
+    ASSERT_EQ(less.cycles.size(), full.cycles.size()) << kind_name(kind);
+    for (std::size_t k = 0; k < full.cycles.size(); ++k) {
+      const CycleResult& a = full.cycles[k];
+      const CycleResult& b = less.cycles[k];
+      std::int64_t touched = 0;
+      for (const Step& step : a.path.steps)
+        if (slot_kind(step.from) == kind || slot_kind(step.to) == kind)
+          touched += step.end_ns - step.begin_ns;
+      EXPECT_EQ(b.total_ns(), a.total_ns()) << kind_name(kind);
+      EXPECT_GE(b.unattributed_ns, touched) << kind_name(kind) << ", cycle " << k + 1;
+      EXPECT_EQ(std::accumulate(b.segment_ns.begin(), b.segment_ns.end(), b.unattributed_ns), b.total_ns());
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Netns, NativeTrace,
+                         ::testing::Values(std::pair{"netns", std::size_t{6}},
+                                           std::pair{"netns_eight", std::size_t{24}}),
+                         [](const auto& p) { return std::string(p.param.first); });
 
 TEST(RealTraces, ForkExecIsItsOwnSegmentAndAcceptWaitIsFound) {
   for (const char* name : {"fork", "poll"}) {
