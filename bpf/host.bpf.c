@@ -100,6 +100,7 @@ GB_LRU(nat_socks, __u64, __u8, 32768);            /* skaddr of the NAT's sockets
 GB_LRU(flows, struct gb_sock_view, __u64, 32768); /* the server's view of a NAT connection */
 GB_LRU(server_socks, __u64, struct server_sock, 32768);
 GB_LRU(server_tgids, __u32, __u8, 4096);
+GB_LRU(passive, __u64, __u64, 8192);      /* skaddr of a connection that came in: when it was established */
 GB_LRU(calls, __u32, struct call, 16384); /* by thread */
 
 static __always_inline void emit_state(const struct sock* sk, int old_state, int new_state,
@@ -142,6 +143,7 @@ int BPF_PROG(sock_set_state, const struct sock* sk, int old_state, int new_state
     return 0;
   }
   if (old_state == GB_TCP_SYN_RECV && new_state == GB_TCP_ESTABLISHED) {
+    put(&passive, &skaddr, &now);
     if (!bpf_map_lookup_elem(&flows, &view)) return 0;
     add_server_sock(skaddr, &view);
   } else if (!bpf_map_lookup_elem(&server_socks, &skaddr)) {
@@ -284,6 +286,24 @@ static __always_inline void accepted(__u64 now, __u32 tgid, __u64 new_fd, const 
   gb_end(e);
 }
 
+/* The target has accepted a connection to one of its published ports. */
+static __always_inline void accepted_inbound(__u64 now, __u64 new_fd) {
+  const struct sock* sk = sock_of_fd(new_fd);
+  const __u64 skaddr = (__u64)sk;
+  if (!sk) return;
+  const __u64* established = bpf_map_lookup_elem(&passive, &skaddr);
+  const __u64 since = established ? *established : 0;
+  inbound_begin_ns = since ? since : now;
+  struct gb_event* e = gb_begin_at(GB_KIND_host_inbound, now);
+  if (!e) return;
+  e->arg[0] = new_fd;
+  e->arg[1] = skaddr;
+  e->arg[2] = gb_local_port(sk);
+  e->arg[3] = gb_peer_port(sk);
+  e->arg[4] = since;
+  gb_end(e);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit, struct pt_regs___kernel* regs, long result) {
   const long nr = BPF_CORE_READ(regs, orig_ax);
@@ -292,7 +312,10 @@ int BPF_PROG(sys_exit, struct pt_regs___kernel* regs, long result) {
   const __u64 now = bpf_ktime_get_ns();
   const __u64 id = bpf_get_current_pid_tgid();
   const __u32 tgid = id >> 32, tid = (__u32)id;
-  if (tgid == target_tgid) return 0;
+  if (tgid == target_tgid) {
+    if (op == OP_ACCEPT && result >= 0) accepted_inbound(now, result);
+    return 0;
+  }
   if (op != OP_ACCEPT && !bpf_map_lookup_elem(&server_tgids, &tgid)) return 0;
   if (is_compat_call()) return 0;
 

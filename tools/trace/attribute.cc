@@ -4,6 +4,7 @@
 
 #include "tools/trace/chain.h"
 #include "tools/trace/flows.h"
+#include "tools/trace/inbound.h"
 
 namespace glassbox::trace {
 namespace {
@@ -66,11 +67,25 @@ bool has_interrupts(const Trace& trace) {
 
 void attribute_host_only(const FlowTable& flows, bool has_irqs, Attribution& out) {
   for (const HostFlow& flow : flows.flows()) {
+    if (flow.inbound) continue;
     auto chain = build_host_chain(flow, has_irqs);
     if (chain.empty() || *chain.front().at_ns > *chain.back().at_ns)
       ++out.incomplete;
     else
       out.cycles.push_back(resolve(std::move(chain), CycleKind::kHostOnly, &flow, out));
+  }
+}
+
+// `servers` is null where the guest was not traced.
+void attribute_inbound(const FlowTable& flows, const GuestServers* servers, const ChainContext& context,
+                       bool has_irqs, Attribution& out) {
+  for (const HostFlow& flow : flows.flows()) {
+    if (!flow.inbound) continue;
+    auto chain = build_inbound_chain(flow, servers, context, has_irqs);
+    if (chain.empty() || *chain.front().at_ns > *chain.back().at_ns)
+      ++out.incomplete;
+    else
+      out.cycles.push_back(resolve(std::move(chain), CycleKind::kInbound, &flow, out));
   }
 }
 
@@ -95,6 +110,10 @@ Attribution attribute(const Trace& trace, const ClockReport& clock) {
   const FlowTable flows(trace);
   if (trace.guest.events.empty() || !clock.hull) {
     attribute_host_only(flows, has_interrupts(trace), out);
+    const ClockHull no_clock({});
+    const GuestFrames no_frames{Trace{}};
+    const KindsSeen seen = kinds_seen(trace);
+    attribute_inbound(flows, nullptr, {no_clock, no_frames, seen}, has_interrupts(trace), out);
     return out;
   }
   const GuestCycles found = find_guest_cycles(trace);
@@ -116,6 +135,8 @@ Attribution attribute(const Trace& trace, const ClockReport& clock) {
     if (flow == nullptr) ++out.without_flow;
     out.cycles.push_back(resolve(std::move(chain), cycle.kind, flow, out));
   }
+  const GuestServers servers(trace);
+  attribute_inbound(flows, &servers, context, true, out);
   return out;
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tools/trace/chain_builder.h"
+
 namespace glassbox::trace {
 namespace {
 
@@ -12,73 +14,9 @@ std::uint32_t ports_key(std::uint64_t local, std::uint64_t peer) {
   return static_cast<std::uint32_t>((local & 0xffff) << 16 | (peer & 0xffff));
 }
 
-// No connection that is a cycle has more; a guest that claims to makes the search no longer.
-constexpr std::ptrdiff_t kMaxFramesSearched = 1 << 16;
-
-template <typename Predicate>
-EventRef first_frame(const std::vector<EventRef>& frames, std::uint64_t from_ns, std::uint64_t to_ns,
-                     Predicate&& wanted) {
-  auto it = std::lower_bound(frames.begin(), frames.end(), from_ns,
-                             [](EventRef e, std::uint64_t t) { return e->ts_ns < t; });
-  const auto end = frames.end() - it > kMaxFramesSearched ? it + kMaxFramesSearched : frames.end();
-  for (; it != end && (*it)->ts_ns <= to_ns; ++it)
-    if (wanted(**it)) return *it;
-  return nullptr;
-}
-
-class Builder {
+class Builder : public ChainBuilder {
  public:
-  explicit Builder(const ChainContext& context) : context_(context) {}
-
-  void add(Slot slot, Lane lane, EventRef e, bool optional = false) {
-    Node node;
-    node.slot = slot;
-    node.lane = lane;
-    node.optional = optional;
-    if (e != nullptr) {
-      node.tid = e->tid;
-      node.cpu = e->cpu;
-      place(node, e->ts_ns);
-    }
-    nodes.push_back(node);
-  }
-  // A boundary that bounds the cycle: where it was lost, another event may tell when it was.
-  void add_bound(Slot slot, Lane lane, EventRef e, std::uint64_t ns) {
-    add(slot, lane, e);
-    if (e != nullptr || ns == 0) return;
-    place(nodes.back(), ns);
-    nodes.back().implied = true;
-  }
-  void add_optional(Slot slot, Lane lane, EventRef e) { add(slot, lane, e, true); }
-  // A suppressed interrupt is no boundary: the guest was looking anyway.
-  void add_irq(Slot slot, Lane lane, EventRef e) {
-    const bool suppressed = e != nullptr && e->arg[2] != 0;
-    add_optional(slot, lane, suppressed ? nullptr : e);
-    nodes.back().known_early = suppressed;
-  }
-  void add_evidence(Slot slot, Lane lane, EventRef e) {
-    if (e == nullptr) return;
-    add(slot, lane, e);
-    nodes.back().evidence_only = true;
-  }
-
-  // The guest's interrupt for a frame that was published at `inject` (or after `queued`): the last one before
-  // the frame was received. A guest that polls takes the frame without one.
-  void add_guest_irq(Slot slot, Lane lane, EventRef queued, EventRef inject, EventRef irq, EventRef receive) {
-    if (irq != nullptr && irq->arg[2] != 0) return add_early(slot, lane, true);
-    const EventRef from = inject != nullptr ? inject : queued;
-    if (from == nullptr || receive == nullptr) return add_early(slot, lane, false);
-    const auto at = static_cast<std::int64_t>(from->ts_ns);
-    const auto earliest =
-        static_cast<std::uint64_t>(std::max<std::int64_t>(0, at + context_.clock.at(at).lo_ns));
-    const EventRef taken = context_.frames.irq(earliest, receive->ts_ns);
-    if (taken == nullptr) return add_early(slot, lane, context_.seen[GB_KIND_guest_irq]);
-    add_optional(slot, lane, taken);
-  }
-  void add_early(Slot slot, Lane lane, bool known) {
-    add_optional(slot, lane, nullptr);
-    nodes.back().known_early = known;
-  }
+  using ChainBuilder::ChainBuilder;
 
   void handshake_on_host(const HostFlow& f) {
     add_bound(Slot::syn_frame, Lane::kNet, f.syn_frame, f.begin_ns);
@@ -118,7 +56,7 @@ class Builder {
         add_optional(Slot::fin_frame, Lane::kEof, f.fin_frame);
         add_optional(Slot::fin_sent, Lane::kEof, f.fin_sent);
         add_optional(Slot::server_eof, Lane::kEof, f.server_eof);
-      } else if (!context_.seen[GB_KIND_host_server_read]) {
+      } else if (!context().seen[GB_KIND_host_server_read]) {
         add_optional(Slot::server_eof, Lane::kEof, nullptr);  // whether it waited is not known
       }
       add_optional(Slot::server_close, Lane::kEof, f.server_close);
@@ -162,18 +100,6 @@ class Builder {
     if (cycle.last_reap.ns > cycle.client_reap.ns)
       add_bound(Slot::reap, Lane::kGuest, cycle.last_reap.event, cycle.last_reap.ns);
   }
-
-  std::vector<Node> nodes;
-
- private:
-  void place(Node& node, std::uint64_t ns) const {
-    node.at_ns = static_cast<std::int64_t>(ns);
-    if (!is_guest_slot(node.slot)) return;
-    node.at_ns = context_.clock.to_host(*node.at_ns);
-    node.slack_ns = std::max<std::int64_t>(1, context_.clock.at(*node.at_ns).half_width_ns());
-  }
-
-  const ChainContext& context_;
 };
 
 }  // namespace
@@ -192,8 +118,8 @@ EventRef GuestFrames::irq(std::uint64_t from_ns, std::uint64_t to_ns) const {
   return later != irqs_.begin() && (*(later - 1))->ts_ns >= from_ns ? *(later - 1) : nullptr;
 }
 
-const GuestFrames::Frames& GuestFrames::of(const GuestConnection& c) const {
-  const auto it = by_ports_.find(ports_key(c.local_port, c.peer_port));
+const GuestFrames::Frames& GuestFrames::of(std::uint16_t guest_port, std::uint16_t peer_port) const {
+  const auto it = by_ports_.find(ports_key(guest_port, peer_port));
   return it == by_ports_.end() ? none_ : it->second;
 }
 
@@ -201,7 +127,7 @@ std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow, con
   static const HostFlow kUnseen;
   const HostFlow& f = flow != nullptr ? *flow : kUnseen;
   const GuestConnection& c = cycle.connection;
-  const GuestFrames::Frames& frames = context.frames.of(c);
+  const GuestFrames::Frames& frames = context.frames.of(c.local_port, c.peer_port);
   const auto frame = [&c](const std::vector<EventRef>& list, std::uint64_t mask, std::uint64_t flags,
                           bool payload, std::uint64_t from_ns) {
     return first_frame(list, from_ns, std::max(c.last_ns, c.first_ns), [&](const gb_event& e) {

@@ -18,7 +18,7 @@ class GuestFrames {
   struct Frames {
     std::vector<EventRef> xmit, receive;  // by time
   };
-  [[nodiscard]] const Frames& of(const GuestConnection& c) const;
+  [[nodiscard]] const Frames& of(std::uint16_t guest_port, std::uint16_t peer_port) const;
   // The last interrupt of a receive queue in [from_ns, to_ns], guest time, or null.
   [[nodiscard]] EventRef irq(std::uint64_t from_ns, std::uint64_t to_ns) const;
 

@@ -31,6 +31,7 @@ std::string_view name_of(Actor actor) {
 
 // Whoever makes the boundary at its end happen.
 Actor actor_of(const Step& step) {
+  if (step.to == Slot::in_syn_ack_xmit) return Actor::kVcpu;  // the guest's kernel answers by itself
   switch (slot_kind(step.to)) {
     case GB_KIND_host_accept:
     case GB_KIND_host_server_read_enter:
@@ -56,7 +57,9 @@ Actor actor_of(Segment segment) {
     if (found && *found != actor) return Actor::kSeveral;
     found = actor;
   }
-  return segment == Segment::guest_untraced ? Actor::kNone : found.value_or(Actor::kNone);
+  return segment == Segment::guest_untraced || segment == Segment::inbound_untraced
+             ? Actor::kNone
+             : found.value_or(Actor::kNone);
 }
 
 CycleStates::CycleStates(const Trace& trace, const ClockReport& clock) : host_(trace) {

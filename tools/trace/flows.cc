@@ -27,7 +27,8 @@ struct HostIndex {
   std::unordered_map<std::uint32_t, Refs> irqs_by_tid;       // irq_raise of receive queues, net_poll_wait
   std::unordered_map<std::uint32_t, Refs> connects_by_tid;   // host_sock_state into SYN_SENT
   std::unordered_map<std::uint64_t, Refs> states_by_socket;  // host_sock_state by skaddr
-  std::unordered_map<std::uint64_t, Refs> server_by_nat_port;  // server-side events by their peer's port
+  std::unordered_map<std::uint64_t, Refs> inbound_by_peer_port;  // host_inbound
+  std::unordered_map<std::uint64_t, Refs> server_by_nat_port;    // server-side events by their peer's port
 
   explicit HostIndex(const Trace& trace) {
     for (const gb_event& e : trace.host.events)
@@ -51,6 +52,9 @@ struct HostIndex {
       case GB_KIND_host_sock_state:
         states_by_socket[e.arg[0]].push_back(&e);
         if (e.arg[3] == kSynSent) connects_by_tid[e.tid].push_back(&e);
+        break;
+      case GB_KIND_host_inbound:
+        inbound_by_peer_port[e.arg[3]].push_back(&e);
         break;
       case GB_KIND_host_accept:
       case GB_KIND_host_server_read_enter:
@@ -103,10 +107,20 @@ bool is_loopback(std::uint64_t hi, std::uint64_t lo) {
   return hi == 0 && (lo == 1 || lo >> 24 == 0xffff7f);  // ::1, ::ffff:127.0.0.0/104
 }
 
+// The NAT sends the SYN, or the guest the SYN-ACK; either event tells.
+bool is_inbound(std::span<const EventRef> events) {
+  return std::any_of(events.begin(), events.end(), [](EventRef e) {
+    if (e->kind == GB_KIND_rx_inject) return (e->arg[3] & (kSyn | kAck)) == kSyn;
+    return e->kind == GB_KIND_process_guest_frame && (e->arg[4] & (kSyn | kAck)) == (kSyn | kAck);
+  });
+}
+
 // Handshake, and the frames that carry the payload, from the flow's own events.
 void fill_net_side(const HostIndex& index, std::span<const EventRef> events, HostFlow& f) {
   EventRef syn_end = nullptr, data_end = nullptr, fin_end = nullptr;
-  std::optional<std::uint64_t> reply_seq;
+  // Of an inbound flow, what the guest says before it was asked is no reply.
+  bool received =
+      std::none_of(events.begin(), events.end(), [](EventRef e) { return e->kind == GB_KIND_host_recv; });
   for (const EventRef e : events) {
     const auto set = [e](EventRef& slot) {
       if (slot == nullptr) slot = e;
@@ -136,10 +150,11 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
       case GB_KIND_host_send:
         if (e->arg[2] == 0)
           set(f.fin_sent);
-        else if (signed_arg(e, 3) > 0)
+        else if (signed_arg(e, 3) > 0 && (!f.inbound || received))
           set(f.request_sent);
         break;
       case GB_KIND_host_recv:
+        received |= signed_arg(e, 3) > 0;
         if (signed_arg(e, 3) > 0)
           set(f.reply_recv);
         else if (signed_arg(e, 3) == 0)
@@ -148,12 +163,13 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
       case GB_KIND_host_flow_span:
         f.begin_ns = e->arg[1];
         f.reply_ns = e->arg[2];
+        f.guest_port = static_cast<std::uint16_t>(e->arg[3]);
+        f.dst_port = static_cast<std::uint16_t>(e->arg[4]);
         break;
       case GB_KIND_rx_inject: {
         const std::uint64_t flags = e->arg[3];
         if (flags & kSyn) {
           set(f.syn_ack_inject);
-          if (!reply_seq) reply_seq = (e->arg[1] + 1) & 0xffffffff;
           break;
         }
         if (flags & kFin) set(f.eof_inject);
@@ -168,7 +184,7 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
         break;
     }
   }
-  f.syn_frame = frame_in_hand(index, f.syn ? f.syn : syn_end);
+  f.syn_frame = frame_in_hand(index, f.syn && !f.inbound ? f.syn : syn_end);
   f.request_frame = frame_in_hand(index, f.request_sent);
   if (!f.request_frame) f.request_frame = frame_in_hand(index, data_end);
   f.request_frame_end = data_end;
@@ -192,6 +208,15 @@ std::optional<std::uint64_t> nat_port(const HostIndex& index, HostFlow& f) {
     if (e->arg[4] != 0) return e->arg[4];
   }
   return {};
+}
+
+// The NAT's accept() was the last of that peer's port before the flow.
+void fill_inbound(const HostIndex& index, HostFlow& f) {
+  for (const EventRef e : refs(index.inbound_by_peer_port, f.dst_port))
+    if (static_cast<std::int64_t>(e->ts_ns) <= f.first_ns) f.host_inbound = e;
+  if (f.host_inbound == nullptr) return;
+  if (f.begin_ns == 0) f.begin_ns = f.host_inbound->arg[4];
+  f.first_ns = static_cast<std::int64_t>(f.host_inbound->ts_ns);
 }
 
 void fill_server_side(const HostIndex& index, HostFlow& f) {
@@ -249,18 +274,21 @@ FlowTable::FlowTable(const Trace& trace) {
     f.flow = number;
     f.first_ns = static_cast<std::int64_t>(events.front()->ts_ns);
     f.last_ns = static_cast<std::int64_t>(events.back()->ts_ns);
+    f.inbound = is_inbound(events);
     fill_net_side(index, events, f);
-    if (f.syn_frame) f.first_ns = std::min(f.first_ns, static_cast<std::int64_t>(f.syn_frame->ts_ns));
-    fill_server_side(index, f);
+    if (f.syn_frame && !f.inbound)
+      f.first_ns = std::min(f.first_ns, static_cast<std::int64_t>(f.syn_frame->ts_ns));
+    if (!f.inbound) fill_server_side(index, f);
     if (f.syn) {
       f.guest_port = static_cast<std::uint16_t>(f.syn->arg[4]);
       f.dst_port = static_cast<std::uint16_t>(f.syn->arg[7]);
     } else if (f.syn_ack_queued) {
       f.guest_port = static_cast<std::uint16_t>(f.syn_ack_queued->arg[1]);
       f.dst_port = static_cast<std::uint16_t>(f.syn_ack_queued->arg[2]);
-    } else {
+    } else if (f.guest_port == 0) {
       continue;  // its beginning lies before the trace
     }
+    if (f.inbound) fill_inbound(index, f);
     flows_.push_back(f);
   }
   std::sort(flows_.begin(), flows_.end(), [](const HostFlow& a, const HostFlow& b) {

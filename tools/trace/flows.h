@@ -19,6 +19,10 @@ struct HostFlow {
   std::int64_t first_ns = 0, last_ns = 0;
   // By host_flow_span: when the SYN's frame was taken up and the first reply published; 0: not known.
   std::uint64_t begin_ns = 0, reply_ns = 0;
+  // From outside, to a published port: the guest is the server. Then syn_ack_inject is the SYN's, syn_frame
+  // the SYN-ACK's, reply_* what brings the request and request_* what takes the reply.
+  bool inbound = false;
+  EventRef host_inbound{};
   bool remote_server = false;  // the peer is another machine: no server events can exist
 
   EventRef syn_frame{}, syn{}, connect_begin{}, connect_done{}, syn_ack_queued{}, syn_ack_inject{},

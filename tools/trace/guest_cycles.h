@@ -45,7 +45,7 @@ struct GuestConnection {
   std::uint64_t socket_ns = 0, close_done_ns = 0;
 };
 
-enum class CycleKind : std::uint8_t { kFork, kSingle, kHostOnly };
+enum class CycleKind : std::uint8_t { kFork, kSingle, kHostOnly, kInbound };
 
 struct GuestCycle {
   CycleKind kind = CycleKind::kSingle;

@@ -188,7 +188,10 @@ Path resolve_path(std::vector<Node> chain) {
     const Node& b = chain[walk.placed[p]];
     const bool lost = walk.after_gap[p] || a.implied || b.implied;
     const Segment segment = lost ? Segment::kUnattributed : segment_of(a.slot, b.slot);
-    walk.path.steps.push_back({a.slot, b.slot, segment, *a.at_ns, *b.at_ns, b.tid, b.cpu});
+    walk.path.steps.push_back(
+        {a.slot, b.slot, segment, *a.at_ns, *b.at_ns,
+         // Who sends is told by the call; the frame's own event may have interrupted anybody.
+         slot_kind(b.slot) == GB_KIND_guest_xmit ? a.tid : b.tid, b.cpu});
   }
   for (const Node& node : chain)
     if (node.implied) walk.path.unseen.push_back(node.slot);

@@ -62,7 +62,7 @@ struct SegmentPair {
 [[nodiscard]] const std::vector<SegmentPair>& segment_pairs();
 
 // Who makes the boundary happen: program order holds within a lane.
-enum class Lane : std::uint8_t { kGuest, kNet, kServer, kEof };
+enum class Lane : std::uint8_t { kGuest, kNet, kServer, kEof, kGuestServer };
 
 struct Node {
   Slot slot{};
@@ -83,7 +83,7 @@ struct Step {
   Slot from{}, to{};
   Segment segment{};
   std::int64_t begin_ns = 0, end_ns = 0;
-  std::uint32_t tid = 0;  // of the boundary at its end
+  std::uint32_t tid = 0;  // whose doing the boundary at its end is
   std::uint16_t cpu = 0;
 };
 

@@ -23,7 +23,13 @@ std::string make_title(const Attribution& a, const json& workload) {
   const auto fork = static_cast<std::size_t>(std::count_if(
       a.cycles.begin(), a.cycles.end(), [](const CycleResult& c) { return c.kind == CycleKind::kFork; }));
   const bool host_only = !a.cycles.empty() && a.cycles.front().kind == CycleKind::kHostOnly;
-  if (host_only)
+  const auto inbound = static_cast<std::size_t>(std::count_if(
+      a.cycles.begin(), a.cycles.end(), [](const CycleResult& c) { return c.kind == CycleKind::kInbound; }));
+  if (inbound > 0 && inbound == a.cycles.size())
+    title += ", inbound";
+  else if (inbound > 0)
+    title += fmt::format(", {} of them inbound", inbound);
+  else if (host_only)
     title += ", host side only (the guest was not traced)";
   else if (fork == a.cycles.size())
     title += ", one process per cycle";
