@@ -1,0 +1,173 @@
+// Two VMs traced at once, each by a recorder of its own: eight clients at once in one; in the other a client
+// and a web server that is reached through a published port. Every cycle is found, in its own trace only, and
+// in full.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <numeric>
+#include <set>
+#include <thread>
+
+#include "tests/system/bench/system_test.h"
+#include "tools/bench/echo.h"
+#include "tools/trace/attribute.h"
+#include "tools/trace/trace_reader.h"
+#include "vmm/base/lab.h"
+#include "vmm/kvm/usability.h"
+
+namespace glassbox::bench::testing {
+namespace {
+
+using trace::CycleKind;
+
+constexpr int kClients = 8, kCyclesEach = 3, kPages = 6, kSingle = 5;
+constexpr int kReadyLimitMs = 120'000, kEndLimitMs = 180'000;
+
+class EchoThread {
+ public:
+  EchoThread()
+      : listener_(std::move(*listen_on_loopback(0))),
+        thread_([this] { (void)serve_echo(listener_, {}, served_); }) {}
+  ~EchoThread() {
+    ::shutdown(listener_.get(), SHUT_RDWR);
+    thread_.join();
+  }
+  std::string port() const { return std::to_string(*bound_port(listener_)); }
+
+ private:
+  UniqueFd listener_;
+  std::atomic<std::uint64_t> served_{0};
+  std::thread thread_;
+};
+
+class Vm {
+ public:
+  Vm(const std::string& tag, std::vector<std::string> options)
+      : name_(fmt::format("concurrent-{}-{}", tag, ::getpid())) {
+    std::vector<std::string> argv{program_path("glassbox"), "run", "-d", "--name", name_};
+    argv.insert(argv.end(), options.begin(), options.end());
+    const Outcome started = run(std::move(argv));
+    EXPECT_EQ(started.status, 0) << started.err;
+  }
+  ~Vm() { EXPECT_EQ(run({program_path("glassbox"), "stop", name_}).status, 0); }
+  const std::string& name() const { return name_; }
+  std::vector<std::string> sh(const std::string& script) const {
+    return {program_path("glassbox"), "exec", name_, "--", "sh", "-c", script};
+  }
+
+ private:
+  std::string name_;
+};
+
+class Recording {
+ public:
+  Recording(const Vm& vm, std::string path) : path_(std::move(path)) {
+    std::array<int, 2> fds{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()), 0);
+    const UniqueFd theirs(fds[1]);
+    ready_.reset(fds[0]);
+    auto child = Child::start({.what = "glassbox-trace record",
+                               .argv = {program_path("glassbox-trace"), "record", "--name", vm.name(), "-o",
+                                        path_, "--ready-fd", std::to_string(theirs.get())},
+                               .inherit = {theirs.get()},
+                               .stop_signal = SIGINT});
+    EXPECT_TRUE(child.has_value());
+    child_ = std::move(*child);
+  }
+  bool ready() {
+    char byte = 0;
+    return ::read(ready_.get(), &byte, 1) == 1;
+  }
+  trace::Trace finish() {
+    EXPECT_EQ(child_->stop(kEndLimitMs).code, 0) << child_->err();
+    auto trace = trace::read_trace(path_);
+    EXPECT_TRUE(trace.has_value()) << trace.error().message;
+    return trace ? std::move(*trace) : trace::Trace{};
+  }
+
+ private:
+  std::string path_;
+  UniqueFd ready_;
+  std::unique_ptr<Child> child_;
+};
+
+std::size_t count(const trace::Attribution& a, CycleKind kind) {
+  return static_cast<std::size_t>(std::count_if(
+      a.cycles.begin(), a.cycles.end(), [kind](const trace::CycleResult& c) { return c.kind == kind; }));
+}
+
+// Each cycle has a flow of its own, its segments sum up to it, and at most 2 % of all are unattributed.
+void expect_whole(const trace::Attribution& a) {
+  std::set<std::uint64_t> flows;
+  std::int64_t total = 0, unattributed = 0;
+  for (const trace::CycleResult& c : a.cycles) {
+    EXPECT_NE(c.flow, 0U);
+    flows.insert(c.flow);
+    EXPECT_EQ(std::accumulate(c.segment_ns.begin(), c.segment_ns.end(), c.unattributed_ns), c.total_ns());
+    total += c.total_ns();
+    unattributed += c.unattributed_ns;
+  }
+  EXPECT_EQ(flows.size(), a.cycles.size());
+  EXPECT_LE(unattributed * 50, total) << "of " << total << " ns";
+}
+
+TEST(ConcurrentTraces, TellVmsClientsAndDirectionsApart) {
+  if (::geteuid() != 0) GTEST_SKIP() << "tracing needs root";
+  if (!in_lab() && !kvm::check_kvm().usable)
+    GTEST_SKIP() << "no usable KVM here: run it inside the lab (tools/in-lab)";
+  const EchoThread server;
+  const std::string published = std::to_string(*bound_port(std::move(*listen_on_loopback(0))));
+  const Vm many("many", {"--vcpus", "2", "--allow-host-loopback"});
+  const Vm web("web", {"--allow-host-loopback", "--publish", published + ":8000"});
+  ASSERT_EQ(run(web.sh("mkdir /tmp/w && echo hello > /tmp/w/index.html && httpd -p 8000 -h /tmp/w")).status,
+            0);
+
+  const auto directory = build_dir() / "tests" / fmt::format("concurrent-{}", ::getpid());
+  std::filesystem::create_directories(directory);
+  Recording of_many(many, directory / "many.trace");
+  Recording of_web(web, directory / "web.trace");
+  ASSERT_TRUE(of_many.ready());
+  ASSERT_TRUE(of_web.ready());
+
+  const std::string page = "http://127.0.0.1:" + published + "/";
+  // accept() was entered before the trace began: of the first page it is not seen.
+  EXPECT_EQ(run({"busybox", "wget", "-q", "-O", "-", page}).out, "hello\n");
+  const auto clients =
+      Child::start({.what = "the clients",
+                    .argv = many.sh(fmt::format(
+                        "for c in $(seq {}); do (i=0; while [ $i -lt {} ]; do printf A | nc 10.0.2.2 {} "
+                        "> /dev/null; i=$((i+1)); done) & done; wait",
+                        kClients, kCyclesEach, server.port()))});
+  ASSERT_TRUE(clients.has_value());
+  const auto single =
+      Child::start({.what = "the client",
+                    .argv = web.sh(fmt::format("gb-crr 10.0.2.2 {} --cycles {}", server.port(), kSingle))});
+  ASSERT_TRUE(single.has_value());
+  for (int k = 1; k < kPages; ++k)
+    EXPECT_EQ(run({"busybox", "wget", "-q", "-O", "-", page}).out, "hello\n");
+  EXPECT_TRUE((*clients)->wait(kReadyLimitMs));
+  EXPECT_TRUE((*single)->wait(kReadyLimitMs));
+
+  const trace::Trace first = of_many.finish(), second = of_web.finish();
+  EXPECT_EQ(first.host.lost() + first.guest.lost() + second.host.lost() + second.guest.lost(), 0U);
+  const auto at_many = trace::attribute(first, trace::derive_clock(first));
+  const auto at_web = trace::attribute(second, trace::derive_clock(second));
+  EXPECT_EQ(at_many.cycles.size(), static_cast<std::size_t>(kClients * kCyclesEach));
+  EXPECT_EQ(count(at_many, CycleKind::kFork), at_many.cycles.size());
+  EXPECT_EQ(at_many.incomplete + at_many.without_flow, 0U);
+  EXPECT_EQ(count(at_web, CycleKind::kSingle), static_cast<std::size_t>(kSingle));
+  EXPECT_EQ(count(at_web, CycleKind::kInbound), static_cast<std::size_t>(kPages));
+  EXPECT_EQ(at_web.incomplete + at_web.without_flow, 0U);
+  expect_whole(at_many);
+  trace::Attribution seen = at_web;
+  std::erase_if(seen.cycles, [first_page = true](const trace::CycleResult& c) mutable {
+    return c.kind == CycleKind::kInbound && std::exchange(first_page, false);
+  });
+  expect_whole(seen);
+  if (!::testing::Test::HasFailure()) std::filesystem::remove_all(directory);
+}
+
+}  // namespace
+}  // namespace glassbox::bench::testing
