@@ -57,7 +57,7 @@ class Device {
   virtual void activate(Transport& transport, std::uint64_t features) = 0;
   // After it the device touches no queue until it is activated again.
   virtual void reset() = 0;
-  // The driver notified the queue; only while active. One call for each kick taken from the doorbell.
+  // The driver notified the queue; only while active. Kicks in quick succession may come as one call.
   virtual void on_kick(unsigned queue) = 0;
   // Do this queue's kicks wake the loop for the guest's transmissions (net_poll_wake's `kicked`)?
   [[nodiscard]] virtual bool is_transmit_queue(unsigned /*queue*/) const { return false; }
