@@ -1,6 +1,8 @@
 #include "vmm/virtio/net_device.h"
 
 #include <linux/virtio_ids.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 
 #include <algorithm>
 #include <cassert>
@@ -26,9 +28,17 @@ bool has(std::uint64_t features, std::uint64_t any_of) {
 
 }  // namespace
 
-NetDevice::NetDevice(net::EventLoop& loop, const NetConfig& config) : loop_(loop), config_(config) {
+NetDevice::NetDevice(net::EventLoop& loop, const NetConfig& config)
+    : loop_(loop),
+      config_(config),
+      hold_timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
+  if (hold_timer_ && !loop_.add(hold_timer_.get(), EPOLLIN | EPOLLET, &hold_handler_)) hold_timer_.reset();
   loop_.at_turn_end([this] { turn_end(); });
   loop_.before_wait([this] { return may_sleep(); });
+}
+
+NetDevice::~NetDevice() {
+  if (hold_timer_) loop_.remove(hold_timer_.get());
 }
 
 DeviceInfo NetDevice::info() const {
@@ -74,6 +84,8 @@ void NetDevice::reset() {
   rx_ = tx_ = nullptr;
   offloads_ = {};
   mergeable_ = tx_pending_ = rx_starved_ = rx_space_ = false;
+  held_frames_ = held_bytes_ = 0;
+  owed_ = held_is_old_ = false;
 }
 
 void NetDevice::check(const Queue& queue) {
@@ -125,11 +137,57 @@ void NetDevice::transmit() {
   check(*tx_);
   if (!any) return;
   if (sink_ != nullptr) sink_->on_guest_burst_end();
-  if (tx_->publish()) {
-    probe::irq_raise(transport_->vector(kTransmitQueue), kTransmitQueue,
-                     transport_->deliverable(kTransmitQueue) ? 0 : 1);
-    transport_->interrupt(kTransmitQueue);
+  hold_or_complete();
+}
+
+void NetDevice::hold_or_complete() {
+  const bool may_hold =
+      hold_timer_ && tx_->event_idx() && held_frames_ < kHeldFrames && held_bytes_ < kHeldBytes;
+  if (!may_hold) {
+    complete();
+  } else if (tx_->has_unpublished()) {
+    arm_hold_timer();
   }
+}
+
+// Publishes what was sent, with the interrupt that the driver wants for it.
+void NetDevice::complete() {
+  held_frames_ = held_bytes_ = 0;
+  const bool unheard = owed_ && tx_->unheard(owed_since_);
+  owed_ = false;
+  if (tx_->publish() || unheard) interrupt_transmit();
+}
+
+void NetDevice::interrupt_transmit() {
+  probe::irq_raise(transport_->vector(kTransmitQueue), kTransmitQueue,
+                   transport_->deliverable(kTransmitQueue) ? 0 : 1);
+  transport_->interrupt(kTransmitQueue);
+}
+
+// Left running when there is nothing to hold any more: to stop it would cost as much as its wake-up, and with
+// steady traffic it goes off once for many frames.
+void NetDevice::arm_hold_timer() {
+  if (hold_armed_) return;
+  hold_armed_ = true;
+  held_is_old_ = false;
+  // Edge-triggered: an expiry that nobody reads is heard all the same, and the next setting clears it.
+  const itimerspec once{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = kHoldNs}};
+  ::timerfd_settime(hold_timer_.get(), 0, &once, nullptr);
+}
+
+void NetDevice::on_hold_timer() {
+  hold_armed_ = false;
+  if (transport_ == nullptr) return;
+  if (!tx_->has_unpublished() && !(owed_ && tx_->unheard(owed_since_))) {
+    owed_ = false;
+    return;
+  }
+  if (held_is_old_) {
+    complete();
+    return;
+  }
+  arm_hold_timer();
+  held_is_old_ = true;
 }
 
 void NetDevice::transmit_one(DescriptorChain chain) {
@@ -139,6 +197,8 @@ void NetDevice::transmit_one(DescriptorChain chain) {
   if (copied == kHeaderBytes && sink_ != nullptr) {
     sink_->on_guest_frame(drop_front(readable, kHeaderBytes), header.vnet, kTransmitQueue);
   }
+  ++held_frames_;
+  held_bytes_ += std::min(chain.readable_bytes(), kHeldBytes);
   tx_->push(std::move(chain), 0);
 }
 
@@ -209,10 +269,10 @@ void NetDevice::rx_commit(const net::RxFrame& frame) {
   copy_to(std::span(header_).first(header_parts_), std::as_bytes(std::span(&header, 1)));
   give_back(filled);
   frames_[queued_++] = {.flow = frame.flow,
-                           .seq = frame.seq,
-                           .bytes = static_cast<std::uint32_t>(frame.bytes),
-                           .tcp_flags = frame.tcp_flags,
-                           .used_index = rx_->used_index()};
+                        .seq = frame.seq,
+                        .bytes = static_cast<std::uint32_t>(frame.bytes),
+                        .tcp_flags = frame.tcp_flags,
+                        .used_index = rx_->used_index()};
 }
 
 void NetDevice::rx_cancel() {
@@ -224,6 +284,18 @@ std::size_t NetDevice::rx_publish() {
   if (count == 0) return 0;
   for (const Committed& frame : std::span(frames_).first(count)) {
     probe::rx_inject(frame.flow, frame.seq, frame.bytes, frame.tcp_flags, frame.used_index);
+  }
+  if (held_frames_ != 0 && tx_->has_unpublished()) {
+    // The driver finds it when it takes up these frames; the timer sees to it that it has.
+    const std::uint16_t since = tx_->published_index();
+    held_frames_ = held_bytes_ = 0;
+    held_is_old_ = false;
+    owed_ = owed_ && tx_->unheard(owed_since_);
+    if (tx_->publish() && !owed_) {
+      owed_ = true;
+      owed_since_ = since;
+    }
+    if (owed_) arm_hold_timer();
   }
   const bool wanted = rx_->publish();
   const bool raised = wanted && transport_->deliverable(kReceiveQueue);

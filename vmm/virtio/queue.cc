@@ -209,6 +209,12 @@ bool Queue::publish() {
   return need_event(used_event, used_index_, old);
 }
 
+bool Queue::unheard(std::uint16_t since) const {
+  if (!enabled() || !options_.event_idx || since == published_index_) return false;
+  const std::uint16_t used_event = load(available_, kRingOffset + kAvailableEntry * size_);
+  return need_event(used_event, published_index_, since);
+}
+
 bool Queue::arm(std::uint16_t seen) {
   if (!enabled() || fault_ != QueueFault::kNone) return true;
   if (options_.event_idx) {

@@ -114,6 +114,11 @@ class Queue {
   [[nodiscard]] bool has_available();
   // Makes the pushed elements visible; true if the driver wants an interrupt for them.
   [[nodiscard]] bool publish();
+  // Whether the driver has not yet looked at what was published since the used index was `since`. Only
+  // EVENT_IDX tells: a driver that has looked asks for the next interrupt behind it.
+  [[nodiscard]] bool unheard(std::uint16_t since) const;
+  [[nodiscard]] bool event_idx() const { return options_.event_idx; }
+  [[nodiscard]] std::uint16_t published_index() const { return published_index_; }
   // The used index as it will be when all that was pushed is published.
   [[nodiscard]] std::uint16_t used_index() const { return used_index_; }
   [[nodiscard]] bool has_unpublished() const { return used_index_ != published_index_; }
