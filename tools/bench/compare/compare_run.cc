@@ -194,7 +194,8 @@ class Session {
                         .address = kLoopback,
                         .port = loopback_servers_->port(Service::kEcho),
                         .count = spec_.warm_up + spec_.cycles};
-      GB_ASSIGN(auto times, carry_out(order));
+      std::vector<UniqueFd> none_held;
+      GB_ASSIGN(auto times, carry_out(order, none_held));
       times.erase(times.begin(), times.begin() + spec_.warm_up);
       result_.null_test.plain.push_back(std::move(times));
       return {};
