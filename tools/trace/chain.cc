@@ -14,6 +14,16 @@ std::uint32_t ports_key(std::uint64_t local, std::uint64_t peer) {
   return static_cast<std::uint32_t>((local & 0xffff) << 16 | (peer & 0xffff));
 }
 
+// The last frame with payload that was in before the client had read all.
+EventRef last_payload(const std::vector<EventRef>& frames, const GuestConnection& c) {
+  if (c.read == nullptr) return nullptr;
+  auto it = std::upper_bound(frames.begin(), frames.end(), c.read->ts_ns,
+                             [](std::uint64_t t, EventRef e) { return t < e->ts_ns; });
+  for (int k = 0; k < kMaxFramesSearched && it != frames.begin(); ++k)
+    if (const EventRef e = *--it; e->ts_ns >= c.first_ns && e->arg[kPayload] > 0) return e;
+  return nullptr;
+}
+
 class Builder : public ChainBuilder {
  public:
   using ChainBuilder::ChainBuilder;
@@ -44,6 +54,13 @@ class Builder : public ChainBuilder {
     add(Slot::reply_recv, Lane::kNet, f.reply_recv);
     add_bound(Slot::reply_inject, Lane::kNet, f.reply_inject, f.reply_ns);
     add_irq(Slot::reply_irq, Lane::kNet, f.reply_irq);
+  }
+
+  // Absent where the reply came in one part.
+  void rest_on_host(const HostFlow& f) {
+    if (f.rest_recv == nullptr) return;
+    add_optional(Slot::rest_recv, Lane::kRest, f.rest_recv);
+    add_optional(Slot::rest_inject, Lane::kRest, f.rest_inject);
   }
 
   // What brings the end of file: the server's close, and before it the client's half-close if the server
@@ -152,6 +169,9 @@ std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow, con
   const EventRef reply = frame(frames.receive, kSyn, 0, true, c.first_ns);
   b.add_guest_irq(Slot::reply_guest_irq, Lane::kGuest, f.reply_recv, f.reply_inject, f.reply_irq, reply);
   b.add(Slot::reply_receive, Lane::kGuest, reply);
+  b.rest_on_host(f);
+  if (const EventRef rest = last_payload(frames.receive, c); rest && rest != reply)
+    b.add_optional(Slot::rest_receive, Lane::kRest, rest);
   b.add(Slot::reply_read, Lane::kGuest, c.read);
   if (c.read_eof) {
     const EventRef fin_xmit =
@@ -175,6 +195,9 @@ std::vector<Node> build_host_chain(const HostFlow& flow, bool has_irqs) {
     return n.slot == Slot::reply_irq || (!has_irqs && n.slot == Slot::syn_ack_irq);
   });
   if (!b.nodes.front().at_ns || !b.nodes.back().at_ns) return {};
+  b.rest_on_host(flow);
+  if (!b.nodes.back().at_ns) b.nodes.pop_back();
+  b.nodes.back().optional = false;
   return std::move(b.nodes);
 }
 

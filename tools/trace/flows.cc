@@ -156,7 +156,7 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
       case GB_KIND_host_recv:
         received |= signed_arg(e, 3) > 0;
         if (signed_arg(e, 3) > 0)
-          set(f.reply_recv);
+          (f.reply_recv ? f.rest_recv : f.reply_recv) = e;
         else if (signed_arg(e, 3) == 0)
           set(f.eof_recv);
         break;
@@ -178,12 +178,14 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
         const bool payload =
             f.reply_recv ? e->arg[1] == f.reply_recv->arg[1] : (flags & kPsh) || e->arg[2] > kMaxBareFrame;
         if (payload && !(flags & kRst)) set(f.reply_inject);
+        if (f.rest_recv && e->arg[1] == f.rest_recv->arg[1] && !(flags & kRst)) f.rest_inject = e;
         break;
       }
       default:
         break;
     }
   }
+  if (f.rest_inject && f.rest_inject->ts_ns < f.rest_recv->ts_ns) f.rest_inject = nullptr;  // of another part
   f.syn_frame = frame_in_hand(index, f.syn && !f.inbound ? f.syn : syn_end);
   f.request_frame = frame_in_hand(index, f.request_sent);
   if (!f.request_frame) f.request_frame = frame_in_hand(index, data_end);

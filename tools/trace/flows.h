@@ -30,6 +30,7 @@ struct HostFlow {
   EventRef request_frame{}, request_frame_end{}, request_sent{};
   EventRef accept{}, read_enter{}, read{}, write_enter{};
   EventRef reply_recv{}, reply_inject{}, reply_irq{};
+  EventRef rest_recv{}, rest_inject{};  // of a reply in several parts, the last
   EventRef fin_frame{}, fin_sent{}, server_eof{}, server_close{};
   EventRef eof_recv{}, eof_inject{}, eof_irq{};
 };

@@ -62,7 +62,7 @@ struct SegmentPair {
 [[nodiscard]] const std::vector<SegmentPair>& segment_pairs();
 
 // Who makes the boundary happen: program order holds within a lane.
-enum class Lane : std::uint8_t { kGuest, kNet, kServer, kEof, kGuestServer };
+enum class Lane : std::uint8_t { kGuest, kNet, kServer, kRest, kEof, kGuestServer };
 
 struct Node {
   Slot slot{};

@@ -74,15 +74,16 @@ Verdict net_poll_timeout_verdict(const Trace& trace, const Attribution& a) {
       .evidence = {}};
   if (lacks_polls(trace, a, v)) return v;
   const std::vector<Poll> polls = polls_of(trace);
-  double held = 0;
+  Held held;
   for (const CycleResult& c : a.cycles) {
+    double& waits = held.emplace_back(0);
     for (const Step& s : c.path.steps) {
       if (!is_frame_wait(s) && !is_socket_wait(s)) continue;
       auto last = after(polls, s.end_ns);
       if (last == polls.begin()) continue;
       --last;  // the wake-up in whose turn the step ended
       if (last->wake_ns > s.begin_ns && (last->timed_out() || last->empty()))
-        held += static_cast<double>(last->wake_ns - s.begin_ns);
+        waits += static_cast<double>(last->wake_ns - s.begin_ns);
     }
   }
   const auto timed_out =

@@ -13,12 +13,14 @@ Verdict claim(std::string_view id, std::string_view text, std::string_view what)
 
 // Time in that state over all steps that `counts` picks.
 template <typename Counts>
-double time_in(ThreadState state, const CycleStates& states, const Attribution& a, Counts&& counts) {
-  double held = 0;
-  for (const CycleResult& c : a.cycles)
+Held time_in(ThreadState state, const CycleStates& states, const Attribution& a, Counts&& counts) {
+  Held held;
+  for (const CycleResult& c : a.cycles) {
+    double& ns = held.emplace_back(0);
     for (const Step& s : c.path.steps)
       if (s.segment != Segment::kUnattributed && counts(actor_of(s)))
-        held += static_cast<double>(states.split(c, s).at(static_cast<std::size_t>(state)));
+        ns += static_cast<double>(states.split(c, s).at(static_cast<std::size_t>(state)));
+  }
   return held;
 }
 

@@ -4,6 +4,24 @@
 
 namespace glassbox::trace {
 
+std::string_view name_of(ThreadState state) {
+  switch (state) {
+    case ThreadState::kRunning:
+      return "running";
+    case ThreadState::kRunnable:
+      return "runnable";
+    case ThreadState::kBlocked:
+      return "blocked";
+    case ThreadState::kExit:
+      return "in exit";
+    case ThreadState::kStolen:
+      return "stolen";
+    case ThreadState::kUnknown:
+      break;
+  }
+  return "unknown";
+}
+
 // A thread that is woken on its way to sleep stays on its CPU: only a sleeper becomes runnable.
 void ThreadStates::woken(std::uint32_t tid, std::int64_t at_ns) {
   std::vector<Change>& changes = by_tid_[tid];

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -23,6 +24,8 @@ enum class ThreadState : std::uint8_t {
   kStolen,  // the vCPU could run, but its thread has no CPU on the host
 };
 inline constexpr std::size_t kThreadStates = 6;
+
+[[nodiscard]] std::string_view name_of(ThreadState state);
 
 // Nanoseconds by state; they sum up to the interval.
 using StateSplit = std::array<std::int64_t, kThreadStates>;

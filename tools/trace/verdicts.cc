@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <numeric>
+#include <optional>
 
 #include "tools/trace/kinds.h"
 #include "tools/trace/report.h"
@@ -22,6 +24,33 @@ double total_time(const Attribution& a) {
   return sum;
 }
 
+double sum(const Held& held) {
+  return std::accumulate(held.begin(), held.end(), 0.0);
+}
+
+// How much of what the slower half of the cycles takes more than the faster is the claim's; nothing where
+// they do not differ by much, or are too few.
+std::optional<double> contrast(const Held& held, const Attribution& a) {
+  constexpr std::size_t kFewest = 10;
+  const std::size_t half = a.cycles.size() / 2;
+  if (half < kFewest) return std::nullopt;
+  std::vector<std::size_t> order(a.cycles.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&a](std::size_t x, std::size_t y) {
+    return a.cycles[x].total_ns() < a.cycles[y].total_ns();
+  });
+  double fast = 0, slow = 0, held_fast = 0, held_slow = 0;
+  for (std::size_t k = 0; k < half; ++k) {
+    const std::size_t low = order[k], high = order[order.size() - 1 - k];
+    fast += static_cast<double>(a.cycles[low].total_ns());
+    slow += static_cast<double>(a.cycles[high].total_ns());
+    held_fast += held[low];
+    held_slow += held[high];
+  }
+  if (fast <= 0 || slow < kSlower * fast) return std::nullopt;
+  return (held_slow - held_fast) / (slow - fast);
+}
+
 bool host_side_only(const Attribution& a) {
   return !a.cycles.empty() && a.cycles.front().kind == CycleKind::kHostOnly;
 }
@@ -31,13 +60,32 @@ struct ShareClaim {
   std::initializer_list<Segment> segments;
   std::string_view lost;  // what a segment without boundaries lacks
   bool guest = false;     // needs the guest's side
+  // States in which the time is not the claim's: a client that runs does act.
+  std::initializer_list<ThreadState> but_not = {};
 };
 
+// What a cycle's steps in a segment took, without the states that are not the claim's. Where the trace has no
+// scheduling events the state is unknown and all counts.
+double held_in(const CycleResult& c, Segment segment, const ShareClaim& claim, const CycleStates& states) {
+  auto held = static_cast<double>(c.segment_ns[index(segment)]);
+  if (claim.but_not.size() == 0 || held == 0) return held;
+  const StateSplit split = states.split(c, segment);
+  for (const ThreadState state : claim.but_not)
+    held -= static_cast<double>(split.at(static_cast<std::size_t>(state)));
+  return held;
+}
+
 // The share of some rows of the table.
-Verdict by_rows(const ShareClaim& claim, const Attribution& a) {
+Verdict by_rows(const ShareClaim& claim, const Attribution& a, const CycleStates& states) {
   std::string rows;
   for (const Segment s : claim.segments)
     rows += fmt::format("{}{}", rows.empty() ? "" : " + ", segment_info(s).id);
+  if (claim.but_not.size() > 0) {
+    std::string names;
+    for (const ThreadState state : claim.but_not)
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", name_of(state));
+    rows += fmt::format(" (not while {})", names);
+  }
   Verdict v{.id = claim.id, .claim = claim.claim, .criterion = share_criterion(rows), .evidence = {}};
   if (a.cycles.empty()) {
     v.evidence = "no complete cycle in the trace";
@@ -48,12 +96,12 @@ Verdict by_rows(const ShareClaim& claim, const Attribution& a) {
     return v;
   }
   bool applies = false, seen = false;
-  double held = 0;
+  Held held(a.cycles.size(), 0);
   for (const Segment s : claim.segments) {
     applies |= a.applies[index(s)];
-    for (const CycleResult& c : a.cycles) {
-      seen |= c.segment_seen[index(s)];
-      held += static_cast<double>(c.segment_ns[index(s)]);
+    for (std::size_t k = 0; k < a.cycles.size(); ++k) {
+      seen |= a.cycles[k].segment_seen[index(s)];
+      held[k] += held_in(a.cycles[k], s, claim, states);
     }
   }
   if (applies && !seen) {
@@ -64,7 +112,7 @@ Verdict by_rows(const ShareClaim& claim, const Attribution& a) {
   double unattributed = 0;
   for (const CycleResult& c : a.cycles)
     unattributed += static_cast<double>(c.unattributed_ns);
-  if (applies && v.outcome == Outcome::kFalsified && held + unattributed >= kShare * total_time(a)) {
+  if (applies && v.outcome == Outcome::kFalsified && sum(held) + unattributed >= kShare * total_time(a)) {
     v.outcome = Outcome::kNotTestable;
     v.evidence += fmt::format("; missing: what is in the {:.1f} % that are unattributed",
                               100 * unattributed / total_time(a));
@@ -72,7 +120,7 @@ Verdict by_rows(const ShareClaim& claim, const Attribution& a) {
   return v;
 }
 
-Verdict server_verdict(const ShareClaim& claim, const Attribution& a) {
+Verdict server_verdict(const ShareClaim& claim, const Attribution& a, const CycleStates& states) {
   const bool remote = std::any_of(a.cycles.begin(), a.cycles.end(), [](const CycleResult& c) {
     return c.segment_seen[index(Segment::remote_server)];
   });
@@ -80,7 +128,7 @@ Verdict server_verdict(const ShareClaim& claim, const Attribution& a) {
     return std::any_of(a.cycles.begin(), a.cycles.end(),
                        [s](const CycleResult& c) { return c.segment_seen[index(s)]; });
   });
-  Verdict v = by_rows(claim, a);
+  Verdict v = by_rows(claim, a, states);
   if (!a.cycles.empty() && !local) {
     v.outcome = Outcome::kNotTestable;
     v.evidence = remote ? "missing: the server's events, it runs on another machine"
@@ -104,18 +152,22 @@ std::string_view name_of(Outcome outcome) {
 }
 
 std::string share_criterion(std::string_view what) {
-  return fmt::format("{} >= {:.0f} % of the cycles' time", what, kShare * 100);
+  return fmt::format("{} >= {:.0f} % of the cycles' time, or >= {:.0f} % of what the slower half takes more",
+                     what, kShare * 100, kContrast * 100);
 }
 
-void decide_by_share(Verdict& verdict, double held_ns, const Attribution& a, std::string_view detail) {
+void decide_by_share(Verdict& verdict, const Held& held, const Attribution& a, std::string_view detail) {
   const double total = total_time(a);
-  const double share = total > 0 ? held_ns / total : 0;
-  verdict.outcome = share >= kShare ? Outcome::kConfirmed : Outcome::kFalsified;
+  const double share = total > 0 ? sum(held) / total : 0;
+  const std::optional<double> more = contrast(held, a);
+  verdict.outcome =
+      share >= kShare || more.value_or(0) >= kContrast ? Outcome::kConfirmed : Outcome::kFalsified;
   verdict.evidence =
-      fmt::format("{:.1f} % of the cycles' time, {} a cycle{}{}", share * 100,
+      fmt::format("{:.1f} % of the cycles' time, {} a cycle", share * 100,
                   format_time(static_cast<std::int64_t>(
-                      held_ns / static_cast<double>(std::max<std::size_t>(1, a.cycles.size())))),
-                  detail.empty() ? "" : "; ", detail);
+                      sum(held) / static_cast<double>(std::max<std::size_t>(1, a.cycles.size())))));
+  if (more) verdict.evidence += fmt::format(", {:.1f} % of what the slower half takes more", *more * 100);
+  if (!detail.empty()) verdict.evidence += fmt::format("; {}", detail);
 }
 
 bool probe_listened(const Trace& trace, std::uint16_t kind) {
@@ -161,41 +213,45 @@ Verdict flow_table_verdict(const Trace& trace) {
 
 std::vector<Verdict> compute_verdicts(const Trace& trace, const ClockReport& clock, const Attribution& a) {
   using enum Segment;
+  const CycleStates states(trace, clock);
   std::vector<Verdict> out;
   out.push_back(net_poll_timeout_verdict(trace, a));
   out.push_back(missing_wake_verdict(trace, clock, a));
   out.push_back(flow_table_verdict(trace));
-  out.push_back(delayed_ack_verdict(trace, a));
-  out.push_back(retransmission_verdict(trace, a));
+  out.push_back(delayed_ack_verdict(trace, clock, a));
+  out.push_back(retransmission_verdict(trace, clock, a));
   out.push_back(by_rows({"guest_fork_exec",
                          "the guest's fork and exec are the time",
                          {guest_fork_exec},
                          "the guest's fork and exec events",
-                         true},
-                        a));
+                         true,
+                         {ThreadState::kStolen}},
+                        a, states));
   out.push_back(by_rows({"guest_client",
                          "the guest's client does not act when it could",
                          {guest_client_start, guest_request, guest_close},
                          "the client's events",
-                         true},
-                        a));
+                         true,
+                         {ThreadState::kRunning, ThreadState::kExit, ThreadState::kStolen}},
+                        a, states));
   out.push_back(by_rows({"host_connect",
                          "the host's connect() is slow",
                          {host_connect},
-                         "the probes tcp_connect_begin and tcp_connect_done"},
-                        a));
+                         "the probes tcp_connect_begin and tcp_connect_done",
+                         false,
+                         {ThreadState::kRunnable}},
+                        a, states));
   out.push_back(server_verdict(
-      {"server_accept_wait", "the server is late to accept()", {server_accept_wait}, "host_accept events"},
-      a));
+      {"server_accept_wait", "the server is late to accept()", {server_accept_wait}, "host_accept events"}, a,
+      states));
   out.push_back(server_verdict(
-      {"server_read_wait", "the server is late to read()", {server_read_wait}, "host_server_read events"},
-      a));
+      {"server_read_wait", "the server is late to read()", {server_read_wait}, "host_server_read events"}, a,
+      states));
   out.push_back(server_verdict({"server_think",
                                 "the server thinks",
                                 {server_think},
                                 "host_server_read and host_server_write_enter events"},
-                               a));
-  const CycleStates states(trace, clock);
+                               a, states));
   out.push_back(vcpu_scheduling_verdict(states, a));
   out.push_back(net_scheduling_verdict(states, a));
   return out;

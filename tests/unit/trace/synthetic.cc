@@ -129,6 +129,10 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   host(t += us(5), GB_KIND_tcp_connect_begin, kNetTid, {flow, 9});
   host(t + 100, GB_KIND_host_sock_state, kNetTid, {nat_sk, 2, 7, 2, 0, dst, 0, kLoopback, 0, kLoopback});
   t += us(60) + o.host_connect_ns;
+  if (o.syn_again) {
+    xmit(t - 200'000, isn, kGuestSyn, 74, 0);
+    frame_done(t - 100'000, isn, kGuestSyn, 74);
+  }
   host(t - 1000, GB_KIND_host_sock_state, kNetTid,
        {nat_sk, 2, 2, 1, nat_port, dst, 0, kLoopback, 0, kLoopback});
   host(t - 500, GB_KIND_host_sock_state, kNetTid,
@@ -187,6 +191,12 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   host(t, GB_KIND_host_recv, kNetTid, {flow, irs + 1, 1000, 1});
   const auto replied = static_cast<std::uint64_t>(t += us(8));
   t = inject(t, irs + 1, kAck | kPsh, 55, 1);
+  if (o.rest_ns > 0) {
+    host(written + 2000, GB_KIND_host_server_write_enter, kServerTid, {5, srv_sk, dst, nat_port});
+    host(written + 4000, GB_KIND_host_server_write, kServerTid, {5, srv_sk, dst, nat_port, 1});
+    host(t += o.rest_ns, GB_KIND_host_recv, kNetTid, {flow, irs + 2, 1000, 1});
+    t = inject(t += us(8), irs + 2, kAck | kPsh, 55, 1);
+  }
   std::int64_t fin = 0;
   if (o.fork && !o.late_eof) fin = server_closes(t + 1000);
   t = std::max(t, fin);

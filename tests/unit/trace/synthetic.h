@@ -40,9 +40,11 @@ struct CycleOptions {
   std::int64_t write_ns = 0;         // between the server's write() and the NAT's receipt of it
   std::int64_t kick_ns = 0;          // between the request's transmit and the network thread
   enum class Wake : std::uint8_t { kKick, kTimeout, kOther } wake = Wake::kKick;  // what ends kick_ns
-  bool sleep_on = false;            // the network thread goes to sleep after the request was sent
-  bool syn_twice = false;           // the SYN is transmitted twice
-  std::int64_t syn_ns = 0;          // connect() to the SYN's transmit
+  bool sleep_on = false;     // the network thread goes to sleep after the request was sent
+  bool syn_twice = false;    // the SYN is transmitted twice
+  std::int64_t syn_ns = 0;   // connect() to the SYN's transmit
+  bool syn_again = false;    // ... again while the host's connect() lasts (1 ms at least), and it arrives
+  std::int64_t rest_ns = 0;  // single only: the reply's second part, after its first
   std::int64_t second_send_ns = 0;  // a second send(), whose segment leaves so late, on an acknowledgement
 };
 
