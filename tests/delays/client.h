@@ -1,0 +1,36 @@
+// delay-crr on the far side of a NAT, let go cycle by cycle.
+#pragma once
+
+#include <sys/types.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox::delays {
+
+class StepClient {
+ public:
+  // `argv` ends where delay-crr's options go on; --step and the number of cycles are added.
+  [[nodiscard]] static Result<StepClient> start(std::vector<std::string> argv, std::size_t most_cycles);
+  StepClient(StepClient&& other) noexcept;
+  StepClient& operator=(StepClient&&) = delete;
+  ~StepClient();
+
+  // Lets one cycle begin.
+  [[nodiscard]] Status go();
+  [[nodiscard]] Status wait_for_end();
+  // No more cycles: what it prints in the end.
+  [[nodiscard]] Result<nlohmann::json> finish();
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  StepClient() = default;
+  pid_t pid_ = -1;
+  UniqueFd in_, out_;
+};
+
+}  // namespace glassbox::delays

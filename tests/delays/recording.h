@@ -1,0 +1,27 @@
+// `glassbox-trace record` beside a run.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tools/bench/child.h"
+#include "tools/trace/trace.h"
+#include "vmm/base/result.h"
+
+namespace glassbox::delays {
+
+class Recording {
+ public:
+  // `target` is {"--pid", PID} or {"--name", NAME}. Returns once everything is attached.
+  [[nodiscard]] static Result<Recording> start(const std::vector<std::string>& target,
+                                               const std::filesystem::path& file);
+  [[nodiscard]] Result<trace::Trace> finish();
+
+ private:
+  std::unique_ptr<bench::Child> child_;
+  std::filesystem::path file_;
+};
+
+}  // namespace glassbox::delays

@@ -1,0 +1,62 @@
+// An echo server that is late on purpose in every second cycle, in one place, and measures by how much.
+//
+// Theory of operation. A thread of its own serves one connection at a time. Before each cycle the driver
+// calls arm(), which returns when the server is about to accept, or to sleep before it does; then the client
+// is let go. How long a request waited is told by the kernel's time stamp of its arrival (SO_TIMESTAMPNS).
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox::delays {
+
+struct ServerPlan {
+  std::chrono::microseconds accept_sleep{0};  // accept() found nobody: a sleep until it tries again
+  std::chrono::microseconds read_sleep{0};    // between accept() and read()
+  std::chrono::microseconds think{0};         // between read() and write()
+  bool split_reply = false;                   // two bytes, one by one, with Nagle's algorithm
+  bool full_backlog = false;                  // an idle connection fills the backlog as the client comes
+  // Called with the connection when the request is there; the second is whether the cycle is delayed.
+  std::function<void(int, bool)> before_reply = {};
+};
+
+class DelayServer {
+ public:
+  explicit DelayServer(ServerPlan plan);
+  DelayServer(const DelayServer&) = delete;
+  DelayServer& operator=(const DelayServer&) = delete;
+  ~DelayServer();
+
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  void arm(bool delayed);
+  // Waits until the armed cycle is over on this side.
+  void settle();
+  // Of each armed cycle, in nanoseconds.
+  [[nodiscard]] const std::vector<std::int64_t>& delays() const { return delays_; }
+
+ private:
+  enum class Turn { kIdle, kArmed, kReady, kEnd };
+  void run();
+  UniqueFd accept_client(bool delayed);
+  std::int64_t serve(int fd, bool delayed, std::int64_t accepted_ns);
+  void become_ready();
+
+  ServerPlan plan_;
+  UniqueFd listener_;
+  std::uint16_t port_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Turn turn_ = Turn::kIdle;
+  bool delayed_ = false;
+  std::vector<std::int64_t> delays_;
+  std::thread thread_;
+};
+
+}  // namespace glassbox::delays

@@ -1,0 +1,45 @@
+// A busy loop on one CPU that lets nobody else run there, for a time.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "vmm/base/result.h"
+
+namespace glassbox::delays {
+
+// Every thread of a process on these CPUs only.
+[[nodiscard]] Status pin(pid_t pid, std::uint64_t cpu_mask);
+[[nodiscard]] Status pin_thread(pid_t tid, std::uint64_t cpu_mask);
+
+class Spinner {
+ public:
+  explicit Spinner(unsigned cpu);
+  Spinner(const Spinner&) = delete;
+  Spinner& operator=(const Spinner&) = delete;
+  ~Spinner();
+
+  // Returns when it spins, as a SCHED_FIFO thread (it needs CAP_SYS_NICE); it stops by itself.
+  void spin_for(std::chrono::microseconds time);
+
+ private:
+  void run(unsigned cpu);
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::chrono::microseconds time_{0};
+  bool asked_ = false, end_ = false;
+  std::atomic<bool> spins_{false};
+  std::thread thread_;
+};
+
+// How long a thread could run and had no CPU, by the scheduler's own account (/proc/PID/task/TID/schedstat).
+[[nodiscard]] std::int64_t run_delay_ns(pid_t pid, pid_t tid);
+
+// The first thread of that name; 0: there is none.
+[[nodiscard]] pid_t thread_named(pid_t pid, const std::string& name);
+
+}  // namespace glassbox::delays
