@@ -4,6 +4,7 @@
 
 #include <ctime>
 
+#include "tools/bench/background.h"
 #include "tools/bench/describe.h"
 #include "tools/bench/progress.h"
 #include "tools/bench/recorder.h"
@@ -54,23 +55,6 @@ class Run {
   Progress& progress_;
 };
 
-// Takes a process off the watch's list before it is ended on purpose.
-class Background {
- public:
-  Background(Watch& watch, Child* child) : watch_(watch), child_(child) {
-    if (child_ != nullptr) watch_.add_background(*child_);
-  }
-  ~Background() {
-    if (child_ != nullptr) watch_.remove_background(*child_);
-  }
-  Background(const Background&) = delete;
-  Background& operator=(const Background&) = delete;
-
- private:
-  Watch& watch_;
-  Child* child_;
-};
-
 // The report is then made from the trace alone, now or later.
 Status add_description(const std::string& trace_path, const CrrResult& result) {
   GB_ASSIGN(auto writer, trace::TraceWriter::append(trace_path));
@@ -80,18 +64,12 @@ Status add_description(const std::string& trace_path, const CrrResult& result) {
 
 }  // namespace
 
-Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Watch& watch) {
-  Progress progress;
-  GB_ASSIGN(Server server, Server::start(spec.server, spec.port));
-  const Background server_watched(watch, server.child());
-  const auto stack = make_stack(spec);
-  if (!stack->vm_name().empty()) progress.stage("starting the guest");
-  GB_TRY(stack->start(watch));
-
+Result<CrrResult> run_workload(const CrrSpec& spec, const std::string& trace_path, Stack& stack,
+                               Server& server, Watch& watch, Progress& progress) {
   CrrResult result{spec, server.port(), {}, nullptr, {}};
-  if (!spec.trace) result.machine = trace::machine_info(stack->pid());
+  if (!spec.trace) result.machine = trace::machine_info(stack.pid());
   if (!spec.trace && in_lab()) result.machine["kind"] = "lab";  // also where the stack runs no VM
-  Run run(spec, *stack, server, watch, progress);
+  Run run(spec, stack, server, watch, progress);
   if (spec.warm_up > 0) {
     progress.stage("warm-up cycle");
     GB_TRY(run.cycles(spec.warm_up));
@@ -99,7 +77,7 @@ Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Wa
   result.measured_at = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
   if (spec.trace) {
     progress.stage("attaching the collector");
-    GB_ASSIGN(auto recorder, Recorder::start(stack->vm_name(), trace_path, watch));
+    GB_ASSIGN(auto recorder, Recorder::start(stack.vm_name(), trace_path, watch));
     progress.stage("traced cycle");
     {
       const Background recorder_watched(watch, &recorder->child());
@@ -112,6 +90,17 @@ Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Wa
     progress.stage("cycle");
     GB_ASSIGN(result.cycle_ns, run.cycles(spec.cycles));
   }
+  return result;
+}
+
+Result<CrrResult> run_crr(const CrrSpec& spec, const std::string& trace_path, Watch& watch) {
+  Progress progress;
+  GB_ASSIGN(Server server, Server::start(spec.server, spec.port));
+  const Background server_watched(watch, server.child());
+  const auto stack = make_stack(spec);
+  if (!stack->vm_name().empty()) progress.stage("starting the guest");
+  GB_TRY(stack->start(watch));
+  GB_ASSIGN(CrrResult result, run_workload(spec, trace_path, *stack, server, watch, progress));
   if (!stack->vm_name().empty()) progress.stage("stopping the guest");
   GB_TRY(stack->stop());
   progress.clear();

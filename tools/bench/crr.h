@@ -13,7 +13,10 @@
 #include <string>
 #include <vector>
 
+#include "tools/bench/progress.h"
+#include "tools/bench/server.h"
 #include "tools/bench/spec.h"
+#include "tools/bench/stack.h"
 #include "tools/bench/watch.h"
 #include "vmm/base/result.h"
 
@@ -26,6 +29,10 @@ struct CrrResult {
   nlohmann::json machine;               // of an untraced run; a trace says it itself
   std::vector<std::uint64_t> cycle_ns;  // as the client timed them, in order
 };
+
+// One workload on a stack and against a server that run already.
+[[nodiscard]] Result<CrrResult> run_workload(const CrrSpec& spec, const std::string& trace_path, Stack& stack,
+                                             Server& server, Watch& watch, Progress& progress);
 
 // With spec.trace, the trace is at `trace_path` afterwards, with the run's description and the client's times
 // in it.

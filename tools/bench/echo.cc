@@ -20,6 +20,12 @@ void sleep_ms(std::uint32_t ms) {
   ::nanosleep(&pause, nullptr);
 }
 
+std::uint64_t monotonic_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
 // Bytes read, at most `want`; fewer where the client closed or reset.
 std::size_t read_request(int fd, char* buffer, std::size_t want) {
   std::size_t have = 0;
@@ -126,6 +132,7 @@ Status serve_echo(const UniqueFd& listener, const EchoOptions& options, std::ato
   const bool streams = options.service == Service::kSink || options.service == Service::kSource;
   std::vector<char> buffer(streams ? kStreamChunk : kMaxRequestBytes, 'A');
   const int accept_flags = SOCK_CLOEXEC;
+  std::uint64_t looked_ns = monotonic_ns();
   for (;;) {
     // The listener of a polling server is non-blocking, the connection never is.
     UniqueFd connection(::accept4(listener.get(), nullptr, nullptr, accept_flags));
@@ -142,8 +149,12 @@ Status serve_echo(const UniqueFd& listener, const EchoOptions& options, std::ato
       ::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     }
     if (serve_connection(connection.get(), options, buffer, served)) {
+      const std::uint64_t took_ns = monotonic_ns() - looked_ns;
+      if (options.times_fd >= 0) (void)!::write(options.times_fd, &took_ns, sizeof(took_ns));
       served.fetch_add(1, std::memory_order_relaxed);
     }
+    connection.reset();
+    looked_ns = monotonic_ns();
   }
 }
 

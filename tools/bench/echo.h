@@ -30,6 +30,10 @@ struct EchoOptions {
   std::uint64_t stream_bytes = 0;  // of source
   std::uint32_t poll_ms = 0;       // 0: accept() blocks
   std::size_t request_bytes = 1;
+  // Where each connection's time goes, as one u64 of nanoseconds: from before the accept() that looked for it
+  // first to after its reply. That is the clock of a server that takes what it waits for clients for what a
+  // cycle takes; -1: nowhere.
+  int times_fd = -1;
 };
 
 inline constexpr std::size_t kMaxRequestBytes = 64 * 1024;

@@ -71,6 +71,8 @@ int main(int argc, char** argv) {
   app.add_option("--request-bytes", args.options.request_bytes, "bytes of a request (default 1)")
       ->check(CLI::Range(std::size_t{1}, bench::kMaxRequestBytes));
   app.add_option("--listen-fd", args.listen_fd, "an inherited listening socket, in place of --port");
+  app.add_option("--times-fd", args.options.times_fd,
+                 "an inherited memfd that gets a u64 a reply: ns since the server looked for the connection");
   app.add_option("--counter-fd", args.counter_fd, "an inherited memfd whose first u64 counts the replies");
   try {
     app.parse(argc, argv);

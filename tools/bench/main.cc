@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "tools/bench/accept_poll.h"
 #include "tools/bench/carry_on.h"
 #include "tools/bench/compare/compare_cli.h"
 #include "tools/bench/compare/qemu_stack.h"
@@ -20,6 +21,7 @@ struct Args {
   std::string workload = "fork";
   std::string server = "blocking";
   std::string stack = "glassbox";
+  std::string named_case;
   CrrSpec spec;
 };
 
@@ -43,6 +45,13 @@ void add_crr(CLI::App& app, Args& args) {
       ->take_last();
   app.add_option("--keep-trace", spec.keep_trace, "keep the trace in this file, for glassbox-trace report")
       ->take_last();
+  auto* const named =
+      app.add_option("--case", args.named_case,
+                     "accept-poll: a server that polls accept() with a sleep, and what its clock "
+                     "reads, beside the client's own clock and two other runs (ACCEPT-POLL.md)");
+  named->check(CLI::IsMember({"accept-poll"}));
+  for (const char* other : {"--workload", "--server", "--json", "--keep-trace", "--trace"})
+    named->excludes(app.get_option(other));
   app.add_option("--vcpus", spec.vcpus, "virtual CPUs of the guest")->capture_default_str();
   app.add_option("--memory", spec.memory_mib, "MiB of the guest")->capture_default_str();
 }
@@ -54,6 +63,12 @@ Result<CrrSpec> resolve(const Args& args) {
   GB_ASSIGN(spec.stack, parse_stack(args.stack));
   GB_TRY(check(spec));
   return spec;
+}
+
+Status accept_poll(const CrrSpec& spec, Watch& watch) {
+  GB_ASSIGN(const auto runs, run_accept_poll(spec, watch));
+  fmt::print("{}", accept_poll_report(runs));
+  return {};
 }
 
 Status crr(const CrrSpec& spec, Watch& watch) {
@@ -113,7 +128,7 @@ int run_crr_command(int argc, char** argv, const Args& args) {
     if (status) return *status;
   }
   return watched([&](Watch& watch) -> Result<bool> {
-    GB_TRY(crr(*spec, watch));
+    GB_TRY(args.named_case.empty() ? crr(*spec, watch) : accept_poll(*spec, watch));
     return true;
   });
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <charconv>
 #include <fstream>
 #include <new>
@@ -65,19 +66,31 @@ Result<Server> Server::start(const ServerSpec& spec, std::uint16_t port) {
   GB_ASSIGN(server.port_, bound_port(listener));
   const UniqueFd counter(::memfd_create("glassbox-bench-counter", MFD_CLOEXEC));
   if (!counter || ::ftruncate(counter.get(), sizeof(Counter)) < 0) return fail_errno(errno, "memfd_create");
+  server.times_.reset(::memfd_create("glassbox-bench-times", MFD_CLOEXEC));
+  if (!server.times_) return fail_errno(errno, "memfd_create");
   void* page = ::mmap(nullptr, sizeof(Counter), PROT_READ | PROT_WRITE, MAP_SHARED, counter.get(), 0);
   if (page == MAP_FAILED) return fail_errno(errno, "mmap of the echo server's counter");
   server.served_.reset(new (page) Counter(0));
 
   ChildSpec child{.what = "the echo server",
                   .argv = {program("gb-echo"), "--listen-fd", std::to_string(listener.get()), "--counter-fd",
-                           std::to_string(counter.get())},
-                  .inherit = {listener.get(), counter.get()}};
+                           std::to_string(counter.get()), "--times-fd", std::to_string(server.times_.get())},
+                  .inherit = {listener.get(), counter.get(), server.times_.get()}};
   if (spec.kind == ServerKind::kPoll) {
     child.argv.insert(child.argv.end(), {"--poll", std::to_string(spec.poll_ms)});
   }
   GB_ASSIGN(server.child_, Child::start(std::move(child)));
   return server;
+}
+
+Result<std::vector<std::uint64_t>> Server::times(std::size_t count) const {
+  const auto bytes = static_cast<off_t>(count * sizeof(std::uint64_t));
+  const off_t size = ::lseek(times_.get(), 0, SEEK_END);
+  std::vector<std::uint64_t> out(count);
+  if (size < bytes ||
+      ::pread(times_.get(), out.data(), static_cast<std::size_t>(bytes), size - bytes) != bytes)
+    return fail("the server timed {} of {} replies", std::max<off_t>(size, 0) / 8, count);
+  return out;
 }
 
 void Server::Unmap::operator()(Counter* page) const {

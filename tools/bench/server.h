@@ -4,10 +4,12 @@
 #include <atomic>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "tools/bench/child.h"
 #include "tools/bench/spec.h"
 #include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
 
 namespace glassbox::bench {
 
@@ -23,6 +25,8 @@ class Server {
   [[nodiscard]] std::uint16_t port() const { return port_; }
   // Replies so far; null for an external server, which does not tell.
   [[nodiscard]] const Counter* served() const { return served_.get(); }
+  // What its own clock said of the last `count` replies, in order (EchoOptions::times_fd).
+  [[nodiscard]] Result<std::vector<std::uint64_t>> times(std::size_t count) const;
   [[nodiscard]] Child* child() { return child_.get(); }  // null for an external server
 
  private:
@@ -31,6 +35,7 @@ class Server {
     void operator()(Counter* page) const;
   };
   std::uint16_t port_ = 0;
+  UniqueFd times_;                          // a memfd shared with the child
   std::unique_ptr<Counter, Unmap> served_;  // a page shared with the child
   std::unique_ptr<Child> child_;
 };

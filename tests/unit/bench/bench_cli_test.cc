@@ -80,6 +80,19 @@ TEST(BenchCli, ThePollingServerServes) {
   EXPECT_EQ(json["workload"]["server"], "poll:30");
 }
 
+// The server looks for the next client as soon as it is done with the last: it finds nobody and sleeps, and
+// what its own clock reads of a cycle is no less than that sleep. One that blocks in accept() needs no such
+// time.
+TEST(BenchCli, AcceptPollShowsTheServersClockBesideTheClients) {
+  const Outcome outcome = crr({"--case", "accept-poll", "--cycles", "20", "--warm-up", "2"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("case accept-poll: 20 cycles a run, sleep of 10 ms"));
+  EXPECT_THAT(outcome.out, HasSubstr("nc per cycle, server polls accept()"));
+  EXPECT_THAT(outcome.out, HasSubstr("one process, server blocks"));
+  EXPECT_THAT(outcome.out, HasSubstr("the polling server's clock read 1"));
+  EXPECT_EQ(crr({"--case", "accept-poll", "--workload", "single"}).status, 2);
+}
+
 TEST(BenchCli, AnExternalServerIsUsed) {
   UniqueFd listener = *listen_on_loopback(0);
   const std::string port = std::to_string(*bound_port(listener));

@@ -1,11 +1,16 @@
 #include "tools/bench/server.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
+#include <array>
+#include <fstream>
 #include <thread>
 
 #include "tools/bench/echo.h"
@@ -30,7 +35,13 @@ class EchoThread {
  public:
   explicit EchoThread(EchoOptions options)
       : listener_(*listen_on_loopback(0)), port_(*bound_port(listener_)) {
-    thread_ = std::thread([this, options] { (void)serve_echo(listener_, options, served_); });
+    if (options.poll_ms > 0) ::fcntl(listener_.get(), F_SETFL, O_NONBLOCK);
+    thread_ = std::thread([this, options] {
+      tid_ = ::gettid();
+      tid_.notify_one();
+      (void)serve_echo(listener_, options, served_);
+    });
+    tid_.wait(0);
   }
   ~EchoThread() {
     ::shutdown(listener_.get(), SHUT_RDWR);
@@ -38,11 +49,13 @@ class EchoThread {
   }
   std::uint16_t port() const { return port_; }
   std::uint64_t served() const { return served_.load(); }
+  pid_t tid() const { return tid_; }
 
  private:
   UniqueFd listener_;
   std::uint16_t port_;
   std::atomic<std::uint64_t> served_{0};
+  std::atomic<pid_t> tid_{0};
   std::thread thread_;
 };
 
@@ -83,6 +96,34 @@ TEST(Echo, OutlivesAClientThatSaysNothing) {
   EXPECT_EQ(exchange(server.port(), "A"), "A");
   EXPECT_EQ(exchange(server.port(), "A"), "A");
   EXPECT_LE(server.served(), 2u);
+}
+
+// The system call that a thread of ours is in; -1 while it runs.
+long system_call_of(pid_t tid) {
+  std::ifstream in(fmt::format("/proc/self/task/{}/syscall", tid));
+  long number = -1;
+  return in >> number ? number : -1;
+}
+
+// A client that comes when the server has looked in vain waits for the end of its sleep, and the server's own
+// clock reads that sleep whole.
+TEST(Echo, ThePollingServerSleepsBetweenLooks) {
+  constexpr std::uint32_t kPollMs = 20;
+  constexpr std::size_t kCycles = 5;
+  const UniqueFd times(::memfd_create("times", MFD_CLOEXEC));
+  ASSERT_TRUE(times);
+  {
+    EchoThread server({.poll_ms = kPollMs, .times_fd = times.get()});
+    for (std::size_t k = 0; k < kCycles; ++k) {
+      for (long call = 0; call != SYS_nanosleep && call != SYS_clock_nanosleep;)
+        call = system_call_of(server.tid());
+      EXPECT_EQ(exchange(server.port(), "A"), "A");
+    }
+  }
+  std::array<std::uint64_t, kCycles> took_ns{};
+  ASSERT_EQ(::pread(times.get(), took_ns.data(), sizeof(took_ns), 0), std::ssize(took_ns) * 8);
+  for (const std::uint64_t ns : took_ns)
+    EXPECT_GE(ns, kPollMs * std::uint64_t{1'000'000});
 }
 
 TEST(Echo, PortInUseNamesPortAndRemedy) {
