@@ -62,7 +62,7 @@ class TraceBuilder {
   void host(std::int64_t t, std::uint16_t kind, std::uint32_t tid, std::initializer_list<std::uint64_t> args);
   // Returns what the guest's clock showed.
   std::uint64_t guest(std::int64_t t, std::uint16_t kind, std::uint32_t tgid,
-             std::initializer_list<std::uint64_t> args);
+                      std::initializer_list<std::uint64_t> args);
 
   [[nodiscard]] Trace build() const;  // checked as a reader does
 
