@@ -23,6 +23,12 @@ constexpr std::uint64_t kSweepNs = 5 * kNsPerSecond;
 constexpr int kMessagesPerEvent = 64;
 constexpr std::uint8_t kIcmpReply = 0;
 constexpr std::uint8_t kIcmpRequest = 8;
+constexpr std::uint8_t kIcmp6Request = 128;
+constexpr std::uint8_t kIcmp6Reply = 129;
+
+std::uint8_t protocol_of(const FlowKey& key) {
+  return key.dst.is_v4() ? kProtocolIcmp : kProtocolIcmpv6;
+}
 
 // The checksum follows a change of one 16-bit word (RFC 1624, equation 3).
 void replace_id(std::span<std::uint8_t> message, std::uint16_t id) {
@@ -153,7 +159,7 @@ bool Echo::receive(Flow& flow) {
     bytes -= header;
   }
   const auto message = std::span(room_).subspan(front, bytes);
-  if (bytes < kIcmpHeader || message[0] != kIcmpReply || message[1] != 0) return true;
+  if (bytes < kIcmpHeader || message[0] != (v6 ? kIcmp6Reply : kIcmpReply) || message[1] != 0) return true;
   if (flow.raw && load_be16(&message[4]) != flow.host_id) return true;
   flow.active_ns = loop_.now_ns();
   if (bytes + ip_header_bytes(flow.key.guest) > link_.mtu()) {
@@ -173,13 +179,14 @@ void Echo::pass_errors(Flow& flow) {
   HostError error;
   while (take_host_error(flow.fd, quotation, error)) {
     const auto request = std::span(quotation).first(error.quoted);
-    if (request.size() < kIcmpHeader || request[0] != kIcmpRequest) continue;
+    if (request.size() < kIcmpHeader) continue;
+    if (request[0] != (flow.key.dst.is_v4() ? kIcmpRequest : kIcmp6Request)) continue;
     if (flow.raw && load_be16(&request[4]) != flow.host_id) continue;
     IcmpError told;
     if (!translate(error, policy_, flow.host_destination, flow.key, told)) continue;
     replace_id(request, flow.key.guest_port);
     ++counters_.icmp_errors_passed;
-    send_icmp_error(link_, told, {kProtocolIcmp, flow.key, request, request.size()});
+    send_icmp_error(link_, told, {protocol_of(flow.key), flow.key, request, request.size()});
   }
 }
 
@@ -188,7 +195,7 @@ void Echo::refuse(const FlowKey& key, RefuseReason reason, std::span<const std::
   probe::flow_refused(static_cast<std::uint32_t>(reason));
   const bool v6 = !key.dst.is_v4();
   send_icmp_error(link_, make_icmp_error(icmp_kind_of(reason), v6),
-                  {kProtocolIcmp, key, message, message.size()});
+                  {protocol_of(key), key, message, message.size()});
 }
 
 }  // namespace glassbox::net

@@ -36,6 +36,12 @@ class FdHandler {
   virtual void on_fd_ready(std::uint32_t events) = 0;
 };
 
+// Of two deadlines, 0 being none.
+[[nodiscard]] constexpr std::uint64_t earlier(std::uint64_t a, std::uint64_t b) {
+  if (a == 0 || b == 0) return a + b;
+  return a < b ? a : b;
+}
+
 enum class ProbeMode { kNone, kNetPoll };
 
 class EventLoop {

@@ -1,11 +1,13 @@
-// ICMP from the guest (RFC 792). Our own addresses answer echo requests themselves, those to others go out
-// (net/echo.h). Whatever else a guest says in ICMP is dropped: nothing outside waits for it.
+// ICMP and ICMPv6 from the guest (RFC 792, RFC 4443). Our own addresses answer echo requests themselves,
+// those to others go out (net/echo.h), and IPv6 neighbours find each other by it (net/neighbour.h). Whatever
+// else a guest says in ICMP is dropped: nothing outside waits for it.
 //
 // Thread: the network thread.
 #pragma once
 
 #include "net/echo.h"
 #include "net/ip_input.h"
+#include "net/neighbour.h"
 
 namespace glassbox::net {
 
@@ -13,15 +15,22 @@ class Icmp {
  public:
   Icmp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
        NatCounters& counters)
-      : link_(link), echo_(loop, link, policy, admission, counters) {}
+      : link_(link), echo_(loop, link, policy, admission, counters), neighbours_(loop, link) {}
 
   // Takes one message, of which nothing but the length is checked yet.
   [[nodiscard]] DropReason on_message(const IpPacket& packet, const IovSlice& message);
-  [[nodiscard]] Echo& echo() { return echo_; }
+  [[nodiscard]] std::uint64_t next_deadline_ns() const {
+    return earlier(echo_.next_deadline_ns(), neighbours_.next_deadline_ns());
+  }
+  void on_deadline() {
+    echo_.on_deadline();
+    neighbours_.on_deadline();
+  }
 
  private:
   GuestLink& link_;
   Echo echo_;
+  NeighbourDiscovery neighbours_;
   std::array<std::uint8_t, kIcmpFront + kMaxIpPacket> room_;  // one message, with headers for an answer
 };
 

@@ -104,11 +104,11 @@ struct IpAddress {
 }
 
 // The same for IPv6: a network of unique local addresses (RFC 4193).
-inline constexpr std::uint64_t kNetwork6 = 0xfd00'0000'0000'0000;  // fd00::/64
+inline constexpr std::uint64_t kNetwork6 = 0xfd00'0010'0000'0002;  // fd00:10:0:2::/64
 inline constexpr unsigned kNetwork6Prefix = 64;
-inline constexpr IpAddress kGatewayIp6 = {kNetwork6, 0x02};  // fd00::2
-inline constexpr IpAddress kDnsIp6 = {kNetwork6, 0x03};      // fd00::3
-inline constexpr IpAddress kGuestIp6 = {kNetwork6, 0x15};    // fd00::15, unless the guest takes another
+inline constexpr IpAddress kGatewayIp6 = {kNetwork6, 0x02};  // fd00:10:0:2::2
+inline constexpr IpAddress kDnsIp6 = {kNetwork6, 0x03};      // fd00:10:0:2::3
+inline constexpr IpAddress kGuestIp6 = {kNetwork6, 0x15};  // fd00:10:0:2::15, unless the guest takes another
 inline constexpr IpAddress kGatewayLinkLocal = {0xfe80'0000'0000'0000, 0x02};  // fe80::2
 inline constexpr IpAddress kUnspecified6 = {};
 inline constexpr IpAddress kLoopback6 = {0, 1};

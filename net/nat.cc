@@ -19,6 +19,7 @@
 #include "bpf/probes.h"
 #include "net/arp.h"
 #include "net/dhcp.h"
+#include "net/dhcpv6.h"
 #include "net/dns_forwarder.h"
 #include "net/icmp.h"
 #include "net/ip_input.h"
@@ -37,10 +38,16 @@ constexpr std::uint16_t kMaxMtu = 65520;
 constexpr std::size_t kMaxDhcpBytes = 1500;
 constexpr Ipv4 kBroadcastIp = ~Ipv4{0};
 
-// Of two deadlines, 0 being none.
-std::uint64_t earlier(std::uint64_t a, std::uint64_t b) {
-  if (a == 0 || b == 0) return a + b;
-  return std::min(a, b);
+// Ethernet groups (RFC 2464, 7) that something of ours listens to: all nodes, all routers, DHCPv6 servers,
+// and those of solicitations for ::2 and ::3. (The guest's reports of its own groups go elsewhere.)
+bool is_our_group(std::span<const std::uint8_t> ethernet) {
+  if (load_be16(ethernet.data()) != 0x3333) return false;
+  const std::uint32_t group = load_be32(&ethernet[2]);
+  return group == 1 || group == 2 || group == 0x1'0002 || group == 0xff00'0002 || group == 0xff00'0003;
+}
+
+bool is_broadcast(std::span<const std::uint8_t> ethernet) {
+  return std::all_of(ethernet.begin(), ethernet.begin() + 6, [](auto b) { return b == 0xff; });
 }
 
 // What process_guest_frame tells of the frame at hand. It lies in memory, where the parsers write it, and the
@@ -118,14 +125,14 @@ class NatImpl final : public Nat {
     }
     tcp_->after_publish();
     loop_.set_deadline(earlier(earlier(tcp_->next_deadline_ns(), udp_->next_deadline_ns()),
-                               earlier(dns_->next_deadline_ns(), icmp_->echo().next_deadline_ns())));
+                               earlier(dns_->next_deadline_ns(), icmp_->next_deadline_ns())));
   }
 
   void on_deadline() {
     tcp_->on_deadline();
     udp_->on_deadline();
     dns_->on_deadline();
-    icmp_->echo().on_deadline();
+    icmp_->on_deadline();
   }
 
   // Not inlined: its registers are not the business of the probe that follows the call.
@@ -150,16 +157,19 @@ class NatImpl final : public Nat {
     ++counters_.guest_frames;
     if (headers.size() < kEthernetHeader) return DropReason::kShortFrame;
     if (bytes > kEthernetHeader + kMaxIpPacket) return DropReason::kTooLong;
-    const bool broadcast =
-        std::all_of(headers.begin(), headers.begin() + 6, [](auto b) { return b == 0xff; });
-    if (!broadcast && !std::equal(kGatewayMac.begin(), kGatewayMac.end(), headers.begin())) {
+    const bool unicast = std::equal(kGatewayMac.begin(), kGatewayMac.end(), headers.begin());
+    if (!unicast && !(facts.ethertype == kEthertypeIpv6 ? is_our_group(headers) : is_broadcast(headers))) {
       return DropReason::kNotForUs;
     }
+    const GuestFrame frame{pieces, headers, vnet};
     switch (facts.ethertype) {
       case kEthertypeArp:
         return take_arp(headers.subspan(kEthernetHeader));
       case kEthertypeIpv4:
-        return take_ipv4({pieces, headers, vnet}, bytes, broadcast, facts);
+        return take_ipv4(frame, bytes, unicast, facts);
+      case kEthertypeIpv6:
+        if (link_.mtu() < kMinIpv6Mtu) return DropReason::kUnknownEthertype;
+        return take_ipv6(frame, bytes, facts);
       default:
         return DropReason::kUnknownEthertype;
     }
@@ -180,18 +190,36 @@ class NatImpl final : public Nat {
     if ((mac[0] & 1) == 0) link_.set_guest_mac(mac);
   }
 
-  DropReason take_ipv4(const GuestFrame& frame, std::size_t bytes, bool broadcast, FrameFacts& facts) {
+  DropReason take_ipv4(const GuestFrame& frame, std::size_t bytes, bool unicast, FrameFacts& facts) {
     IpPacket& packet = facts.ip;
     const DropReason reason =
         parse_ipv4(frame.headers.subspan(kEthernetHeader), bytes - kEthernetHeader, packet);
     if (reason != DropReason::kNone) return reason;
     const bool dhcp = is_dhcp(frame, packet);
-    if (broadcast && !dhcp) return DropReason::kNotForUs;
+    if (!unicast && !dhcp) return DropReason::kNotForUs;
     if (packet.source.v4() != kGuestIp && !(dhcp && packet.source.v4() == 0)) return DropReason::kBadSource;
     learn_guest_mac(frame.headers.subspan<6, 6>());
     if (dhcp) return take_dhcp(frame, packet);
     if (packet.protocol == kProtocolIcmp) return take_icmp(frame, packet);
     return take_transport(frame, packet, facts);
+  }
+
+  DropReason take_ipv6(const GuestFrame& frame, std::size_t bytes, FrameFacts& facts) {
+    IpPacket& packet = facts.ip;
+    const DropReason reason =
+        parse_ipv6(frame.headers.subspan(kEthernetHeader), bytes - kEthernetHeader, packet);
+    if (reason != DropReason::kNone) return reason;
+    const bool icmp = packet.protocol == kProtocolIcmpv6;
+    const bool guest = is_guest_network6(packet.source);
+    // Any address of the network may be the guest's, and before it has one it asks without.
+    const bool may_send = guest || is_link_local6(packet.source) || (icmp && packet.source == kUnspecified6);
+    if (!may_send || is_ours(packet.source)) return DropReason::kBadSource;
+    learn_guest_mac(frame.headers.subspan<6, 6>());
+    if (guest) link_.set_guest_ip6(packet.source);
+    if (icmp) return take_icmp(frame, packet);
+    if (!is_multicast6(packet.destination)) return take_transport(frame, packet, facts);
+    if (packet.destination != kDhcp6Servers || packet.protocol != kProtocolUdp) return DropReason::kNotForUs;
+    return take_dhcp6(frame, packet);
   }
 
   // What does not depend on the family.
@@ -248,6 +276,24 @@ class NatImpl final : public Nat {
         break;
       case DhcpOutcome::kNoReply:
         break;
+    }
+    return DropReason::kNone;
+  }
+
+  DropReason take_dhcp6(const GuestFrame& frame, const IpPacket& packet) {
+    FlowKey key;
+    const DropReason reason = read_udp(frame, packet, key, payload_);
+    if (reason != DropReason::kNone) return reason;
+    if (key.dst_port != kDhcp6ServerPort) return DropReason::kUdpNotServed;
+    std::array<std::uint8_t, kMaxDhcpBytes> copy;
+    const std::size_t bytes = iov_gather(payload_.span(), copy.data(), copy.size());
+    Dhcp6Reply reply;
+    const auto outcome = bytes == payload_.bytes() ? answer_dhcp6(std::span(copy).first(bytes), reply)
+                                                   : DhcpOutcome::kMalformed;
+    if (outcome == DhcpOutcome::kMalformed) return DropReason::kBadDhcp;
+    if (outcome == DhcpOutcome::kReply) {
+      link_.send_udp(kGatewayLinkLocal, kDhcp6ServerPort, packet.source, key.guest_port,
+                     std::span(reply.message).first(reply.bytes));
     }
     return DropReason::kNone;
   }

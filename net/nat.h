@@ -1,6 +1,8 @@
 // The user-mode NAT: the guest's frames in, host sockets out. See the theory of operation in net/nat.cc.
 //
-// Guest 10.0.2.15/24, gateway 10.0.2.2, DNS 10.0.2.3. With host loopback allowed, 10.0.2.2 reaches 127.0.0.1.
+// Guest 10.0.2.15/24, gateway 10.0.2.2, DNS 10.0.2.3; over IPv6 fd00:10:0:2::/64, gateway fd00:10:0:2::2 and
+// fe80::2, DNS fd00:10:0:2::3. With host loopback allowed, 10.0.2.2 reaches 127.0.0.1 and fd00:10:0:2::2
+// reaches ::1.
 //
 // Thread: created anywhere, then everything on the loop's owner thread.
 #pragma once

@@ -46,7 +46,8 @@ struct NatConfig {
   std::uint16_t mtu = 1500;                        // IP bytes; 65520 at most
   std::vector<std::uint16_t> loopback_ports = {};  // of those that are allowed; none named: all
   std::vector<Cidr> deny = {kDeniedByDefault.begin(), kDeniedByDefault.end()};
-  std::vector<IpAddress> dns = {};  // what 10.0.2.3 and fd00::3 stand for, three at most; else the host's own
+  std::vector<IpAddress> dns =
+      {};  // what the name server's addresses stand for, three at most; else the host's own
   std::vector<PublishedPort> publish = {};
   std::uint32_t max_flows = 32768;      // TCP, UDP and echo together
   std::uint32_t max_new_flows = 20000;  // a second

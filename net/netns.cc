@@ -19,6 +19,7 @@
 #include <cstring>
 
 #include "net/inet.h"
+#include "net/ipv6_interface.h"
 #include "net/netns_keeper.h"
 #include "net/tap_port.h"
 
@@ -111,7 +112,7 @@ class Interfaces {
 
 // A file of our own over /etc/resolv.conf. It lives on a tmpfs that is mounted only as long as it takes to
 // bind the file, so nothing of it can be seen elsewhere or stays behind.
-Status set_up_resolver() {
+Status set_up_resolver(bool ipv6) {
   constexpr const char* kScratch = "/tmp";
   if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
     return fail_errno(errno, "cannot make mounts private");
@@ -123,8 +124,9 @@ Status set_up_resolver() {
   Status result;
   {
     const UniqueFd file(::open("/tmp/resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-    constexpr std::string_view kText = "nameserver 10.0.2.3\n";
-    if (!file || ::write(file.get(), kText.data(), kText.size()) != static_cast<ssize_t>(kText.size()) ||
+    const std::string_view text =
+        ipv6 ? "nameserver 10.0.2.3\nnameserver fd00:10:0:2::3\n" : "nameserver 10.0.2.3\n";
+    if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
         ::mount("/tmp/resolv.conf", "/etc/resolv.conf", nullptr, MS_BIND, nullptr) != 0) {
       result = fail_errno(errno, "cannot set /etc/resolv.conf in the namespace");
     }
@@ -136,12 +138,12 @@ Status set_up_resolver() {
 Result<UniqueFd> set_up_inside(const NatConfig& config) {
   GB_TRY(enter_namespaces());
   GB_ASSIGN(auto tap, open_tap(kInterface));
-  // IPv4 only for now: keeps the kernel from asking for routers. It may be compiled out.
-  [[maybe_unused]] const auto quiet = write_file("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1");
+  quiet_ipv6(kInterface);
   Interfaces interfaces;
   GB_TRY(interfaces.up("lo"));
   GB_TRY(interfaces.configure(kInterface, config.mtu));
-  GB_TRY(set_up_resolver());
+  GB_ASSIGN(const bool ipv6, configure_ipv6(kInterface));
+  GB_TRY(set_up_resolver(ipv6));
   return tap;
 }
 

@@ -1,8 +1,9 @@
 // A network namespace whose only way out is the NAT: what `glassbox netns` runs a command in.
 //
 // Root gets a network and a mount namespace; an ordinary user gets them inside a user namespace that maps the
-// user to itself, so the command runs as who called it. Inside: a tap eth0 with 10.0.2.15/24, the default
-// route over 10.0.2.2, and an /etc/resolv.conf (in the mount namespace alone) that names 10.0.2.3.
+// user to itself, so the command runs as who called it. Inside: a tap eth0 with 10.0.2.15/24 and
+// fd00:10:0:2::15/64, default routes over 10.0.2.2 and fd00:10:0:2::2, and an /etc/resolv.conf (in the mount
+// namespace alone) that names 10.0.2.3 and fd00:10:0:2::3. Below an MTU of 1280 there is no IPv6.
 #pragma once
 
 #include <sys/types.h>

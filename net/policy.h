@@ -1,10 +1,10 @@
 // Where the guest may connect to, and what its destinations mean on the host.
 //
-// 10.0.2.2 and fd00::2 are the host's loopback (127.0.0.1 and ::1) if the user opened it, port 53 of 10.0.2.3
-// and fd00::3 is the host's name server. Closed means: 127/8, 0/8, ::, ::1 and the host's own addresses are
-// refused as well, since each of them reaches services that listen on the host. (Mapped forms need no rule:
-// in this program they are the IPv4 address.) The own addresses are read at the start and again when the
-// kernel says that they changed.
+// 10.0.2.2 and fd00:10:0:2::2 are the host's loopback (127.0.0.1 and ::1) if the user opened it, port 53
+// of 10.0.2.3 and fd00:10:0:2::3 is the host's name server. Closed means: 127/8, 0/8, ::, ::1 and the host's
+// own addresses are refused as well, since each of them reaches services that listen on the host. (Mapped
+// forms need no rule: in this program they are the IPv4 address.) The own addresses are read at the start and
+// again when the kernel says that they changed.
 //
 // Thread: the network thread.
 #pragma once

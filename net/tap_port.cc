@@ -55,7 +55,7 @@ Result<UniqueFd> open_tap(const char* name) {
   if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return fail_errno(errno, "cannot create the tap {}", name);
   int header = 12;
   if (::ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) return fail_errno(errno, "tap {}: vnet header", name);
-  if (::ioctl(fd.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4) != 0) {
+  if (::ioctl(fd.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
     return fail_errno(errno, "tap {}: offloads", name);
   }
   return fd;

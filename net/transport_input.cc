@@ -47,8 +47,8 @@ DropReason read_udp(const GuestFrame& frame, const IpPacket& packet, FlowKey& ke
   key = {packet.source, packet.destination, load_be16(transport.data()), load_be16(&transport[2])};
   payload.assign(frame.pieces, kEthernetHeader + packet.header_bytes + kUdpHeader, length - kUdpHeader);
   if (payload.bytes() != length - kUdpHeader) return DropReason::kTooLong;
-  // A checksum of 0 means over IPv4 that there is none (RFC 768).
-  const bool absent = load_be16(&transport[6]) == 0;
+  // A checksum of 0 means that there is none, which IPv6 does not allow (RFC 768; RFC 8200, 8.1).
+  const bool absent = load_be16(&transport[6]) == 0 && packet.source.is_v4();
   if (!absent && checksum_is_wrong(frame, packet, transport.first(kUdpHeader), payload)) {
     return DropReason::kBadChecksum;
   }

@@ -86,7 +86,7 @@ Transport transport_of(const std::vector<std::uint8_t>& b) {
   return {};
 }
 
-// Everything but 10.0.2.0/24 and fd00::/64: the fuzzer must not talk to the world.
+// Everything but 10.0.2.0/24 and fd00:10:0:2::/64: the fuzzer must not talk to the world.
 std::vector<Cidr> the_world() {
   std::vector<Cidr> networks;
   for (unsigned prefix = 1; prefix <= kNetworkPrefix; ++prefix) {

@@ -100,7 +100,7 @@ TEST_F(Netns, ExitStatusIsTheCommands) {
 
 TEST_F(Netns, ResolverIsSetInsideAlone) {
   const std::string before = file_text("/etc/resolv.conf");
-  EXPECT_EQ(run(netns(sh("cat /etc/resolv.conf"))).output, "nameserver 10.0.2.3\n");
+  EXPECT_EQ(run(netns(sh("cat /etc/resolv.conf"))).output, "nameserver 10.0.2.3\nnameserver fd00:10:0:2::3\n");
   EXPECT_EQ(file_text("/etc/resolv.conf"), before);
 }
 
@@ -232,7 +232,7 @@ TEST_F(Netns, OrdinaryUser) {
   const Outcome outcome = run(netns(sh("id -u; cat /etc/resolv.conf; exit 3")), kNobody);
   if (outcome.status == 97) GTEST_SKIP() << "may not make a device node here";
   EXPECT_EQ(outcome.status, 3) << outcome.output;
-  EXPECT_EQ(outcome.output, "65534\nnameserver 10.0.2.3\n");
+  EXPECT_EQ(outcome.output, "65534\nnameserver 10.0.2.3\nnameserver fd00:10:0:2::3\n");
   EchoServer server;
   const Outcome cycles =
       run(netns(self("cycles", server.port()), {"--allow-host-loopback=" + std::to_string(server.port())}),

@@ -22,7 +22,7 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
             if (ports.empty()) return;
             config.loopback_ports = value_or_error(net::parse_ports(ports), "--allow-host-loopback");
           },
-          "10.0.2.2 reaches the host's 127.0.0.1 and fd00::2 its ::1, on all ports or on those named "
+          "10.0.2.2 reaches the host's 127.0.0.1 and fd00:10:0:2::2 its ::1, on all ports or on those named "
           "(=PORT,...)")
       ->expected(0, 1)
       ->type_name("[=PORT,...]");
@@ -44,7 +44,8 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
             for (const std::string& text : servers)
               config.dns.push_back(value_or_error(net::parse_address(text), "--dns"));
           },
-          "Name server behind 10.0.2.3 and fd00::3; up to three, asked in turn (default: the host's, from "
+          "Name server behind 10.0.2.3 and fd00:10:0:2::3; up to three, asked in turn (default: the host's, "
+          "from "
           "/etc/resolv.conf)")
       ->allow_extra_args(false);
   command

@@ -93,8 +93,8 @@ TEST_F(NatFrames, FramesThatAreNotForUs) {
   std::fill_n(frame.begin(), 6, std::uint8_t{0xff});
   expect_dropped(frame, DropReason::kNotForUs);  // nobody opens a connection by broadcast
   frame = build_segment({.flags = kTcpSyn});
-  store_be16(&frame[12], 0x86dd);
-  expect_dropped(frame, DropReason::kUnknownEthertype);
+  store_be16(&frame[12], kEthertypeIpv6);
+  expect_dropped(frame, DropReason::kBadIpHeader);  // it says that it is IPv4
   store_be16(&frame[12], 0x8100);
   expect_dropped(frame, DropReason::kUnknownEthertype);
   expect_dropped(build_ipv4(47, kGatewayIp, "gre"), DropReason::kUnknownProtocol);
