@@ -263,6 +263,28 @@ TEST_F(HostileTest, ServerThatNeverReadsTakesBoundedMemoryAndOthersGoOn) {
   expect_cycle(good, other);
 }
 
+// RFC 5681, 3.2: the third says that a frame is lost and later ones arrive; nobody waits for the timer.
+TEST_F(HostileTest, ThreeDuplicateAcknowledgementsBringTheLostFrameAtOnce) {
+  port.offered.rx_tso4 = false;
+  Host host;
+  Puppet guest(loop, port, *nat, host.port);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  const std::string data = pattern(8 * 1460);
+  ASSERT_EQ(host.send(data), data.size());
+  while (loop.turn()) {
+  }
+  ASSERT_EQ(port.published.size(), 8U);
+  port.published.pop_front();
+  guest.turn();
+  EXPECT_EQ(guest.received, "");
+  for (int i = 0; i < 3; ++i)
+    guest.acknowledge();
+  guest.turn();
+  EXPECT_EQ(guest.received, data.substr(0, 1460));
+  EXPECT_EQ(counters().retransmissions, 1U);
+}
+
 class HalfClosed : public HostileTest, public testing::WithParamInterface<bool> {};
 
 TEST_P(HalfClosed, IdleFlowWakesNobody) {
