@@ -20,18 +20,10 @@
 
 namespace glassbox::net {
 
-// As <linux/ipv6.h> has it, which does not go with <netinet/in.h>.
-struct in6_ifreq {
-  in6_addr ifr6_addr;
-  std::uint32_t ifr6_prefixlen;
-  int ifr6_ifindex;
-};
-
 class PrivateNet {
  public:
-  static constexpr Ipv4 kAddress = ipv4(192, 0, 2, 7);                // of the namespace's own
-  static constexpr IpAddress kAddress6 = {0x2001'0db8'0000'0000, 7};  // the same
-  static constexpr Ipv4 kUnreachable = ipv4(203, 0, 113, 9);          // a route says so
+  static constexpr Ipv4 kAddress = ipv4(192, 0, 2, 7);        // of the namespace's own
+  static constexpr Ipv4 kUnreachable = ipv4(203, 0, 113, 9);  // a route says so
   static constexpr Ipv4 kNoRoute = ipv4(198, 51, 100, 9);
 
   PrivateNet() : before_(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) {
@@ -46,12 +38,6 @@ class PrivateNet {
     std::strcpy(request.ifr_name, "lo:1");
     set_address(request.ifr_addr, kAddress);
     ok = ok && ::ioctl(socket.get(), SIOCSIFADDR, &request) == 0;
-    const UniqueFd socket6(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    in6_ifreq request6{};
-    kAddress6.store(&request6.ifr6_addr.s6_addr[0]);
-    request6.ifr6_prefixlen = 128;
-    request6.ifr6_ifindex = static_cast<int>(::if_nametoindex("lo"));
-    has_ipv6 = ::ioctl(socket6.get(), SIOCSIFADDR, &request6) == 0;
     rtentry route{};
     set_address(route.rt_dst, kUnreachable & ~Ipv4{255});
     set_address(route.rt_genmask, ~Ipv4{255});
@@ -65,7 +51,6 @@ class PrivateNet {
   PrivateNet(const PrivateNet&) = delete;
   PrivateNet& operator=(const PrivateNet&) = delete;
 
-  bool has_ipv6 = false;
   bool ok = false;  // false: no right to make a namespace here
 
   // Who may open ping sockets.
