@@ -50,7 +50,7 @@ struct Throughput {
 };
 
 struct Parallel {
-  std::uint16_t flows = 1;
+  std::uint16_t flows = 0;
   std::vector<double> per_second;  // CRR, one figure a round
   std::string refused;
 };

@@ -31,7 +31,7 @@ json latency_json(const std::optional<Latency>& latency) {
   return {{"n", latency->times.n},
           {"p50_us", us(latency->times.p50_ns)},
           {"p99_us", us(latency->times.p99_ns)},
-          {"cpu_us", latency->cpu_ns / 1000}};
+          {"cpu_us", latency->cpu_ns > 0 ? json(latency->cpu_ns / 1000) : json()}};
 }
 
 json idle_json(const std::optional<IdleFlows>& idle) {

@@ -38,11 +38,12 @@ class Counter final : public SyscallCount {
 
 }  // namespace
 
-Result<std::unique_ptr<SyscallCount>> SyscallCount::start(pid_t pid) {
+Result<std::unique_ptr<SyscallCount>> SyscallCount::start(pid_t pid, pid_t tid) {
   libbpf_set_print(be_quiet);
   std::unique_ptr<gb_syscall_count, Destroy> skeleton(gb_syscall_count__open());
   if (!skeleton) return fail_errno(errno, "system calls cannot be counted");
   skeleton->rodata->counted_tgid = static_cast<std::uint32_t>(pid);
+  skeleton->rodata->counted_tid = static_cast<std::uint32_t>(tid);
   if (gb_syscall_count__load(skeleton.get()) != 0 || gb_syscall_count__attach(skeleton.get()) != 0) {
     return fail_errno(errno, "system calls cannot be counted (needs root)");
   }

@@ -1,5 +1,5 @@
-// How many system calls a process makes, by number: a BPF program on the raw tracepoint sys_enter. Attached
-// only for the counting run, which is not the run that is timed.
+// How many system calls a process or one thread makes, by number: a BPF program on the raw tracepoint
+// sys_enter. Attached only for the counting run, which is not the run that is timed.
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +16,8 @@ namespace glassbox::bench {
 class SyscallCount {
  public:
   // Counts from here on. Needs CAP_BPF and CAP_PERFMON, in practice root.
-  [[nodiscard]] static Result<std::unique_ptr<SyscallCount>> start(pid_t pid);
+  // tid: one thread of the process; 0: all of them.
+  [[nodiscard]] static Result<std::unique_ptr<SyscallCount>> start(pid_t pid, pid_t tid = 0);
   virtual ~SyscallCount() = default;
   // By number, those that occurred.
   [[nodiscard]] virtual std::map<std::uint32_t, std::uint64_t> counts() const = 0;
