@@ -51,7 +51,7 @@ UniqueFd idle_connection(std::uint16_t port) {
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+  (void)::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
   return fd;
 }
 
