@@ -216,8 +216,11 @@ HostDrops HostTracer::drops() const {
     bpf_prog_info info{};
     __u32 size = sizeof(info);
     const int fd = bpf_program__fd(program);
-    if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0)
-      drops.recursion_misses += info.recursion_misses;
+    if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) != 0 || info.recursion_misses == 0) continue;
+    drops.recursion_misses += info.recursion_misses;
+    std::string_view name = bpf_program__name(program);
+    if (name.starts_with(kUsdtPrefix)) name.remove_prefix(kUsdtPrefix.size());
+    drops.misses_by_hook[std::string(name)] += info.recursion_misses;
   }
   return drops;
 }

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@ struct HostDrops {
   std::uint64_t ring_full = 0;
   std::array<std::uint64_t, GB_KIND_LIMIT> ring_full_by_kind{};
   std::uint64_t recursion_misses = 0;  // the kernel skipped a program that was running already on the CPU
+  std::map<std::string, std::uint64_t> misses_by_hook;  // those that have any
   std::uint64_t map_errors = 0;  // a connection or a call could not be remembered: its events are missing
   std::uint64_t argument_errors = 0;  // an argument of a probe could not be read and is 0 in the event
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace glassbox::protocol {
 
@@ -68,6 +69,9 @@ struct TraceStart {
   std::uint32_t version = kVersion;
   std::uint32_t clock_interval_us = 10'000;  // an exchange at least this often; bursts at start and end
 };
+
+// kTraceError to a collector that comes while another's session lasts.
+inline constexpr std::string_view kTraceBusy = "another trace session is active";
 
 struct TraceDrops {
   std::uint64_t ring_full = 0;         // failed reserves in the BPF ring buffer

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "vmm/base/log.h"
+#include "vmm/base/usage.h"
 #include "vmm/cli/command.h"
 
 namespace {
@@ -35,7 +36,7 @@ int main(int argc, char** argv) {
     app.parse(static_cast<int>(dashes - argv), argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return glassbox::cli::report(glassbox::Error{error.what(), 0},
+    return glassbox::cli::report(glassbox::Error{glassbox::usage_error(cli.app, error), 0},
                                  takes_command ? glassbox::cli::kExitOurFailure : glassbox::cli::kExitUsage);
   }
   return cli.action();

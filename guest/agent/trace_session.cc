@@ -171,8 +171,7 @@ void run_trace_session(int connection, const TraceEnvironment& environment) {
 
 void TraceSessions::start(UniqueFd connection) {
   if (busy_.exchange(true)) {
-    (void)protocol::send_message(connection.get(), MessageType::kTraceError,
-                                 "another trace session is active");
+    (void)protocol::send_message(connection.get(), MessageType::kTraceError, protocol::kTraceBusy);
     return;
   }
   if (thread_.joinable()) thread_.join();

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "tools/bench/echo.h"
+#include "vmm/base/usage.h"
 
 namespace glassbox::bench {
 namespace {
@@ -77,8 +78,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
-    return status == 0 ? 0 : 2;
+    return glassbox::exit_for_usage(app, error);
   }
   if (auto status = bench::serve(args); !status) {
     fmt::print(stderr, "gb-echo: error: {}\n", status.error().message);

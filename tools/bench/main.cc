@@ -12,6 +12,7 @@
 #include "tools/bench/paths.h"
 #include "vmm/base/lab.h"
 #include "vmm/base/log.h"
+#include "vmm/base/usage.h"
 #include "vmm/kvm/usability.h"
 
 namespace glassbox::bench {
@@ -172,8 +173,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
-    return status == 0 ? 0 : 2;
+    return glassbox::exit_for_usage(app, error);
   }
   return compare_command->parsed() ? bench::run_compare_command(argc, argv, compare)
                                    : bench::run_crr_command(argc, argv, args);

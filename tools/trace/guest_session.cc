@@ -32,6 +32,10 @@ std::vector<std::string> split_hooks(std::string_view text) {
 
 Result<GuestSession> GuestSession::start(const std::filesystem::path& vsock_path) {
   GB_ASSIGN(UniqueFd fd, connect_vsock(vsock_path, protocol::kTracePort));
+  return start_over(std::move(fd));
+}
+
+Result<GuestSession> GuestSession::start_over(UniqueFd fd) {
   GB_TRY(protocol::send_message(fd.get(), MessageType::kTraceStart,
                                 protocol::as_payload(protocol::TraceStart{})));
   if (::fcntl(fd.get(), F_SETFL, O_NONBLOCK) != 0) return fail_errno(errno, "cannot poll the guest's agent");
@@ -80,6 +84,7 @@ Status GuestSession::take(const protocol::Message& message, const Consumer& cons
       ended_ = true;
       return {};
     case MessageType::kTraceError:
+      busy_ = message.payload == protocol::kTraceBusy;
       return fail("the guest's agent cannot trace: {}",
                   printable(std::string_view(message.payload).substr(0, kMaxHookText)));
     default:

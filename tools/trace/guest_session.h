@@ -24,6 +24,8 @@ class GuestSession {
  public:
   // Connects and asks the agent to start. Loading takes the guest up to a second or more: ready() tells when.
   [[nodiscard]] static Result<GuestSession> start(const std::filesystem::path& vsock_path);
+  // Over a connection that is there already.
+  [[nodiscard]] static Result<GuestSession> start_over(UniqueFd connection);
 
   using Consumer = std::function<Status(const gb_event&)>;
   // Takes in what is there. An error ends the session: the agent went away, gave up, or broke the protocol.
@@ -34,6 +36,8 @@ class GuestSession {
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] bool ready() const { return ready_; }
   [[nodiscard]] bool ended() const { return ended_; }
+  // read() has failed because the agent serves another collector.
+  [[nodiscard]] bool busy() const { return busy_; }
   [[nodiscard]] const std::vector<std::string>& hooks() const { return hooks_; }
   [[nodiscard]] const DropCounters& drops() const { return drops_; }
 
@@ -44,7 +48,7 @@ class GuestSession {
 
   UniqueFd fd_;
   protocol::MessageDecoder decoder_;
-  bool ready_ = false, ended_ = false;
+  bool ready_ = false, ended_ = false, busy_ = false;
   std::uint64_t events_ = 0;
   std::vector<std::string> hooks_;
   DropCounters drops_;

@@ -18,6 +18,7 @@
 #include "tools/trace/trace_writer.h"
 #include "tools/trace/waterfall.h"
 #include "vmm/base/log.h"
+#include "vmm/base/usage.h"
 
 namespace glassbox::trace {
 namespace {
@@ -222,7 +223,7 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return failed(glassbox::Error{error.what(), 0}, kExitUsage);
+    return failed(glassbox::Error{glassbox::usage_error(app, error), 0}, kExitUsage);
   }
   return action();
 }

@@ -1,5 +1,6 @@
 #include "tools/trace/record.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -10,6 +11,7 @@
 #include "bpf/host_tracer.h"
 #include "tools/trace/calibrate.h"
 #include "tools/trace/guest_session.h"
+#include "tools/trace/kinds.h"
 #include "tools/trace/machine.h"
 #include "tools/trace/report.h"
 #include "tools/trace/trace_writer.h"
@@ -24,18 +26,26 @@ using std::chrono::milliseconds;
 constexpr int kRingIntervalMs = 20;
 // For the agent to load its programs, and to send what it buffered: much slower in an emulated guest.
 constexpr auto kReadyLimit = std::chrono::seconds(100);
+constexpr auto kBusyRetry = milliseconds(250);
 constexpr auto kEndLimit = std::chrono::seconds(150);
 
 DropCounters counters(const HostDrops& drops) {
-  return {{"ring_full", drops.ring_full},
-          {"map_errors", drops.map_errors},
-          {"recursion_misses", drops.recursion_misses}};
+  DropCounters counters = {{"ring_full", drops.ring_full},
+                           {"map_errors", drops.map_errors},
+                           {"recursion_misses", drops.recursion_misses}};
+  for (std::size_t kind = 0; kind < drops.ring_full_by_kind.size(); ++kind)
+    if (drops.ring_full_by_kind[kind] != 0)
+      counters[fmt::format("ring_full:{}", kind_name(static_cast<std::uint16_t>(kind)))] =
+          drops.ring_full_by_kind[kind];
+  for (const auto& [hook, count] : drops.misses_by_hook)
+    counters[fmt::format("recursion_misses:{}", hook)] = count;
+  return counters;
 }
 
 std::uint64_t sum_of_losses(const DropCounters& drops) {
   std::uint64_t sum = 0;
   for (const auto& [name, count] : drops)
-    if (name != "own_events") sum += count;
+    if (name != "own_events" && !is_share(name)) sum += count;
   return sum;
 }
 
@@ -62,9 +72,7 @@ class Recorder {
 
   Result<RecordSummary> run() {
     GB_TRY(begin());
-    GB_TRY(
-        wait_until(Clock::now() + kReadyLimit, [this] { return !guest_ || guest_->ready() || stopping_; }));
-    if (guest_ && !guest_->ready()) lose_guest("its agent did not get ready in time");
+    GB_TRY(wait_for_guest());
     if (guest_) GB_TRY(writer_.add_hooks(Origin::kGuest, guest_->hooks()));
     announce_ready();
     const auto end = options_.duration_s
@@ -78,6 +86,21 @@ class Recorder {
   }
 
  private:
+  // Where an earlier recorder was killed, the guest's agent takes a while to end its session.
+  Status wait_for_guest() {
+    const auto end = Clock::now() + kReadyLimit;
+    for (;;) {
+      GB_TRY(wait_until(end, [this] { return !guest_ || guest_->ready() || stopping_; }));
+      if (!agent_busy_ || guest_ || stopping_ || Clock::now() >= end) break;
+      GB_TRY(wait_until(Clock::now() + kBusyRetry, [this] { return stopping_; }));
+      agent_busy_ = false;
+      summary_.note.clear();
+      start_guest();
+    }
+    if (guest_ && !guest_->ready()) lose_guest("its agent did not get ready in time");
+    return {};
+  }
+
   Status begin() {
     std::vector<std::string> hooks;
     for (const Hook& hook : host_->attached())
@@ -93,12 +116,16 @@ class Recorder {
       summary_.note = "host side only: " + options_.target.description + " has no guest of ours";
       return {};
     }
+    start_guest();
+    return {};
+  }
+
+  void start_guest() {
     auto session = GuestSession::start(options_.target.vsock_path);
     if (session)
       guest_.emplace(std::move(*session));
     else
       lose_guest(session.error().message);
-    return {};
   }
 
   // From here on the recording has its host side only.
@@ -148,7 +175,9 @@ class Recorder {
       ++summary_.guest_events;
       return keep(writer_.add_event(Origin::kGuest, event));
     });
-    if (!status && !write_error_) lose_guest(status.error().message);
+    if (status || write_error_) return;
+    agent_busy_ = guest_->busy();
+    lose_guest(status.error().message);
   }
 
   Status read_host() {
@@ -157,6 +186,7 @@ class Recorder {
       (void)keep(writer_.add_event(Origin::kHost, event));
     }));
     if (Clock::now() - flushed_ > std::chrono::seconds(1)) {
+      GB_TRY(writer_.add_drops(Origin::kHost, counters(host_->drops())));
       GB_TRY(writer_.flush());
       flushed_ = Clock::now();
     }
@@ -204,12 +234,26 @@ class Recorder {
   UniqueFd signals_, process_;
   std::optional<GuestSession> guest_;
   RecordSummary summary_;
-  bool stopping_ = false, finishing_ = false, ended_early_ = false;
+  bool stopping_ = false, finishing_ = false, ended_early_ = false, agent_busy_ = false;
   std::optional<Error> write_error_;
   Clock::time_point flushed_ = Clock::now();
 };
 
 }  // namespace
+
+Result<UniqueFd> claim_recording(const RecordTarget& target) {
+  if (target.vsock_path.empty()) return UniqueFd();
+  const auto path = target.vsock_path.parent_path() / "info.json";
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) return fail_errno(errno, "{}: cannot open {}", target.description, path.string());
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  if (::fcntl(fd.get(), F_SETLK, &lock) == 0) return fd;
+  if (errno != EAGAIN && errno != EACCES) return fail_errno(errno, "cannot lock {}", path.string());
+  if (::fcntl(fd.get(), F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK || lock.l_pid <= 0)
+    return fail("{} is being recorded by another process", target.description);
+  return fail("{} is being recorded by process {}: one recording at a time", target.description, lock.l_pid);
+}
 
 Result<RecordTarget> find_target(const std::optional<std::string>& name, std::optional<pid_t> pid) {
   const auto target_of = [](const RunningVm& vm) {
@@ -231,6 +275,7 @@ Result<RecordTarget> find_target(const std::optional<std::string>& name, std::op
 }
 
 Result<RecordSummary> record(const RecordOptions& options) {
+  GB_ASSIGN(const UniqueFd claim, claim_recording(options.target));
   GB_ASSIGN(UniqueFd signals, stop_signals());
   UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, options.target.pid, 0)));
   if (!process) return fail_errno(errno, "cannot watch process {}", options.target.pid);

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "vmm/base/result.h"
+#include "vmm/base/unique_fd.h"
 
 namespace glassbox::trace {
 
@@ -27,6 +28,10 @@ struct RecordTarget {
 // By name, by pid, or, with neither, the only VM there is.
 [[nodiscard]] Result<RecordTarget> find_target(const std::optional<std::string>& name,
                                                std::optional<pid_t> pid);
+
+// Only one process records a VM, since its agent serves one. The claim lasts as long as the descriptor and
+// the process; another's fails and names it.
+[[nodiscard]] Result<UniqueFd> claim_recording(const RecordTarget& target);
 
 struct RecordOptions {
   RecordTarget target;

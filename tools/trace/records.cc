@@ -21,7 +21,7 @@ std::uint64_t Side::lost() const {
   // the other except for the misses.
   std::uint64_t reported = 0, missed = 0;
   for (const auto& [name, count] : drops) {
-    if (name == "own_events") continue;
+    if (name == "own_events" || is_share(name)) continue;
     std::uint64_t& sum = name.ends_with("misses") ? missed : reported;
     sum = saturating_add(sum, count);
   }

@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bpf/events.h"
@@ -13,6 +14,11 @@ namespace glassbox::trace {
 
 // Counters of one side, as its collector reported them.
 using DropCounters = std::map<std::string, std::uint64_t>;
+
+// "ring_full:rx_inject": what of the counter "ring_full" is of one event; not to be added to it.
+[[nodiscard]] inline bool is_share(std::string_view counter) {
+  return counter.find(':') != std::string_view::npos;
+}
 
 struct Side {
   std::vector<gb_event> events;  // sorted by time
@@ -28,6 +34,7 @@ struct Trace {
   nlohmann::json meta = nlohmann::json::object();
   Side host, guest;
   std::vector<std::string> notes;
+  std::uint32_t format = 0;  // version of the file
   bool truncated = false;
   bool other_interface = false;  // recorded with another probes.def or events.def than ours
 };

@@ -1,9 +1,14 @@
 // The trace file: what was recorded and nothing derived, so that anyone can do the analysis again.
 //
-// Little endian. One header of 32 bytes, then chunks: {u32 type, u32 length, length bytes}. The file is only
-// ever appended to, so a crash or a full disk leaves what was written so far; a reader takes what is whole
-// and says that the end is missing (no kEnd chunk, or a chunk that stops short). Unknown chunk types are
-// skipped.
+// FORMAT.md is the page for those who write a reader of their own.
+//
+// Little endian. One header of 32 bytes, then chunks: a header of 16 bytes and `length` bytes. The file is
+// only ever appended to, so a crash or a full disk leaves what was written so far; a reader takes what is
+// whole and says that the end is missing (no kEnd chunk, or a chunk that stops short). Header, chunk headers
+// and payloads carry checksums (CRC-32 of zlib): what was overwritten later is found and named. Unknown chunk
+// types are skipped.
+//
+// Versions. 1: chunk headers of 8 bytes {type, length}, no checksums anywhere. 2: this one.
 //
 //   kInfo     JSON, first chunk:
 //   {"tool","interface","kernel","machine":{"kind","cpu","kernel","virtualization"},
@@ -11,7 +16,9 @@
 //   kHost     n * struct gb_event, ring order (not time order): the host's
 //   kGuest    the same: the guest's, as it sent them, checked for shape when they are read
 //   kHooks    JSON: {"side":"host"|"guest","hooks":["name how remark", ...]}
-//   kDrops    JSON: {"side":..., "<counter>":n, ...}, cumulative; the last of a side counts
+//   kDrops    JSON: {"side":..., "<counter>":n, ...}, cumulative; the last of a side counts. The host's come
+//             every second, so that a file without an end has them too. A counter "<counter>:<event>" is the
+//             share of one event in <counter>
 //   kMeta     JSON object; later ones add to earlier ones (RFC 7396). The bench keeps its workload's name and
 //             the client's own timings here: {"workload":{"name","title","server","cycles"},"client":{...}}
 //   kNote     text, one line: what the collector had to say (no agent, agent went away)
@@ -20,18 +27,20 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace glassbox::trace {
 
 inline constexpr char kMagic[8] = {'G', 'B', 'T', 'R', 'A', 'C', 'E', '\n'};
-inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kFormatVersion = 2;
 
 struct FileHeader {
   char magic[8];
   std::uint32_t version;
   std::uint32_t event_bytes;     // sizeof(gb_event)
   std::uint64_t interface_hash;  // probe_interface_hash() of the recorder
-  std::uint64_t reserved;
+  std::uint32_t reserved;
+  std::uint32_t crc;  // of the 28 bytes before; 0 in version 1
 };
 static_assert(sizeof(FileHeader) == 32);
 
@@ -49,8 +58,18 @@ enum class ChunkType : std::uint32_t {
 struct ChunkHeader {
   std::uint32_t type;
   std::uint32_t length;
+  std::uint32_t header_crc;   // of the 8 bytes before
+  std::uint32_t payload_crc;  // of the payload
 };
-static_assert(sizeof(ChunkHeader) == 8);
+static_assert(sizeof(ChunkHeader) == 16);
+inline constexpr std::size_t kChunkHeaderV1 = 8;
+[[nodiscard]] constexpr std::size_t chunk_header_bytes(std::uint32_t version) {
+  return version == 1 ? kChunkHeaderV1 : sizeof(ChunkHeader);
+}
+
+[[nodiscard]] std::uint32_t checksum(std::span<const std::byte> bytes);
+// With both checksums.
+[[nodiscard]] ChunkHeader chunk_header(ChunkType type, std::span<const std::byte> payload);
 
 // A longer chunk is a damaged file.
 inline constexpr std::size_t kMaxChunk = std::size_t{1} << 20;

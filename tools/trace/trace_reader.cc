@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "tools/trace/kinds.h"
@@ -118,20 +119,28 @@ Result<Trace> parse_trace(std::span<const std::byte> bytes, std::string_view nam
     return fail("{}: not a glassbox trace (only {} bytes)", name, bytes.size());
   std::memcpy(&header, bytes.data(), sizeof(header));
   if (std::memcmp(header.magic, kMagic, sizeof(kMagic)) != 0) return fail("{}: not a glassbox trace", name);
-  if (header.version != kFormatVersion || header.event_bytes != sizeof(gb_event))
+  if (header.version < 1 || header.version > kFormatVersion || header.event_bytes != sizeof(gb_event))
     return fail(
-        "{}: trace format version {} with events of {} bytes; this program reads version {}, {} bytes", name,
-        header.version, header.event_bytes, kFormatVersion, sizeof(gb_event));
+        "{}: trace format version {} with events of {} bytes; this program reads versions 1 to {}, {} bytes",
+        name, header.version, header.event_bytes, kFormatVersion, sizeof(gb_event));
+  if (header.version > 1 && header.crc != checksum(bytes.first(offsetof(FileHeader, crc))))
+    return fail("{}: damaged trace file (the header's checksum is wrong)", name);
   Trace trace;
+  trace.format = header.version;
   trace.other_interface = header.interface_hash != probe_interface_hash();
   bool ended = false;
   std::size_t offset = sizeof(header);
-  while (bytes.size() - offset >= sizeof(ChunkHeader)) {
+  const bool checked = header.version > 1;
+  const std::size_t header_bytes = chunk_header_bytes(header.version);
+  while (bytes.size() - offset >= header_bytes) {
     ChunkHeader chunk;
-    std::memcpy(&chunk, bytes.data() + offset, sizeof(chunk));
-    offset += sizeof(chunk);
+    std::memcpy(&chunk, bytes.data() + offset, header_bytes);
+    if (checked && chunk.header_crc != checksum(bytes.subspan(offset, kChunkHeaderV1)))
+      return fail("{}: damaged trace file (the chunk header at offset {} has a wrong checksum)", name,
+                  offset);
     if (chunk.length > kMaxChunk)
       return fail("{}: damaged trace file (a chunk of {} bytes at offset {})", name, chunk.length, offset);
+    offset += header_bytes;
     const auto type = static_cast<ChunkType>(chunk.type);
     if (chunk.length > bytes.size() - offset) {  // cut short: whole events are still good
       const auto rest = bytes.subspan(offset);
@@ -141,7 +150,12 @@ Result<Trace> parse_trace(std::span<const std::byte> bytes, std::string_view nam
       offset = bytes.size();
       break;
     }
-    GB_TRY(take_chunk(type, bytes.subspan(offset, chunk.length), name, trace, ended));
+    const auto payload = bytes.subspan(offset, chunk.length);
+    if (checked && chunk.payload_crc != checksum(payload))
+      return fail(
+          "{}: damaged trace file (the chunk of type {} with {} bytes at offset {} has a wrong checksum)",
+          name, chunk.type, chunk.length, offset);
+    GB_TRY(take_chunk(type, payload, name, trace, ended));
     offset += chunk.length;
   }
   trace.truncated |= offset != bytes.size() || !ended;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/uio.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "tools/trace/kinds.h"
@@ -28,6 +29,7 @@ Result<TraceWriter> TraceWriter::create(const std::filesystem::path& path, const
   header.version = kFormatVersion;
   header.event_bytes = sizeof(gb_event);
   header.interface_hash = probe_interface_hash();
+  header.crc = checksum(std::as_bytes(std::span(&header, 1)).first(offsetof(FileHeader, crc)));
   GB_TRY(writer.write_all(std::as_bytes(std::span(&header, 1))));
   GB_TRY(writer.write_json(ChunkType::kInfo, info));
   return writer;
@@ -38,7 +40,9 @@ Result<TraceWriter> TraceWriter::append(const std::filesystem::path& path) {
   if (trace.truncated) return fail("{}: the trace is truncated, nothing can be added to it", path.string());
   UniqueFd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
   if (!fd) return fail_errno(errno, "{}: cannot write to the trace", path.string());
-  return TraceWriter(std::move(fd), path.string());
+  TraceWriter writer(std::move(fd), path.string());
+  writer.chunk_header_bytes_ = chunk_header_bytes(trace.format);
+  return writer;
 }
 
 Status TraceWriter::add_event(Origin origin, const gb_event& event) {
@@ -93,10 +97,10 @@ Status TraceWriter::write_json(ChunkType type, const nlohmann::json& value) {
 
 Status TraceWriter::write_chunk(ChunkType type, std::span<const std::byte> payload) {
   if (payload.size() > kMaxChunk) return fail("{}: a chunk of {} bytes is too long", name_, payload.size());
-  const ChunkHeader header = {static_cast<std::uint32_t>(type), static_cast<std::uint32_t>(payload.size())};
-  std::vector<std::byte> bytes(sizeof(header) + payload.size());
-  std::memcpy(bytes.data(), &header, sizeof(header));
-  if (!payload.empty()) std::memcpy(bytes.data() + sizeof(header), payload.data(), payload.size());
+  const ChunkHeader header = chunk_header(type, payload);
+  std::vector<std::byte> bytes(chunk_header_bytes_ + payload.size());
+  std::memcpy(bytes.data(), &header, chunk_header_bytes_);
+  if (!payload.empty()) std::memcpy(bytes.data() + chunk_header_bytes_, payload.data(), payload.size());
   return write_all(bytes);
 }
 

@@ -46,6 +46,7 @@ class TraceWriter {
 
   UniqueFd fd_;
   std::string name_;
+  std::size_t chunk_header_bytes_ = sizeof(ChunkHeader);
   std::vector<gb_event> pending_[2];  // by Origin
 };
 

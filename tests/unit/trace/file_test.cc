@@ -128,9 +128,46 @@ TEST(TraceFile, AChunkLongerThanAnyIsDamage) {
   const TempFile file;
   write(make_trace(1), file.path());
   auto bytes = file.bytes();
-  const ChunkHeader huge = {static_cast<std::uint32_t>(ChunkType::kHost), 0xffffffff};
+  ChunkHeader huge = {static_cast<std::uint32_t>(ChunkType::kHost), 0xffffffff, 0, 0};
+  huge.header_crc = checksum(std::as_bytes(std::span(&huge, 1)).first(kChunkHeaderV1));
   std::memcpy(bytes.data() + sizeof(FileHeader), &huge, sizeof(huge));
   EXPECT_FALSE(parse_trace(bytes, "x"));
+}
+
+// Wherever one byte is another, the reader says so; where it can, it names the chunk.
+TEST(TraceFile, AnOverwrittenByteIsCaughtAndNamed) {
+  const TempFile file;
+  write(make_trace(1), file.path());
+  const auto bytes = file.bytes();
+  std::size_t named = 0;
+  for (std::size_t at = 0; at < bytes.size(); at += 7) {
+    auto damaged = bytes;
+    damaged[at] ^= std::byte{0x10};
+    const auto back = parse_trace(damaged, "x");
+    ASSERT_FALSE(back) << at;
+    EXPECT_EQ(back.error().message.find('\n'), std::string::npos);
+    named += back.error().message.find("at offset") != std::string::npos ? 1 : 0;
+  }
+  EXPECT_GT(named, (bytes.size() - sizeof(FileHeader)) / 7 - 1);
+}
+
+TEST(TraceFile, VersionOneIsReadAndAddedTo) {
+  const TempFile file;
+  fs::copy_file(fs::path(GLASSBOX_SOURCE_DIR) / "tests/unit/trace/data/single.trace", file.path());
+  auto writer = TraceWriter::append(file.path());
+  ASSERT_TRUE(writer) << writer.error().message;
+  ASSERT_TRUE(writer->add_note("added"));
+  const auto trace = read_trace(file.path());
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_EQ(trace->format, 1U);
+  EXPECT_FALSE(trace->truncated);
+  EXPECT_EQ(trace->notes.back(), "added");
+}
+
+TEST(TraceFile, SharesOfOneEventAreNotLossesOfTheirOwn) {
+  Side side;
+  side.drops = {{"ring_full", 7}, {"ring_full:rx_inject", 5}, {"ring_full:host_recv", 2}};
+  EXPECT_EQ(side.lost(), 7U);
 }
 
 RC_GTEST_PROP(TraceFile, SurvivesAnyBytes, ()) {

@@ -229,5 +229,37 @@ TEST(Program, AnnotationsReachTheReport) {
   fs::remove(copy);
 }
 
+// A VM's directory as the monitor leaves it; the VM itself is not needed for the claim.
+TEST(ClaimRecording, ASecondProcessIsToldWhoRecords) {
+  const fs::path dir = temp_path("vm");
+  fs::create_directory(dir);
+  std::ofstream(dir / "info.json") << "{}";
+  const RecordTarget target{1, dir / "vsock.sock", "VM demo (pid 1)"};
+  const auto claim = claim_recording(target);
+  ASSERT_TRUE(claim) << claim.error().message;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto second = claim_recording(target);
+    const bool told = !second && second.error().message ==
+                                     fmt::format(
+                                         "VM demo (pid 1) is being recorded by process {}: one recording "
+                                         "at a time",
+                                         ::getppid());
+    ::_exit(told ? 0 : 1);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  fs::remove_all(dir);
+}
+
+TEST(CommandLine, AnOptionThatDoesNotExistIsNamedBeforeOneThatIsMissing) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(
+      ::popen(GLASSBOX_TRACE_PROGRAM " record --nmae demo 2>&1", "r"), ::pclose);
+  std::array<char, 256> line{};
+  ASSERT_NE(std::fgets(line.data(), line.size(), pipe.get()), nullptr);
+  EXPECT_THAT(line.data(), HasSubstr("The option --nmae does not exist"));
+}
+
 }  // namespace
 }  // namespace glassbox::trace

@@ -10,6 +10,7 @@
 #include "tools/bench/net/net_stack.h"
 #include "tools/bench/net/servers.h"
 #include "vmm/base/log.h"
+#include "vmm/base/usage.h"
 
 namespace glassbox::bench {
 namespace {
@@ -138,7 +139,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return glassbox::exit_for_usage(app, error);
   }
   if (!merged.empty()) return merge(merged, json_path);
   spec.parts = parts_of(parts);

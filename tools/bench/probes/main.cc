@@ -9,6 +9,7 @@
 #include "tools/bench/probes/frame_cost.h"
 #include "tools/trace/calibrate.h"
 #include "vmm/base/log.h"
+#include "vmm/base/usage.h"
 
 namespace glassbox::bench {
 namespace {
@@ -53,7 +54,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return error.get_exit_code() == 0 ? app.exit(error) : failed(error.what(), 2);
+    return glassbox::exit_for_usage(app, error);
   }
   return run(json);
 }
