@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +20,9 @@
 namespace glassbox::trace {
 namespace {
 
+// More than a ring of the usual size holds. Where events come faster than they are taken, poll() would not
+// end.
+constexpr std::size_t kMostPerPoll = std::size_t{1} << 18;
 constexpr std::string_view kUsdtPrefix = "usdt_";
 constexpr std::string_view kProvider = "glassbox";
 constexpr int kCapSysAdmin = 21;  // linux/capability.h
@@ -99,10 +103,12 @@ struct HostTracer::Impl {
   std::unique_ptr<ring_buffer, RingFree> ring;
   std::vector<Hook> hooks;
   const Consumer* consumer = nullptr;  // set during poll()
+  std::size_t left = 0;
 
   static int on_event(void* self, void* data, std::size_t size) {
-    if (size >= sizeof(gb_event)) (*static_cast<Impl*>(self)->consumer)(*static_cast<const gb_event*>(data));
-    return 0;
+    auto& impl = *static_cast<Impl*>(self);
+    if (size >= sizeof(gb_event)) (*impl.consumer)(*static_cast<const gb_event*>(data));
+    return --impl.left == 0 ? -ECANCELED : 0;  // consumed, and no further
   }
 
   void attach_usdt(bpf_program* program, const std::string& name, pid_t pid, const std::string& exe,
@@ -196,8 +202,10 @@ const std::vector<Hook>& HostTracer::attached() const {
 
 Result<std::size_t> HostTracer::poll(const Consumer& consumer) {
   impl_->consumer = &consumer;
+  impl_->left = kMostPerPoll;
   const int count = ring_buffer__consume(impl_->ring.get());
   impl_->consumer = nullptr;
+  if (count == -ECANCELED) return kMostPerPoll;
   if (count < 0) return fail_errno(-count, "cannot read the trace ring buffer");
   return static_cast<std::size_t>(count);
 }

@@ -37,3 +37,9 @@ SEC("kprobe/kernel_clone") int BPF_KPROBE(try_kprobe) {
 SEC("fentry/kernel_clone") int BPF_PROG(try_fentry) {
   return saw();
 }
+SEC("raw_tp/kvm_exit") int try_kvm(void* ctx) {
+  return saw();
+}
+SEC("usdt") int try_semaphore(struct pt_regs* ctx) {
+  return saw();
+}

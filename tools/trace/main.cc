@@ -77,6 +77,7 @@ int run_record(const Args& args, int argc, char** argv) {
   fmt::print(stderr, "glassbox-trace: {}: {} events of the host ({} lost), {} of the guest ({} lost) in {}\n",
              options.target.description, summary->host_events, summary->host_drops, summary->guest_events,
              summary->guest_drops, args.file);
+  if (!summary->losses.empty()) fmt::print(stderr, "glassbox-trace: lost: {}\n", summary->losses);
   return 0;
 }
 
@@ -146,15 +147,10 @@ int run_probes(const Args& args) {
   return 0;
 }
 
-int run_doctor() {
-  bool fit = true;
-  for (const Finding& f : examine_machine()) {
-    fmt::print("{:<20} {:<4} {}\n{:25} gives: {}\n", f.what, f.works ? "yes" : "no", f.detail, "", f.gives);
-    if (f.what != "kprobe" && f.what != "fentry" && f.what != "/dev/kvm" && f.what != "ICMP echo")
-      fit &= f.works;
-  }
-  fmt::print("{}\n", fit ? "the host side can be traced here" : "the host side cannot be traced here");
-  return fit ? 0 : kExitFailure;
+int run_doctor(const Args& args) {
+  const std::vector<Finding> findings = examine_machine();
+  std::cout << (args.format == "json" ? findings_json(findings).dump(2) + "\n" : findings_text(findings));
+  return fit_to_trace(findings) ? 0 : kExitFailure;
 }
 
 }  // namespace
@@ -215,9 +211,11 @@ int main(int argc, char** argv) {
   auto* probes = app.add_subcommand("probes", "List all probes and kernel events with their arguments");
   probes->add_flag("--markdown", args.markdown, "as the documentation page bpf/PROBES.md");
   probes->callback([&] { action = [&] { return run_probes(args); }; });
-  app.add_subcommand("doctor", "Try every way of tracing on this machine")->callback([&] {
-    action = run_doctor;
-  });
+  auto* doctor = app.add_subcommand("doctor", "Try every way of tracing on this machine");
+  doctor->add_option("--format", args.format, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  doctor->callback([&] { action = [&] { return run_doctor(args); }; });
 
   try {
     app.parse(argc, argv);

@@ -49,6 +49,12 @@ std::uint64_t sum_of_losses(const DropCounters& drops) {
   return sum;
 }
 
+void append_losses(std::string_view side, const DropCounters& drops, std::string& text) {
+  for (const auto& [name, count] : drops)
+    if (count != 0 && name != "own_events")
+      text += fmt::format("{}{} {} {}", text.empty() ? "" : ", ", side, name, count);
+}
+
 Result<UniqueFd> stop_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -212,6 +218,7 @@ class Recorder {
     if (!guest_) return {};
     summary_.guest_traced = true;
     summary_.guest_drops = sum_of_losses(guest_->drops());
+    append_losses("guest", guest_->drops(), summary_.losses);
     return writer_.add_drops(Origin::kGuest, guest_->drops());
   }
 
@@ -220,6 +227,7 @@ class Recorder {
     GB_TRY(read_host());
     const DropCounters drops = counters(host_->drops());
     summary_.host_drops = sum_of_losses(drops);
+    append_losses("host", drops, summary_.losses);
     GB_TRY(writer_.add_drops(Origin::kHost, drops));
     if (const auto errors = host_->drops().argument_errors; errors > 0)
       GB_TRY(

@@ -44,6 +44,7 @@ struct RecordOptions {
 struct RecordSummary {
   std::uint64_t host_events = 0, guest_events = 0;
   std::uint64_t host_drops = 0, guest_drops = 0;
+  std::string losses;  // by counter and event, one line; empty if nothing was lost
   bool guest_traced = false;
   std::string note;  // why not, or why it ended early
 };

@@ -62,6 +62,33 @@ Status Vcpu::set_regs(const kvm_regs& regs) {
   return {};
 }
 
+namespace {
+
+kvm_device_attr tsc_offset_attribute(std::uint64_t* value) {
+  kvm_device_attr attribute{};
+  attribute.group = KVM_VCPU_TSC_CTRL;
+  attribute.attr = KVM_VCPU_TSC_OFFSET;
+  attribute.addr = reinterpret_cast<std::uintptr_t>(value);
+  return attribute;
+}
+
+}  // namespace
+
+Result<std::uint64_t> Vcpu::tsc_offset() const {
+  std::uint64_t offset = 0;
+  const kvm_device_attr attribute = tsc_offset_attribute(&offset);
+  if (::ioctl(fd_.get(), KVM_GET_DEVICE_ATTR, &attribute) != 0)
+    return fail_errno(errno, "this KVM has no KVM_VCPU_TSC_OFFSET");
+  return offset;
+}
+
+Status Vcpu::set_tsc_offset(std::uint64_t offset) {
+  const kvm_device_attr attribute = tsc_offset_attribute(&offset);
+  if (::ioctl(fd_.get(), KVM_SET_DEVICE_ATTR, &attribute) != 0)
+    return fail_errno(errno, "KVM_VCPU_TSC_OFFSET");
+  return {};
+}
+
 int Vcpu::run() {
   return ::ioctl(fd_.get(), KVM_RUN, 0) == 0 ? 0 : errno;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "vmm/base/result.h"
@@ -26,6 +27,10 @@ class Vcpu {
   [[nodiscard]] Status set_sregs(const kvm_sregs& sregs);
   [[nodiscard]] Result<kvm_regs> regs() const;
   [[nodiscard]] Status set_regs(const kvm_regs& regs);
+
+  // KVM_VCPU_TSC_OFFSET, of the guest's time stamp counter to the host's. It may be accepted and ignored.
+  [[nodiscard]] Result<std::uint64_t> tsc_offset() const;
+  [[nodiscard]] Status set_tsc_offset(std::uint64_t offset);
 
   // KVM_RUN. 0, or the errno: EINTR when a signal or request_exit() ended it, EAGAIN now and then while the
   // vCPU waits to be started.

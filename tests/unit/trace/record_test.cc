@@ -14,6 +14,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
 
 #include "bpf/probes.h"
 #include "tools/trace/trace_reader.h"
@@ -259,6 +261,38 @@ TEST(CommandLine, AnOptionThatDoesNotExistIsNamedBeforeOneThatIsMissing) {
   std::array<char, 256> line{};
   ASSERT_NE(std::fgets(line.data(), line.size(), pipe.get()), nullptr);
   EXPECT_THAT(line.data(), HasSubstr("The option --nmae does not exist"));
+}
+
+// Whatever this machine offers: what the doctor says works was used, and what does not has its reason and
+// advice.
+TEST(Doctor, SaysOfEveryHookWhetherItWorksAndWhatToDo) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(
+      ::popen(GLASSBOX_TRACE_PROGRAM " doctor --format json", "r"), ::pclose);
+  std::string text;
+  std::array<char, 4096> part{};
+  for (std::size_t n = 0; (n = std::fread(part.data(), 1, part.size(), pipe.get())) > 0;)
+    text.append(part.data(), n);
+  const auto json = nlohmann::json::parse(text);
+  std::map<std::string, bool> works;
+  bool fit = true;
+  for (const auto& finding : json["findings"]) {
+    const bool yes = finding["works"];
+    works[finding["what"]] = yes;
+    if (finding["needed"]) fit &= yes;
+    EXPECT_NE(finding["detail"], "") << finding;
+    EXPECT_NE(finding["gives"], "") << finding;
+    EXPECT_EQ(finding["to_do"] == "", yes) << finding;
+  }
+  for (const char* what : {"permission", "kernel BTF", "USDT, ring buffer", "USDT semaphores", "tp_btf",
+                           "KVM tracepoints", "kprobe", "fentry", "KVM", "TSC offset"})
+    EXPECT_TRUE(works.contains(what)) << what;
+  EXPECT_EQ(json["fit"], fit);
+  EXPECT_EQ(works["permission"], ::geteuid() == 0);
+  if (::geteuid() != 0) GTEST_SKIP() << "not root: no hook can be tried";
+  // This very machine ran the recorder's tests above: these work here.
+  EXPECT_TRUE(works["USDT, ring buffer"]);
+  EXPECT_TRUE(works["tp_btf"]);
+  EXPECT_TRUE(works["USDT semaphores"]);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// bench_probes: the frame path's instructions with and without probes.
+// bench_probes: what the probes cost while nobody listens, and how many events a second the recorder takes.
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "tools/bench/net/net_report.h"
+#include "tools/bench/probes/event_rate.h"
 #include "tools/bench/probes/frame_cost.h"
 #include "tools/trace/calibrate.h"
 #include "vmm/base/log.h"
@@ -14,12 +15,20 @@
 namespace glassbox::bench {
 namespace {
 
-int failed(const std::string& message, int status = 1) {
+int failed(const std::string& message) {
   spdlog::error("{}", message);
-  return status;
+  return 1;
 }
 
-int run(const std::string& json_path) {
+int finish(nlohmann::json result, const std::string& path) {
+  if (path.empty()) return 0;
+  result["machine"] = describe_machine();
+  std::ofstream file(path);
+  file << result.dump(1) << '\n';
+  return file.flush() ? 0 : failed("cannot write " + path);
+}
+
+int run_off(const std::string& json_path) {
   const auto programs = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
   const auto costs = measure_frame_costs(programs);
   if (!costs) return failed(costs.error().message);
@@ -30,14 +39,22 @@ int run(const std::string& json_path) {
                static_cast<double>(hit->hit_ns) / 1000, hit->hits);
   else
     fmt::print("what a probe costs that is listened to was not measured: {}\n", hit.error().message);
-  if (json_path.empty()) return 0;
   nlohmann::json result = frame_cost_json(*costs);
-  result["machine"] = describe_machine();
   result["compiler"] = __VERSION__;
   if (hit) result["hit_ns"] = hit->hit_ns;
-  std::ofstream file(json_path);
-  file << result.dump(1) << '\n';
-  return file.flush() ? 0 : failed("cannot write " + json_path);
+  return finish(std::move(result), json_path);
+}
+
+int run_rate(const std::vector<double>& rates, double seconds, const std::string& json_path) {
+  nlohmann::json rows = nlohmann::json::array();
+  for (const double asked : rates) {
+    const auto rate = measure_event_rate(asked, seconds, std::filesystem::temp_directory_path());
+    if (!rate) return failed(rate.error().message);
+    fmt::print("{}", event_rate_line(*rate));
+    std::fflush(stdout);
+    rows.push_back(event_rate_json(*rate));
+  }
+  return finish({{"rates", rows}}, json_path);
 }
 
 }  // namespace
@@ -46,15 +63,28 @@ int run(const std::string& json_path) {
 int main(int argc, char** argv) {
   using namespace glassbox::bench;
   glassbox::log_init("bench_probes", false);
-  CLI::App app("bench_probes: what the probes cost the frame path while nobody listens (needs valgrind)",
+  CLI::App app("bench_probes: what the probes cost, and how many events a second can be recorded",
                "bench_probes");
+  app.require_subcommand(1);
   std::string json;
-  app.add_option("--json", json, "the figures as JSON too");
-  app.footer("Example: bench_probes --json result.json\nExit status: 0, 1 failure, 2 usage.");
+  double seconds = 10;
+  std::vector<double> rates = {50'000, 100'000, 200'000};
+  auto* off =
+      app.add_subcommand("off", "Instructions of the frame path while nobody listens (needs valgrind)");
+  auto* rate = app.add_subcommand("rate", "Probes fired at given rates while they are recorded (needs root)");
+  rate->add_option("--events", rates, "rates, events a second")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  rate->add_option("--seconds", seconds, "of each")->check(CLI::PositiveNumber)->capture_default_str();
+  for (auto* command : {off, rate})
+    command->add_option("--json", json, "the figures as JSON too");
+  app.footer(
+      "Example: bench_probes rate --events 200000 --json result.json\nExit status: 0, 1 failure, 2 usage.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return glassbox::exit_for_usage(app, error);
   }
-  return run(json);
+  return off->parsed() ? run_off(json) : run_rate(rates, seconds, json);
 }
