@@ -45,6 +45,13 @@ std::optional<Identity> owner_of(std::uint64_t inode) {
   return std::nullopt;
 }
 
+// Programs of this build by their place in it; where the checkout lies says nothing.
+std::string shown_path(const std::string& path) {
+  const fs::path dir = program_dir();
+  const std::string relative = fs::path(path).lexically_relative(dir);
+  return relative.empty() || relative.starts_with("..") ? path : (dir.filename() / relative).string();
+}
+
 std::string version_of(const StackEntry& entry, Watch& watch) {
   if (entry.package.empty()) return GLASSBOX_VERSION;
   auto child =
@@ -119,8 +126,8 @@ Result<Identity> identify(const StackEntry& entry, Stack& stack, std::uint32_t a
   GB_TRY(check_carrier(entry, owner, program("glassbox")));
   Identity found = owner.value_or(Identity{});
   found.version = version_of(entry, watch);
-  found.text =
-      owner ? fmt::format("{} {} (process {})", found.program, found.version, found.pid) : "the kernel";
+  found.text = owner ? fmt::format("{} {} (process {})", shown_path(found.program), found.version, found.pid)
+                     : "the kernel";
   if (entry.programs.size() > 1) {
     // The monitor in front of the carrier.
     StackEntry monitor = entry;
