@@ -20,8 +20,6 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsSupersetOf;
-using ::testing::Not;
-using ::testing::StartsWith;
 
 // Rounds with a mood each, as a machine has it: independent cycles around a median that moves.
 Rounds moody(std::uint64_t median_ns, std::uint32_t rounds, std::uint64_t seed, std::uint64_t mood_seed) {

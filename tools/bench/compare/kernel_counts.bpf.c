@@ -1,5 +1,5 @@
-// Counts what the kernel does for a few processes: system calls by number, wake-ups of their threads, and exits
-// of their vCPUs by reason.
+// Counts what the kernel does for a few processes: system calls by number, wake-ups of their threads, and
+// exits of their vCPUs by reason.
 #include "bpf/kernel_types.h"
 
 #include <linux/bpf.h>
