@@ -1,6 +1,7 @@
 #include "tools/trace/attribute.h"
 
 #include <algorithm>
+#include <map>
 
 #include "tools/trace/chain.h"
 #include "tools/trace/flows.h"
@@ -94,6 +95,13 @@ void attribute_inbound(const FlowTable& flows, const GuestServers* servers, cons
 ClockReport derive_clock(const Trace& trace) {
   ClockReport report;
   report.evidence = collect_clock_evidence(trace);
+  std::map<std::uint16_t, std::vector<ClockConstraint>> by_vcpu;
+  for (const ClockConstraint& c : report.evidence.constraints)
+    by_vcpu[c.vcpu].push_back(c);
+  for (auto& [vcpu, constraints] : by_vcpu) {
+    const std::size_t count = constraints.size();
+    report.vcpus.push_back({vcpu, count, ClockHull(std::move(constraints)).violations()});
+  }
   ClockHull hull(report.evidence.constraints);
   if (!hull.known()) return report;
   for (const gb_event& e : trace.guest.events) {

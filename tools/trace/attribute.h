@@ -37,10 +37,19 @@ struct Attribution {
   std::array<bool, kSegments> applies{};
 };
 
+// What one vCPU's constraints say by themselves. The guest's CLOCK_MONOTONIC is one clock for all of them, so
+// that this is a check: a contradiction within a vCPU is a clock that jumped, one of the whole hull without
+// any is vCPUs that disagree.
+struct VcpuClock {
+  std::uint16_t vcpu = 0;
+  std::size_t constraints = 0, violations = 0;
+};
+
 struct ClockReport {
   ClockEvidence evidence;
   std::optional<ClockHull> hull;  // where both sides of theta are known
   std::int64_t bound_ns = 0;      // half-width of the hull, worst over all guest events
+  std::vector<VcpuClock> vcpus;   // by number
 };
 
 [[nodiscard]] ClockReport derive_clock(const Trace& trace);

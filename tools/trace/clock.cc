@@ -109,13 +109,13 @@ std::string ClockHull::Violation::describe() const {
   const auto name = [](const ClockConstraint& c) {
     switch (c.source) {
       case ClockConstraint::Source::kExchange:
-        return fmt::format("exchange {} at host {} ns", c.id, c.at_ns);
+        return fmt::format("exchange {} on vCPU {} at host {} ns", c.id, c.vcpu, c.at_ns);
       case ClockConstraint::Source::kTransmit:
-        return fmt::format("frame from the guest (seq {}) at host {} ns", c.id, c.at_ns);
+        return fmt::format("frame from the guest (seq {}, vCPU {}) at host {} ns", c.id, c.vcpu, c.at_ns);
       case ClockConstraint::Source::kReceive:
         break;
     }
-    return fmt::format("frame to the guest (seq {}) at host {} ns", c.id, c.at_ns);
+    return fmt::format("frame to the guest (seq {}, vCPU {}) at host {} ns", c.id, c.vcpu, c.at_ns);
   };
   return fmt::format("{} and {} contradict each other by {} ns", name(lower), name(upper), excess_ns);
 }

@@ -36,7 +36,8 @@ struct ClockConstraint {
   std::optional<std::int64_t> lo_ns;
   std::optional<std::int64_t> hi_ns;
   Source source = Source::kExchange;
-  std::uint64_t id = 0;  // exchange number, or TCP sequence number of the frame
+  std::uint64_t id = 0;    // exchange number, or TCP sequence number of the frame
+  std::uint16_t vcpu = 0;  // that took the guest's time
 };
 
 struct ClockInterval {

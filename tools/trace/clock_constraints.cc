@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "tools/trace/kinds.h"
+#include "tools/trace/records.h"
 
 namespace glassbox::trace {
 namespace {
@@ -30,7 +31,8 @@ void collect_exchanges(const Trace& trace, ClockEvidence& out) {
     }
     const std::int64_t h = host->second;
     out.constraints.push_back({h, static_cast<std::int64_t>(before) - h, static_cast<std::int64_t>(after) - h,
-                               Source::kExchange, e.arg[0]});
+                               Source::kExchange, e.arg[0],
+                               static_cast<std::uint16_t>(e.cpu & ~kAgentCpuBit)});
     host_times.erase(host);  // a number counts once
     ++out.exchanges;
   }
@@ -55,6 +57,7 @@ struct Sighting {
   std::int64_t host_ns = 0, guest_ns = 0;
   std::uint64_t host_len = 0, guest_len = 0;
   std::uint32_t host_count = 0, guest_count = 0;
+  std::uint16_t vcpu = 0;
 };
 using Sightings = std::unordered_map<FrameKey, Sighting, FrameKeyHash>;
 
@@ -104,6 +107,7 @@ void add_guest_frame(Sightings& frames, const gb_event& e) {
   Sighting& s = known->second;
   s.guest_ns = static_cast<std::int64_t>(e.ts_ns);
   s.guest_len = e.arg[3];
+  s.vcpu = e.cpu;
   ++s.guest_count;
 }
 
@@ -117,7 +121,7 @@ void collect_frames(const Trace& trace, ClockEvidence& out) {
   const auto pair_up = [&out](const Sightings& frames, Source source) {
     for (const auto& [key, s] : frames) {
       if (s.host_count != 1 || s.guest_count != 1 || !same_length(s)) continue;
-      ClockConstraint c{s.host_ns, {}, {}, source, key.seq};
+      ClockConstraint c{s.host_ns, {}, {}, source, key.seq, s.vcpu};
       (source == Source::kTransmit ? c.lo_ns : c.hi_ns) = s.guest_ns - s.host_ns;
       out.constraints.push_back(c);
       ++out.frames;

@@ -188,10 +188,11 @@ Path resolve_path(std::vector<Node> chain) {
     const Node& b = chain[walk.placed[p]];
     const bool lost = walk.after_gap[p] || a.implied || b.implied;
     const Segment segment = lost ? Segment::kUnattributed : segment_of(a.slot, b.slot);
-    walk.path.steps.push_back(
-        {a.slot, b.slot, segment, *a.at_ns, *b.at_ns,
-         // Who sends is told by the call; the frame's own event may have interrupted anybody.
-         slot_kind(b.slot) == GB_KIND_guest_xmit ? a.tid : b.tid, b.cpu});
+    // Who sends is told by the call: the frame's own event may have interrupted anybody.
+    const std::uint32_t tid = slot_kind(b.slot) == GB_KIND_guest_xmit ? a.tid : b.tid;
+    const std::int64_t bound =
+        is_guest_slot(a.slot) != is_guest_slot(b.slot) ? std::max(a.slack_ns, b.slack_ns) : 0;
+    walk.path.steps.push_back({a.slot, b.slot, segment, *a.at_ns, *b.at_ns, bound, tid, b.cpu});
   }
   for (const Node& node : chain)
     if (node.implied) walk.path.unseen.push_back(node.slot);

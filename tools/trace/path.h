@@ -83,6 +83,8 @@ struct Step {
   Slot from{}, to{};
   Segment segment{};
   std::int64_t begin_ns = 0, end_ns = 0;
+  // What the clocks leave open: of a step between the sides, the half-width of their offset; else 0.
+  std::int64_t bound_ns = 0;
   std::uint32_t tid = 0;  // whose doing the boundary at its end is
   std::uint16_t cpu = 0;
 };

@@ -52,6 +52,8 @@ SegmentRow make_row(const Attribution& a, Segment segment, double total_ns) {
     if (!c.segment_seen[k]) continue;
     values.push_back(c.segment_ns[k]);
     sum += static_cast<double>(c.segment_ns[k]);
+    for (const Step& step : c.path.steps)
+      if (step.segment == segment) row.bound_ns = std::max(row.bound_ns, step.bound_ns);
   }
   row.seen = !values.empty();
   if (!row.seen) return row;
@@ -84,6 +86,7 @@ json object_or_null(const json& parent, const char* key) {
 void take_clock(const ClockReport& clock, Report& r) {
   r.exchanges = clock.evidence.exchanges;
   r.frames = clock.evidence.frames;
+  r.vcpu_clocks = clock.vcpus;
   if (!clock.hull) return;
   r.clock_bound_ns = clock.bound_ns;
   r.violations = clock.hull->violations();

@@ -32,6 +32,7 @@ struct SegmentRow {
   bool seen = false;     // its boundaries were seen; if not, there are no figures
   Percentiles percentiles;
   std::optional<double> share;
+  std::int64_t bound_ns = 0;  // of a cross row: what the clocks leave open, worst over the cycles
   // Where the trace has scheduling events of who acts in it: mean over the cycles that have the row.
   std::optional<StateSplit> mean_states_ns;
 };
@@ -42,6 +43,7 @@ struct Report {
   std::optional<std::int64_t> clock_bound_ns;
   std::size_t exchanges = 0, frames = 0, violations = 0;
   std::optional<std::string> violation;  // the worst pair, named
+  std::vector<VcpuClock> vcpu_clocks;
   std::uint64_t drops_host = 0, drops_guest = 0;
   std::vector<SegmentRow> segments;  // all, in path order
   std::optional<double> unattributed_share;

@@ -49,8 +49,16 @@ json segment_rows(const Report& r) {
                     {"p90_us", us(row.percentiles.p90_ns)},
                     {"p99_us", us(row.percentiles.p99_ns)},
                     {"share", number(row.share)},
+                    {"bound_us", row.bound_ns > 0 ? us(row.bound_ns) : json()},
                     {"states", states(row)}});
   }
+  return rows;
+}
+
+json vcpu_clocks(const Report& r) {
+  json rows = json::array();
+  for (const VcpuClock& c : r.vcpu_clocks)
+    rows.push_back({{"vcpu", c.vcpu}, {"constraints", c.constraints}, {"violations", c.violations}});
   return rows;
 }
 
@@ -98,7 +106,8 @@ json to_json(const Report& r) {
         {"frames", r.frames},
         {"violations", r.violations},
         {"violation", r.violation ? json(*r.violation) : json()},
-        {"drift_ppm", kDriftPpm}}},
+        {"drift_ppm", kDriftPpm},
+        {"vcpus", vcpu_clocks(r)}}},
       {"drops", {{"host", r.drops_host}, {"guest", r.drops_guest}}},
       {"cycles", {{"complete", r.complete}, {"incomplete", r.incomplete}, {"without_flow", r.without_flow}}},
       {"segments", segment_rows(r)},

@@ -27,11 +27,20 @@ std::string line(std::string_view side, std::string_view label, const Percentile
   return text + fmt::format(" {:>9}\n", share);
 }
 
+// Each vCPU's constraints by themselves; said where there are several, or where one contradicts itself.
+std::string vcpu_text(const Report& r) {
+  std::size_t violations = 0;
+  for (const VcpuClock& c : r.vcpu_clocks)
+    violations += c.violations;
+  if (r.vcpu_clocks.size() < 2 && violations == 0) return {};
+  return fmt::format("; each vCPU by itself: {} violations", violations);
+}
+
 std::string clock_line(const Report& r) {
   std::string clock =
       r.clock_bound_ns
-          ? fmt::format("guest-host offset known to +-{} ({} exchanges, {} frames, {} violations)",
-                        format_time(r.clock_bound_ns), r.exchanges, r.frames, r.violations)
+          ? fmt::format("guest-host offset known to +-{} ({} exchanges, {} frames, {} violations{})",
+                        format_time(r.clock_bound_ns), r.exchanges, r.frames, r.violations, vcpu_text(r))
           : std::string("not aligned (no guest events or no exchange)");
   return fmt::format("clock: {} · dropped events: host {}, guest {}\n", clock, r.drops_host, r.drops_guest);
 }
@@ -73,7 +82,8 @@ std::string closing_lines(const Report& r) {
       fmt::format("cycles: {} complete, {} incomplete (not counted)", r.complete, r.incomplete);
   if (r.without_flow > 0) text += fmt::format(", {} not seen by the host", r.without_flow);
   text += "\nsegments of one cycle add up to its total exactly; percentiles of segments do not add up";
-  if (r.clock_bound_ns) text += fmt::format("; cross rows are +-{} each", format_time(r.clock_bound_ns));
+  if (r.clock_bound_ns)
+    text += fmt::format("; cross rows are +-{} each at most", format_time(r.clock_bound_ns));
   text += "\n" + hooks_text("host", r.hooks_host) + hooks_text("guest", r.hooks_guest);
   for (const std::string& note : r.notes)
     text += "note: " + printable(note) + "\n";
@@ -104,7 +114,11 @@ std::string format_table(const Report& r) {
       if (!row.applies) continue;
       const SegmentInfo& info = segment_info(row.segment);
       if (row.seen)
-        text += line(name_of(info.side), info.label, row.percentiles, share_text(row.share), p99);
+        text += line(name_of(info.side), info.label, row.percentiles,
+                     row.bound_ns > 0
+                         ? fmt::format("{:>9}  +-{}", share_text(row.share), format_time(row.bound_ns))
+                         : share_text(row.share),
+                     p99);
       else
         text += fmt::format("{:<7} {:<{}} not seen\n", name_of(info.side), info.label, kLabelWidth);
     }

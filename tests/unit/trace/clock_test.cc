@@ -16,6 +16,7 @@ namespace {
 using testing::CycleOptions;
 using testing::GuestClock;
 using testing::make_trace;
+using testing::TraceBuilder;
 using Source = ClockConstraint::Source;
 
 ClockConstraint exchange(std::int64_t at, std::int64_t lo, std::int64_t hi) {
@@ -51,7 +52,8 @@ TEST(ClockHull, NamesTheConstraintsThatContradict) {
   EXPECT_EQ(hull.violations(), 2U);
   ASSERT_TRUE(hull.worst_violation());
   EXPECT_EQ(hull.worst_violation()->describe(),
-            "exchange 8 at host 2000 ns and exchange 7 at host 1000 ns contradict each other by 39 ns");
+            "exchange 8 on vCPU 0 at host 2000 ns and exchange 7 on vCPU 0 at host 1000 ns contradict each "
+            "other by 39 ns");
 }
 
 // Truth: theta with an offset and a drift below rho. What the hull says must contain it at every time.
@@ -156,6 +158,84 @@ RC_GTEST_PROP(ClockEvidence, ACorruptedExchangeIsAlwaysCaught, ()) {
     return c.source == Source::kExchange && c.id == bad.arg[0];
   };
   RC_ASSERT(is_bad(worst.lower) || is_bad(worst.upper));
+}
+
+std::vector<gb_event*> guest_events(Trace& trace, std::uint16_t kind) {
+  std::vector<gb_event*> out;
+  for (gb_event& e : trace.guest.events)
+    if (e.kind == kind) out.push_back(&e);
+  return out;
+}
+
+// Two exchanges that have each other's number: each window stands at the other's host time.
+RC_GTEST_PROP(ClockEvidence, SwappedExchangesAreAlwaysCaught, ()) {
+  Trace trace = make_trace(5, {}, {}, *rc::gen::arbitrary<unsigned>());
+  const auto exchanges = guest_events(trace, GB_KIND_guest_clock);
+  const auto a = *rc::gen::inRange<std::size_t>(0, exchanges.size() - 1);
+  const auto b = *rc::gen::inRange<std::size_t>(a + 1, exchanges.size());
+  // They lie 200 us apart at least, each 100 us wide: neither window can hold the other's stamp.
+  std::swap(exchanges[a]->arg[0], exchanges[b]->arg[0]);
+  const ClockReport report = derive_clock(trace);
+  RC_ASSERT(report.hull->violations() > 0U);
+  RC_ASSERT(report.hull->worst_violation()->describe().find("contradict") != std::string::npos);
+}
+
+// A host stamp that belongs to another exchange: all that follow are off by one.
+RC_GTEST_PROP(ClockEvidence, WronglyPairedExchangesAreAlwaysCaught, ()) {
+  Trace trace = make_trace(5, {}, {}, *rc::gen::arbitrary<unsigned>());
+  const auto exchanges = guest_events(trace, GB_KIND_guest_clock);
+  const auto first = *rc::gen::inRange<std::size_t>(1, exchanges.size());
+  for (std::size_t k = first; k < exchanges.size(); ++k)
+    --exchanges[k]->arg[0];
+  // The number before the first is used twice: only one of the two counts, but the rest contradict it.
+  const ClockReport report = derive_clock(trace);
+  RC_ASSERT(report.hull->violations() > 0U || first + 1 == exchanges.size());
+}
+
+// A frame moved against its cause by more than the bound: sent after the host had it, or received before it
+// was published.
+RC_GTEST_PROP(ClockEvidence, AFrameBeyondTheBoundIsAlwaysCaught, ()) {
+  Trace trace = make_trace(5, {}, {}, *rc::gen::arbitrary<unsigned>());
+  const bool out = *rc::gen::arbitrary<bool>();
+  const auto frames = guest_events(trace, out ? GB_KIND_guest_xmit : GB_KIND_guest_receive);
+  gb_event& bad = *frames[*rc::gen::inRange<std::size_t>(0, frames.size())];
+  const std::size_t paired = derive_clock(trace).evidence.frames;
+  Trace without = trace;
+  std::erase_if(without.guest.events,
+                [&bad](const gb_event& e) { return e.seq == bad.seq && e.cpu == bad.cpu; });
+  RC_PRE(derive_clock(without).evidence.frames < paired);  // it is one that the host saw too
+  // A frame's own way takes 180 us at most; the hull is 200 us wide, and some for drift.
+  const auto shift = *rc::gen::inRange<std::uint64_t>(500'000, 1'000'000'000);
+  bad.ts_ns = out ? bad.ts_ns + shift : bad.ts_ns - shift;
+  const ClockReport report = derive_clock(trace);
+  RC_ASSERT(report.hull->violations() > 0U);
+  const auto& worst = *report.hull->worst_violation();
+  RC_ASSERT(worst.lower.source == Source::kTransmit || worst.upper.source == Source::kReceive);
+}
+
+// One vCPU's clock runs apart: no vCPU contradicts itself, the whole does, and the pair names both.
+TEST(ClockEvidence, VcpusThatDisagreeAreToldFromAClockThatJumps) {
+  TraceBuilder apart;
+  for (std::int64_t t = 1'000'000'000; t < 1'100'000'000; t += 1'000'000)
+    apart.exchange(t);
+  Trace trace = apart.build();
+  const auto exchanges = guest_events(trace, GB_KIND_guest_clock);
+  for (std::size_t k = 1; k < exchanges.size(); k += 2) {
+    exchanges[k]->cpu |= 1;
+    exchanges[k]->arg[1] += 400'000, exchanges[k]->arg[2] += 400'000;
+  }
+  const ClockReport report = derive_clock(trace);
+  ASSERT_EQ(report.vcpus.size(), 2U);
+  EXPECT_EQ(report.vcpus[0].violations + report.vcpus[1].violations, 0U);
+  EXPECT_EQ(report.vcpus[0].constraints, 50U);
+  ASSERT_GT(report.hull->violations(), 0U);
+  EXPECT_NE(report.hull->worst_violation()->lower.vcpu, report.hull->worst_violation()->upper.vcpu);
+  // A jump shows within one vCPU.
+  for (std::size_t k = 51; k < exchanges.size(); k += 2)
+    exchanges[k]->arg[1] += 900'000, exchanges[k]->arg[2] += 900'000;
+  const ClockReport jumped = derive_clock(trace);
+  EXPECT_EQ(jumped.vcpus[0].violations, 0U);
+  EXPECT_GT(jumped.vcpus[1].violations, 0U);
 }
 
 TEST(ClockEvidence, RetransmittedFramesPairWithNothing) {

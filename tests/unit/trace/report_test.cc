@@ -137,7 +137,7 @@ TEST(Report, ViolationIsNamed) {
     if (e.kind == GB_KIND_guest_clock && e.arg[0] == 7) e.arg[1] += 5'000'000, e.arg[2] += 5'000'000;
   const Report r = make_report(trace);
   EXPECT_GT(r.violations, 0U);
-  EXPECT_THAT(format_table(r), HasSubstr("clock violation: exchange 7 at host "));
+  EXPECT_THAT(format_table(r), HasSubstr("clock violation: exchange 7 on vCPU 0 at host "));
 }
 
 TEST(Report, TextFromAGuestCannotMoveTheTerminal) {
