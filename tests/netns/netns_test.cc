@@ -100,7 +100,8 @@ TEST_F(Netns, ExitStatusIsTheCommands) {
 
 TEST_F(Netns, ResolverIsSetInsideAlone) {
   const std::string before = file_text("/etc/resolv.conf");
-  EXPECT_EQ(run(netns(sh("cat /etc/resolv.conf"))).output, "nameserver 10.0.2.3\nnameserver fd00:10:0:2::3\n");
+  EXPECT_EQ(run(netns(sh("cat /etc/resolv.conf"))).output,
+            "nameserver 10.0.2.3\nnameserver fd00:10:0:2::3\n");
   EXPECT_EQ(file_text("/etc/resolv.conf"), before);
 }
 

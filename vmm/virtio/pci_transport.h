@@ -11,7 +11,8 @@
 //
 // The loop never takes the register lock, so a vCPU may hold it while it waits for the loop.
 //
-// pci_transport.cc is the PCI function (BARs, capabilities, doorbells), pci_common_config.cc the register file.
+// pci_transport.cc is the PCI function (BARs, capabilities, doorbells), pci_common_config.cc the register
+// file.
 #pragma once
 
 #include <array>
