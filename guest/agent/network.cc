@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "net/ipv6_interface.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::agent {
@@ -88,8 +89,7 @@ Status bring_up_network() {
   const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno(errno, "no IPv4 sockets");
   GB_TRY(set_up(fd.get(), "lo"));
-  // The NAT speaks IPv4; router solicitations and duplicate address detection would only be noise on it.
-  std::ofstream("/proc/sys/net/ipv6/conf/eth0/disable_ipv6") << 1;
+  net::quiet_ipv6(kInterface);
   std::ofstream("/proc/sys/net/ipv4/ping_group_range") << "0 2147483647";
   GB_TRY(set_address(fd.get(), SIOCSIFADDR, kAddress));
   GB_TRY(set_address(fd.get(), SIOCSIFNETMASK, kNetmask));
@@ -102,6 +102,7 @@ Status bring_up_network() {
     std::array<char, 8192> message;
     (void)::recv(events.get(), message.data(), message.size(), MSG_DONTWAIT);
   }
+  GB_ASSIGN([[maybe_unused]] const bool ipv6, net::configure_ipv6(kInterface));
   return {};
 }
 

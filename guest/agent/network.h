@@ -1,5 +1,5 @@
-// The guest's network: lo, and eth0 at 10.0.2.15/24 behind the gateway 10.0.2.2. The name server (10.0.2.3)
-// is in the image's /etc/resolv.conf.
+// The guest's network: lo, and eth0 at 10.0.2.15/24 and fd00:10:0:2::15/64 behind the gateways 10.0.2.2 and
+// fd00:10:0:2::2. The name server (10.0.2.3) is in the image's /etc/resolv.conf.
 #pragma once
 
 #include "vmm/base/result.h"

@@ -105,6 +105,18 @@ TEST_F(Netns, ResolverIsSetInsideAlone) {
   EXPECT_EQ(file_text("/etc/resolv.conf"), before);
 }
 
+TEST_F(Netns, Ipv6IsConfiguredAtOnce) {
+  const Outcome outcome = run(netns(sh("cat /proc/net/if_inet6; cat /proc/net/ipv6_route")));
+  EXPECT_EQ(outcome.status, 0);
+  // No address is tentative (0x40): nobody has to wait. 82: permanent, no duplicate address detection.
+  EXPECT_NE(outcome.output.find("fd000010000000020000000000000015 02 40 00 82"), std::string::npos)
+      << outcome.output;
+  EXPECT_NE(outcome.output.find("00000000000000000000000000000000 00 00000000000000000000000000000000 00 "
+                                "fd000010000000020000000000000002"),
+            std::string::npos)
+      << outcome.output;
+}
+
 TEST_F(Netns, CyclesReachTheHostsLoopbackOnlyWhenItIsOpen) {
   EchoServer server;
   const Outcome open = run(netns(self("cycles", server.port()), {"--allow-host-loopback"}));
