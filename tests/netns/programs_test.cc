@@ -12,6 +12,9 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "net/address_text.h"
+#include "net/inet.h"
+#include "net/socket_address.h"
 #include "tests/netns/harness.h"
 #include "tests/netns/http_server.h"
 
@@ -32,9 +35,29 @@ std::string open_port(std::uint16_t port) {
   return "--allow-host-loopback=" + std::to_string(port);
 }
 
-class Programs : public testing::Test {
+bool has_ipv6() {
+  const UniqueFd fd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const net::SocketAddress loopback(net::kLoopback6, 0);
+  return fd && ::bind(fd.get(), loopback.get(), loopback.length()) == 0;
+}
+
+class Programs : public testing::TestWithParam<int> {
  protected:
+  [[nodiscard]] static int family() { return GetParam(); }
+  [[nodiscard]] static bool six() { return family() == AF_INET6; }
+  [[nodiscard]] static std::string gateway() {
+    return to_text(six() ? net::kGatewayIp6 : net::IpAddress::from_v4(net::kGatewayIp));
+  }
+  [[nodiscard]] static std::string name_server() {
+    return to_text(six() ? net::kDnsIp6 : net::IpAddress::from_v4(net::kDnsIp));
+  }
+  [[nodiscard]] static std::string url(const HttpServer& server, const std::string& path) {
+    const std::string host = six() ? "[" + gateway() + "]" : gateway();
+    return "http://" + host + ":" + std::to_string(server.port()) + "/" + path;
+  }
+  static void iperf(const std::string& options);
   void SetUp() override {
+    if (six() && !has_ipv6()) GTEST_SKIP() << "this machine has no IPv6, not even on its loopback";
     const std::string why = why_no_netns();
     if (HasFailure()) FAIL();
     if (!why.empty()) GTEST_SKIP() << why;
@@ -44,30 +67,29 @@ class Programs : public testing::Test {
 #define NEEDS(program) \
   if (!installed(program)) GTEST_SKIP() << (program) << " is not installed (tools/setup)"
 
-TEST_F(Programs, CurlDownloadsAHundredMegabytes) {
+TEST_P(Programs, CurlDownloadsAHundredMegabytes) {
   NEEDS("curl");
-  HttpServer server;
-  const std::string url =
-      "http://10.0.2.2:" + std::to_string(server.port()) + "/" + std::to_string(kTransferBytes);
+  HttpServer server(family());
+  const std::string from = url(server, std::to_string(kTransferBytes));
   for (const char* mtu : {"1500", "65520"}) {
-    const Outcome outcome = run(netns(sh("curl -sS --fail " + url + " | " + self() + " --digest"),
+    const Outcome outcome = run(netns(sh("curl -sS --fail -g '" + from + "' | " + self() + " --digest"),
                                       {open_port(server.port()), "--mtu", mtu}));
     EXPECT_EQ(outcome.status, 0) << outcome.output;
     EXPECT_EQ(outcome.output, digest_of_sequence(kTransferBytes));
   }
 }
 
-TEST_F(Programs, CurlUploadsAHundredMegabytes) {
+TEST_P(Programs, CurlUploadsAHundredMegabytes) {
   NEEDS("curl");
-  HttpServer server;
+  HttpServer server(family());
   const std::string bytes = std::to_string(kTransferBytes);
-  const std::string url = "http://10.0.2.2:" + std::to_string(server.port()) + "/put";
+  const std::string to = url(server, "put");
   for (const char* mtu : {"1500", "65520"}) {
     // Content-Length, since a pipe's end is not known before: this server takes no chunks.
     const Outcome outcome = run(netns(sh(self() + " --sequence " + bytes +
                                          " | curl -sS --fail -T - -H 'Transfer-Encoding:' "
                                          "-H 'Content-Length: " +
-                                         bytes + "' " + url),
+                                         bytes + "' -g '" + to + "'"),
                                       {open_port(server.port()), "--mtu", mtu}));
     EXPECT_EQ(outcome.status, 0) << outcome.output;
     EXPECT_EQ(outcome.output, digest_of_sequence(kTransferBytes));
@@ -86,16 +108,13 @@ std::uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
-class Iperf : public Programs, public testing::WithParamInterface<const char*> {};
-
-TEST_P(Iperf, MovesWhatItIsTold) {
-  NEEDS("iperf3");
+void Programs::iperf(const std::string& options) {
   const std::string port = std::to_string(free_port());
-  Process server({"iperf3", "-s", "-1", "-B", "127.0.0.1", "-p", port, "--forceflush"});
+  Process server({"iperf3", "-s", "-1", "-B", six() ? "::1" : "127.0.0.1", "-p", port, "--forceflush"});
   ASSERT_NE(server.read_until("listening").find("listening"), std::string::npos);
   constexpr double kBytes = 50'000'000;
-  const std::string command = "iperf3 -c 10.0.2.2 -p " + port + " -n " +
-                              std::to_string(static_cast<long>(kBytes)) + " --json " + GetParam();
+  const std::string command = "iperf3 -c " + gateway() + " -p " + port + " -n " +
+                              std::to_string(static_cast<long>(kBytes)) + " --json " + options;
   const Outcome outcome = run(netns(sh(command), {"--allow-host-loopback=" + port}));
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   const auto report = nlohmann::json::parse(outcome.output, nullptr, false);
@@ -107,21 +126,20 @@ TEST_P(Iperf, MovesWhatItIsTold) {
   EXPECT_EQ(server.wait().status, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Direction, Iperf, testing::Values("", "-R", "-P 4", "-P 4 -R"),
-                         [](const auto& direction) {
-                           const std::string options = direction.param;
-                           return std::string(options.find("-R") == std::string::npos ? "out" : "in") +
-                                  (options.find("-P") == std::string::npos ? "" : "_four_streams");
-                         });
+TEST_P(Programs, IperfMovesWhatItIsToldBothWays) {
+  NEEDS("iperf3");
+  for (const char* options : {"", "-R", "-P 4", "-P 4 -R"})
+    iperf(options);
+}
 
 // As a browser does, on connections that it keeps, and with one for each request.
-TEST_F(Programs, WrkBurstsHaveNoSocketErrors) {
+TEST_P(Programs, WrkBurstsHaveNoSocketErrors) {
   NEEDS("wrk");
   for (const char* header : {"Connection: keep-alive", "Connection: close"}) {
-    HttpServer server;
-    const std::string url = "http://10.0.2.2:" + std::to_string(server.port()) + "/2000";
+    HttpServer server(family());
+    const std::string from = url(server, "2000");
     const Outcome outcome =
-        run(netns({"wrk", "-t", "2", "-c", "64", "-d", "2s", "--timeout", "60s", "-H", header, url},
+        run(netns({"wrk", "-t", "2", "-c", "64", "-d", "2s", "--timeout", "60s", "-H", header, from},
                   {open_port(server.port())}));
     EXPECT_EQ(outcome.status, 0) << outcome.output;
     EXPECT_NE(outcome.output.find("Requests/sec"), std::string::npos) << outcome.output;
@@ -131,9 +149,9 @@ TEST_F(Programs, WrkBurstsHaveNoSocketErrors) {
   }
 }
 
-TEST_F(Programs, PingReachesTheGateway) {
+TEST_P(Programs, PingReachesTheGateway) {
   NEEDS("ping");
-  const Outcome outcome = run(netns(sh("ping -n -c 5 -i 0.05 -s 1000 10.0.2.2")));
+  const Outcome outcome = run(netns(sh("ping -n -c 5 -i 0.05 -s 1000 " + gateway())));
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   EXPECT_NE(outcome.output.find("5 received, 0% packet loss"), std::string::npos) << outcome.output;
 }
@@ -223,16 +241,20 @@ class NameServer {
   std::array<std::thread, 2> threads_;
 };
 
-TEST_F(Programs, DigAsksTheNameServer) {
+TEST_P(Programs, DigAsksTheNameServer) {
   NEEDS("dig");
   NameServer server;
   if (!server.works()) GTEST_SKIP() << "may not use port 53 of any loopback address";
-  const Outcome outcome = run(netns(
-      sh("dig +short +tries=1 +time=20 name.test && dig +short +tries=1 +time=20 @10.0.2.3 +tcp other.test"),
-      {"--dns", server.address(), "--allow-host-loopback=53"}));
+  const Outcome outcome =
+      run(netns(sh("dig +short +tries=1 +time=20 @" + name_server() +
+                   " name.test && dig +short +tries=1 +time=20 @" + name_server() + " +tcp other.test"),
+                {"--dns", server.address(), "--allow-host-loopback=53"}));
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   EXPECT_EQ(outcome.output, "192.0.2.7\n192.0.2.7\n");
 }
+
+INSTANTIATE_TEST_SUITE_P(Over, Programs, testing::Values(AF_INET, AF_INET6),
+                         [](const auto& over) { return over.param == AF_INET ? "IPv4" : "IPv6"; });
 
 }  // namespace
 }  // namespace glassbox
