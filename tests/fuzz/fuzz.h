@@ -36,7 +36,7 @@ class Input {
   // As many as there are, at most count; in memory of their own.
   std::vector<std::uint8_t> bytes(std::size_t count) {
     count = std::min(count, left_);
-    const std::vector<std::uint8_t> taken(data_, data_ + count);
+    std::vector<std::uint8_t> taken(data_, data_ + count);
     data_ += count;
     left_ -= count;
     return taken;

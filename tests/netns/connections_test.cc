@@ -176,7 +176,7 @@ TEST(NetnsConnections, NothingIsLeftOfThem) {
   EXPECT_EQ(said.find("failed"), std::string::npos) << said;
   EXPECT_EQ(servers.answered, connections + kWarmUp);
   EXPECT_TRUE(none_open(inside)) << flows_line(inside);
-  becomes([&] { return footprint_of(inside.pid()).descriptors == before.descriptors; });
+  becomes([&] { return footprint_of(inside.pid()).descriptors <= before.descriptors; });
   const Footprint quiet = footprint_of(inside.pid());
   if (idle_s != 0) ::sleep(static_cast<unsigned>(idle_s));  // what the long run asks for
   const Footprint after = footprint_of(inside.pid());
@@ -186,7 +186,8 @@ TEST(NetnsConnections, NothingIsLeftOfThem) {
       "flows: %s",
       connections, idle_s, before.descriptors, after.descriptors, before.resident_kb, after.resident_kb,
       after.wakes - quiet.wakes, flows.c_str());
-  EXPECT_EQ(after.descriptors, before.descriptors) << before.names << "and now\n" << after.names;
+  // Fewer is none left: closing is off the path, so the first look may still see a socket of the warm-up.
+  EXPECT_LE(after.descriptors, before.descriptors) << before.names << "and now\n" << after.names;
   EXPECT_LE(after.resident_kb, before.resident_kb + 256 * kPageKb);
   EXPECT_LE(after.wakes - quiet.wakes, 2 + idle_s * 2);
   ::kill(inside.pid(), SIGTERM);

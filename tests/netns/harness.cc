@@ -76,7 +76,7 @@ std::string Process::read_until(const std::string& mark) {
 std::string Process::take_until(const std::string& mark) {
   read_until(mark);
   const auto at = output_.find(mark);
-  const std::string taken = output_.substr(0, at == std::string::npos ? at : at + mark.size());
+  std::string taken = output_.substr(0, at == std::string::npos ? at : at + mark.size());
   output_.erase(0, taken.size());
   return taken;
 }

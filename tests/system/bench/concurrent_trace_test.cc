@@ -118,7 +118,7 @@ TEST(ConcurrentTraces, TellVmsClientsAndDirectionsApart) {
   if (!in_lab() && !kvm::check_kvm().usable)
     GTEST_SKIP() << "no usable KVM here: run it inside the lab (tools/in-lab)";
   const EchoThread server;
-  const std::string published = std::to_string(*bound_port(std::move(*listen_on_loopback(0))));
+  const std::string published = std::to_string(*bound_port(*listen_on_loopback(0)));
   const Vm many("many", {"--vcpus", "2", "--allow-host-loopback"});
   const Vm web("web", {"--allow-host-loopback", "--publish", published + ":8000"});
   ASSERT_EQ(run(web.sh("mkdir /tmp/w && echo hello > /tmp/w/index.html && httpd -p 8000 -h /tmp/w")).status,
