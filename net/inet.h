@@ -91,8 +91,8 @@ struct IpAddress {
   }
   [[nodiscard]] constexpr bool is_v4() const { return hi == 0 && (lo >> 32) == 0xffff; }
   [[nodiscard]] constexpr Ipv4 v4() const { return static_cast<Ipv4>(lo); }
-  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes a defaulted <=> for a comparison with a
-  // pointer
+  // clang-tidy 14 takes a defaulted <=> for a comparison with a pointer.
+  // NOLINTNEXTLINE(modernize-use-nullptr)
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
 };
 
