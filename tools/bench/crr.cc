@@ -28,7 +28,7 @@ class Run {
 
   // Runs the client for `cycles` cycles and returns their times.
   Result<std::vector<std::uint64_t>> cycles(std::uint32_t count) {
-    const Target target{stack_.host(), server_.port()};
+    const ServerAddress target{stack_.host(), server_.port()};
     auto argv = client_command(spec_.workload, target, count, stack_.shell(), stack_.single_client());
     GB_ASSIGN(auto client, stack_.run_client(std::move(argv)));
     const std::uint64_t before = served();

@@ -99,7 +99,7 @@ Result<std::vector<std::uint64_t>> parse_single(std::string_view output, std::ui
 
 }  // namespace
 
-std::vector<std::string> client_command(WorkloadKind kind, const Target& target, std::uint32_t cycles,
+std::vector<std::string> client_command(WorkloadKind kind, const ServerAddress& target, std::uint32_t cycles,
                                         const std::vector<std::string>& shell, const std::string& single,
                                         std::uint32_t payload) {
   const std::string port = std::to_string(target.port);

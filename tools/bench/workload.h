@@ -20,14 +20,14 @@
 
 namespace glassbox::bench {
 
-struct Target {
+struct ServerAddress {
   std::string host;  // as the client sees it
   std::uint16_t port = 0;
 };
 
 // The client's argv. `shell` starts a busybox shell ({"sh"} in the guest, {"busybox", "sh"} elsewhere),
 // `single` is the path of gb-crr. `payload` is the bytes of a request (fork; gb-crr's are one).
-[[nodiscard]] std::vector<std::string> client_command(WorkloadKind kind, const Target& target,
+[[nodiscard]] std::vector<std::string> client_command(WorkloadKind kind, const ServerAddress& target,
                                                       std::uint32_t cycles,
                                                       const std::vector<std::string>& shell,
                                                       const std::string& single, std::uint32_t payload = 1);
