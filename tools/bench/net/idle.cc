@@ -59,7 +59,7 @@ Result<Quiet> watch(pid_t pid) {
                1e9 * static_cast<double>(sleeps_after - sleeps_before) / ns};
 }
 
-Status measure(const NetStackKind& kind, const Servers& servers, const NetSpec& spec, IdleFlows& found) {
+Status measure(const NetStackKind& kind, const NetServers& servers, const NetSpec& spec, IdleFlows& found) {
   GB_ASSIGN(const auto loaded, NetStack::start(kind, kMtu));
   GB_ASSIGN(const auto unloaded, NetStack::start(kind, kMtu));
   const pid_t pid = loaded->carrier()->pid;
@@ -98,7 +98,7 @@ Status measure(const NetStackKind& kind, const Servers& servers, const NetSpec& 
 
 }  // namespace
 
-IdleFlows measure_idle(const NetStackKind& kind, const Servers& servers, const NetSpec& spec) {
+IdleFlows measure_idle(const NetStackKind& kind, const NetServers& servers, const NetSpec& spec) {
   IdleFlows found;
   found.flows = spec.idle_flows;
   if (const Status status = measure(kind, servers, spec, found); !status) {

@@ -10,6 +10,7 @@
 
 namespace glassbox::bench {
 
-[[nodiscard]] IdleFlows measure_idle(const NetStackKind& kind, const Servers& servers, const NetSpec& spec);
+[[nodiscard]] IdleFlows measure_idle(const NetStackKind& kind, const NetServers& servers,
+                                     const NetSpec& spec);
 
 }  // namespace glassbox::bench

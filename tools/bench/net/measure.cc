@@ -160,7 +160,7 @@ class Session {
   Result<std::vector<std::uint64_t>> run(Running& at, Exchange what, std::uint32_t count,
                                          std::uint16_t flows = 1) {
     const std::uint32_t address = at.stack->server_address();
-    const Servers& servers = address == kVethHost ? veth_ : loopback_;
+    const NetServers& servers = address == kVethHost ? veth_ : loopback_;
     std::uint16_t port = what == Exchange::kCrr ? servers.crr_port : servers.port;
     if (at.row->stack == "relay") port = servers.relay_port;
     return at.stack->agent().run({.what = what,
@@ -201,7 +201,7 @@ class Session {
 
   const NetSpec& spec_;
   std::vector<NetRow>& rows_;
-  Servers loopback_, veth_;
+  NetServers loopback_, veth_;
   std::vector<Running> stacks_;
 };
 

@@ -40,7 +40,7 @@ void relay_one(int client, int server, std::vector<char>& buffer) {
   }
 }
 
-Status start(Servers& servers, std::uint32_t address, std::uint16_t& port, const std::string& what,
+Status start(NetServers& servers, std::uint32_t address, std::uint16_t& port, const std::string& what,
              std::vector<std::string> argv) {
   GB_ASSIGN(const UniqueFd listener, listen_on(address));
   GB_ASSIGN(port, bound_port(listener));
@@ -54,8 +54,8 @@ Status start(Servers& servers, std::uint32_t address, std::uint16_t& port, const
 
 }  // namespace
 
-Result<Servers> start_servers(std::uint32_t address) {
-  Servers servers;
+Result<NetServers> start_servers(std::uint32_t address) {
+  NetServers servers;
   const std::string bench = program("bench_net");
   const std::vector<std::string> echo = {program("gb-echo"), "--listen-fd", "FD"};
   GB_TRY(start(servers, address, servers.crr_port, "the echo server", echo));

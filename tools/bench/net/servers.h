@@ -11,7 +11,7 @@
 
 namespace glassbox::bench {
 
-struct Servers {
+struct NetServers {
   std::uint16_t crr_port = 0;                            // gb-echo, one connection after the other
   std::uint16_t port = 0;                                // RR and streams
   std::uint16_t relay_port = 0;                          // leads to `port` through the relay
@@ -20,7 +20,7 @@ struct Servers {
   std::vector<std::unique_ptr<Child>> processes;
 };
 
-[[nodiscard]] Result<Servers> start_servers(std::uint32_t address);
+[[nodiscard]] Result<NetServers> start_servers(std::uint32_t address);
 
 // The relay: what comes on a connection is received into one buffer and sent on from it, both ways.
 [[noreturn]] void serve_relay(int listener, std::uint16_t port);
