@@ -2,7 +2,10 @@
 // of the test's own.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "net/checksum.h"
+#include "net/guest_link.h"
 #include "private_net.h"
 #include "test_guest.h"
 #include "virtual_loop.h"
@@ -151,6 +154,44 @@ TEST_P(NatEcho, NoWayIsToldAtOnce) {
   EXPECT_EQ(seen->payload.substr(0, 2), std::string("\3\0", 2));
   EXPECT_EQ(bench.nat->counters()[RefuseReason::kUnreachable], 1U);
   EXPECT_EQ(bench.nat->counters()[RefuseReason::kNetworkUnreachable], 1U);
+}
+
+TEST_P(NatEcho, Ipv6GoesTheSameWay) {
+  if (!world.has_ipv6) GTEST_SKIP() << "no IPv6 here";
+  constexpr IpAddress kPeer6 = PrivateNet::kAddress6;
+  Bench bench({.allow_host_loopback = true, .mtu = 1500});
+  std::string message = echo_request(77, 5, "over IPv6");
+  auto* icmp = reinterpret_cast<std::uint8_t*>(message.data());
+  const auto checksum = [](const IpAddress& from, const IpAddress& to, std::span<const std::uint8_t> bytes) {
+    Checksum sum;
+    sum.add_pseudo_header(from, to, kProtocolIcmpv6, bytes.size());
+    sum.add(bytes);
+    return sum.value();
+  };
+  icmp[0] = 128;
+  store_be16(icmp + 2, 0);
+  store_be16(icmp + 2, checksum(kGuestIp6, kPeer6, {icmp, message.size()}));
+  std::vector<std::uint8_t> frame(kEthernetHeader + kIpv6Header);
+  std::copy(kGatewayMac.begin(), kGatewayMac.end(), frame.begin());
+  std::copy(kGuestMac.begin(), kGuestMac.end(), frame.begin() + 6);
+  store_be16(&frame[12], kEthertypeIpv6);
+  put_ipv6_header(&frame[kEthernetHeader], kProtocolIcmpv6, kGuestIp6, kPeer6, message.size());
+  frame.insert(frame.end(), message.begin(), message.end());
+  bench.inject(frame);
+  EXPECT_EQ(bench.nat->counters().echo_flows_open, 1U);
+  const auto is_reply = [](const PublishedFrame& seen) {
+    return seen.bytes.size() > 54 && load_be16(&seen.bytes[12]) == kEthertypeIpv6 && seen.bytes[54] == 129;
+  };
+  ASSERT_TRUE(bench.run_until(
+      [&] { return std::any_of(bench.port.published.begin(), bench.port.published.end(), is_reply); }));
+  const auto& seen = *std::find_if(bench.port.published.begin(), bench.port.published.end(), is_reply);
+  const auto reply = std::span<const std::uint8_t>(seen.bytes).subspan(kEthernetHeader + kIpv6Header);
+  EXPECT_EQ(IpAddress::load(&seen.bytes[kEthernetHeader + 8]), kPeer6);
+  EXPECT_EQ(IpAddress::load(&seen.bytes[kEthernetHeader + 24]), kGuestIp6);
+  EXPECT_EQ(load_be16(&reply[4]), 77);
+  EXPECT_EQ(load_be16(&reply[6]), 5);
+  EXPECT_EQ(std::string(reply.begin() + 8, reply.end()), "over IPv6");
+  EXPECT_EQ(checksum(kPeer6, kGuestIp6, reply), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, NatEcho, testing::Values(Way::kPing, Way::kRaw),

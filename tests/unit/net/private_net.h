@@ -12,18 +12,29 @@
 #include <unistd.h>
 
 #include <fcntl.h>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "net/inet.h"
+#include "net/socket_address.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {
 
+// As <linux/ipv6.h> has it, which does not go with <netinet/in.h>.
+struct in6_ifreq {
+  in6_addr ifr6_addr;
+  std::uint32_t ifr6_prefixlen;
+  int ifr6_ifindex;
+};
+
 class PrivateNet {
  public:
-  static constexpr Ipv4 kAddress = ipv4(192, 0, 2, 7);        // of the namespace's own
-  static constexpr Ipv4 kUnreachable = ipv4(203, 0, 113, 9);  // a route says so
+  static constexpr Ipv4 kAddress = ipv4(192, 0, 2, 7);                // of the namespace's own
+  static constexpr IpAddress kAddress6 = {0x2001'0db8'0000'0000, 7};  // the same
+  static constexpr Ipv4 kUnreachable = ipv4(203, 0, 113, 9);          // a route says so
   static constexpr Ipv4 kNoRoute = ipv4(198, 51, 100, 9);
 
   PrivateNet() : before_(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) {
@@ -38,6 +49,13 @@ class PrivateNet {
     std::strcpy(request.ifr_name, "lo:1");
     set_address(request.ifr_addr, kAddress);
     ok = ok && ::ioctl(socket.get(), SIOCSIFADDR, &request) == 0;
+    const UniqueFd socket6(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    in6_ifreq request6{};
+    kAddress6.store(&request6.ifr6_addr.s6_addr[0]);
+    request6.ifr6_prefixlen = 128;
+    request6.ifr6_ifindex = static_cast<int>(::if_nametoindex("lo"));
+    has_ipv6 = ::ioctl(socket6.get(), SIOCSIFADDR, &request6) == 0;
+    if (has_ipv6) wait_until_usable(kAddress6);
     rtentry route{};
     set_address(route.rt_dst, kUnreachable & ~Ipv4{255});
     set_address(route.rt_genmask, ~Ipv4{255});
@@ -51,6 +69,7 @@ class PrivateNet {
   PrivateNet(const PrivateNet&) = delete;
   PrivateNet& operator=(const PrivateNet&) = delete;
 
+  bool has_ipv6 = false;
   bool ok = false;  // false: no right to make a namespace here
 
   // Who may open ping sockets.
@@ -68,6 +87,21 @@ class PrivateNet {
   }
 
  private:
+  // The kernel ends the tentative state of a new address and adds its route from a work queue, on lo as well:
+  // until then nobody answers for it. Bounded; a test that needs the address fails by itself.
+  static void wait_until_usable(const IpAddress& own) {
+    const SocketAddress address(own, 0);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (std::chrono::steady_clock::now() < end) {
+      const UniqueFd from(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));  // EADDRNOTAVAIL: tentative
+      const UniqueFd to(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));    // ENETUNREACH: no route yet
+      const SocketAddress target(own, 9);
+      if (::bind(from.get(), address.get(), address.length()) == 0 &&
+          ::connect(to.get(), target.get(), target.length()) == 0)
+        return;
+      std::this_thread::yield();
+    }
+  }
   static void set_address(sockaddr& out, Ipv4 address) {
     sockaddr_in in{};
     in.sin_family = AF_INET;
