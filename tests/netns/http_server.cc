@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstring>
 #include <vector>
 
@@ -131,6 +132,11 @@ HttpServer::~HttpServer() {
 }
 
 void HttpServer::serve(UniqueFd& fd) {
+  // A client that ends in the midst of an answer is no reason for the whole test program to die of SIGPIPE.
+  sigset_t broken_pipe;
+  sigemptyset(&broken_pipe);
+  sigaddset(&broken_pipe, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
   std::string buffer;
   while (answer(fd.get(), buffer)) {
   }
