@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 namespace glassbox::net {
 
@@ -32,6 +33,23 @@ std::string to_text(const IpAddress& address) {
 std::string to_text(const IpAddress& address, std::uint16_t port) {
   return address.is_v4() ? fmt::format("{}:{}", to_text(address), port)
                          : fmt::format("[{}]:{}", to_text(address), port);
+}
+
+std::optional<Endpoint> endpoint_from_text(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const std::string_view number = text.substr(colon + 1);
+  const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const auto address = ip_from_text(host);
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), port);
+  if (error != std::errc() || end != number.data() + number.size()) return std::nullopt;
+  // Bare, the colons of an IPv6 address run into that of the port.
+  const bool four = host.find(':') == std::string_view::npos;
+  if (!address || four == bracketed) return std::nullopt;
+  return Endpoint{*address, port};
 }
 
 }  // namespace glassbox::net

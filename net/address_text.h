@@ -1,6 +1,7 @@
 // Addresses as people write them.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,5 +15,13 @@ namespace glassbox::net {
 [[nodiscard]] std::string to_text(const IpAddress& address);
 // "192.0.2.1:80", "[2001:db8::1]:80"
 [[nodiscard]] std::string to_text(const IpAddress& address, std::uint16_t port);
+
+struct Endpoint {
+  IpAddress address;
+  std::uint16_t port = 0;
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+};
+// The same text read: an IPv6 address in brackets, a port of 0 to 65535.
+[[nodiscard]] std::optional<Endpoint> endpoint_from_text(std::string_view text);
 
 }  // namespace glassbox::net

@@ -39,12 +39,12 @@ const char* receive_bytes(int fd, std::vector<char>& buffer, std::size_t bytes) 
 }
 
 const char* open_connection(const Options& options, UniqueFd& fd) {
-  fd.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  fd.reset(::socket(options.peer.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return "socket";
   const int on = 1;
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   const auto* peer = reinterpret_cast<const sockaddr*>(&options.peer);
-  return ::connect(fd.get(), peer, sizeof(options.peer)) < 0 ? "connect" : nullptr;
+  return ::connect(fd.get(), peer, options.peer_bytes) < 0 ? "connect" : nullptr;
 }
 
 const char* ping(int fd, std::vector<char>& buffer) {

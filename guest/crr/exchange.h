@@ -8,6 +8,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <cstdint>
 #include <string>
@@ -18,7 +19,8 @@ namespace glassbox::crr {
 enum class Mode { kCrr, kRr, kStreamOut, kStreamIn };
 
 struct Options {
-  sockaddr_in peer{};
+  sockaddr_storage peer{};  // of either family
+  socklen_t peer_bytes = 0;
   Mode mode = Mode::kCrr;
   long cycles = 0;  // of all flows together
   long payload = 1;

@@ -12,7 +12,7 @@
 //    "cycle_ns":[[start,duration],...]}
 //
 // cycle_ns holds the successful cycles, flow by flow, in order. Exit status: 0; 1 if a cycle failed; 2 usage.
-// HOST is an IPv4 address: a resolver would bring its own time into the first cycle.
+// HOST is an IPv4 or an IPv6 address: a resolver would bring its own time into the first cycle.
 #include <arpa/inet.h>
 
 #include <array>
@@ -20,6 +20,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
 #include <thread>
 
@@ -64,14 +65,31 @@ bool parse_option(std::string_view name, const char* value, Options& options) {
   return false;
 }
 
-bool parse(int argc, char** argv, Options& options) {
-  if (argc < 3) return false;
+template <typename Address>
+void set_peer(const Address& address, Options& options) {
+  std::memcpy(&options.peer, &address, sizeof(address));
+  options.peer_bytes = sizeof(address);
+}
+
+bool parse_peer(const char* host, const char* port_text, Options& options) {
   long port = 0;
-  options.peer.sin_family = AF_INET;
-  if (::inet_pton(AF_INET, argv[1], &options.peer.sin_addr) != 1 || !parse_number(argv[2], 1, 65535, port)) {
-    return false;
+  if (!parse_number(port_text, 1, 65535, port)) return false;
+  sockaddr_in four{};
+  sockaddr_in6 six{};
+  if (::inet_pton(AF_INET, host, &four.sin_addr) == 1) {
+    four.sin_family = AF_INET;
+    four.sin_port = htons(static_cast<std::uint16_t>(port));
+    set_peer(four, options);
+  } else if (::inet_pton(AF_INET6, host, &six.sin6_addr) == 1) {
+    six.sin6_family = AF_INET6;
+    six.sin6_port = htons(static_cast<std::uint16_t>(port));
+    set_peer(six, options);
   }
-  options.peer.sin_port = htons(static_cast<std::uint16_t>(port));
+  return options.peer_bytes != 0;
+}
+
+bool parse(int argc, char** argv, Options& options) {
+  if (argc < 3 || !parse_peer(argv[1], argv[2], options)) return false;
   for (int i = 3; i < argc; i += 2) {
     if (i + 1 >= argc || !parse_option(argv[i], argv[i + 1], options)) return false;
   }
@@ -133,7 +151,7 @@ int main(int argc, char** argv) {
   glassbox::crr::Options options;
   if (!glassbox::crr::parse(argc, argv, options)) {
     std::fputs(
-        "usage: gb-crr IPV4-ADDRESS PORT --cycles N [--mode crr|rr|stream-out|stream-in] [--payload BYTES]\n"
+        "usage: gb-crr ADDRESS PORT --cycles N [--mode crr|rr|stream-out|stream-in] [--payload BYTES]\n"
         "              [--bytes BYTES (of a stream)] [--flows N] [--rate N]\n",
         stderr);
     return 2;

@@ -84,6 +84,7 @@ Result<std::vector<AcceptPollRun>> run_accept_poll(const CrrSpec& base, Watch& w
     CrrSpec spec = base;
     spec.workload = variant.workload;
     spec.server = variant.server;
+    spec.server.ipv6 = base.server.ipv6;
     spec.trace = !stack->vm_name().empty();
     GB_ASSIGN(Server server, Server::start(spec.server, spec.port));
     const Background server_watched(watch, server.child());

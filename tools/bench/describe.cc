@@ -17,10 +17,11 @@ nlohmann::json in_us(std::optional<std::uint64_t> ns) {
 nlohmann::json describe(const CrrResult& result, const Summary& summary) {
   const CrrSpec& spec = result.spec;
   nlohmann::json all;
-  all["workload"] = {
-      {"name", name(spec.workload)}, {"title", headline(spec)},       {"server", name(spec.server)},
-      {"cycles", spec.cycles},       {"warm_up", spec.warm_up},       {"stack", name(spec.stack)},
-      {"vcpus", spec.vcpus},         {"memory_mib", spec.memory_mib}, {"server_port", result.port}};
+  all["workload"] = {{"name", name(spec.workload)}, {"title", headline(spec)},
+                     {"server", name(spec.server)}, {"cycles", spec.cycles},
+                     {"warm_up", spec.warm_up},     {"stack", name(spec.stack)},
+                     {"vcpus", spec.vcpus},         {"memory_mib", spec.memory_mib},
+                     {"server_port", result.port},  {"ipv6", spec.server.ipv6}};
   nlohmann::json client{
       {"clock", spec.workload == WorkloadKind::kFork ? "the shell's EPOCHREALTIME" : "CLOCK_MONOTONIC"},
       {"measured_at", result.measured_at},

@@ -1,6 +1,5 @@
 #include "tools/bench/echo.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -9,6 +8,8 @@
 #include <algorithm>
 #include <span>
 #include <vector>
+
+#include "net/socket_address.h"
 
 namespace glassbox::bench {
 namespace {
@@ -94,34 +95,34 @@ bool is_clients_fault(int errnum) {
 
 }  // namespace
 
-Result<UniqueFd> listen_on_loopback(std::uint16_t port) {
-  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+Result<UniqueFd> listen_on(const net::Endpoint& endpoint) {
+  const net::SocketAddress address(endpoint.address, endpoint.port);
+  UniqueFd socket(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) return fail_errno(errno, "echo server: socket");
   const int on = 1;
   // Connections of an earlier server in TIME_WAIT do not make the port taken; a live listener does.
   if (::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) {
     return fail_errno(errno, "echo server: SO_REUSEADDR");
   }
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0 ||
-      ::listen(socket.get(), SOMAXCONN) < 0) {
+  if (::bind(socket.get(), address.get(), address.length()) < 0 || ::listen(socket.get(), SOMAXCONN) < 0) {
     if (errno == EADDRINUSE)
-      return fail("port {} is in use: name another with --port, or leave --port out", port);
-    return fail_errno(errno, "echo server: cannot listen on 127.0.0.1:{}", port);
+      return fail("port {} is in use: name another with --port, or leave --port out", endpoint.port);
+    return fail_errno(errno, "echo server: cannot listen on {}",
+                      net::to_text(endpoint.address, endpoint.port));
   }
   return socket;
 }
 
+Result<UniqueFd> listen_on_loopback(std::uint16_t port) {
+  return listen_on({net::IpAddress::from_v4(net::ipv4(127, 0, 0, 1)), port});
+}
+
 Result<std::uint16_t> bound_port(const UniqueFd& socket) {
-  sockaddr_in address{};
-  socklen_t size = sizeof(address);
-  if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) < 0) {
+  net::SocketAddress address;
+  if (::getsockname(socket.get(), address.get(), address.length_out()) < 0) {
     return fail_errno(errno, "echo server: getsockname");
   }
-  return ntohs(address.sin_port);
+  return address.port();
 }
 
 Status serve_echo(const UniqueFd& listener, const EchoOptions& options, std::atomic<std::uint64_t>& served) {

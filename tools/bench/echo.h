@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "net/address_text.h"
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
 
@@ -38,8 +39,9 @@ struct EchoOptions {
 
 inline constexpr std::size_t kMaxRequestBytes = 64 * 1024;
 
-// Listens on 127.0.0.1; port 0 takes a free one. The error says which port is taken.
-[[nodiscard]] Result<UniqueFd> listen_on_loopback(std::uint16_t port);
+// Port 0 takes a free one. The error says which port is taken.
+[[nodiscard]] Result<UniqueFd> listen_on(const net::Endpoint& endpoint);
+[[nodiscard]] Result<UniqueFd> listen_on_loopback(std::uint16_t port);  // 127.0.0.1
 [[nodiscard]] Result<std::uint16_t> bound_port(const UniqueFd& socket);
 
 // Serves until accept() fails for good. `served` counts the requests that got their reply in full.

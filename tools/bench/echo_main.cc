@@ -1,7 +1,7 @@
 // gb-echo: the echo server as a program, so that it has a pid and a name of its own in a trace.
 //
 // glassbox-bench passes a listening socket and a memfd with the shared counter; by hand, `gb-echo --port
-// 7777` does. Statically linked: it serves inside a guest as well.
+// 7777` or `gb-echo --listen [::1]:7777` does. Statically linked: it serves inside a guest as well.
 #include <fcntl.h>
 #include <sys/mman.h>
 
@@ -19,6 +19,7 @@ namespace {
 struct EchoArgs {
   EchoOptions options;
   std::uint16_t port = 0;
+  std::string listen;
   int listen_fd = -1;
   int counter_fd = -1;
 };
@@ -36,9 +37,11 @@ Result<std::atomic<std::uint64_t>*> map_counter(int fd) {
 Status serve(const EchoArgs& args) {
   UniqueFd listener(args.listen_fd);
   if (!listener) {
-    GB_ASSIGN(listener, listen_on_loopback(args.port));
-    GB_ASSIGN(const std::uint16_t port, bound_port(listener));
-    fmt::print(stderr, "gb-echo: serving on 127.0.0.1:{}\n", port);
+    net::Endpoint at{net::IpAddress::from_v4(net::ipv4(127, 0, 0, 1)), args.port};
+    if (!args.listen.empty()) at = *net::endpoint_from_text(args.listen);
+    GB_ASSIGN(listener, listen_on(at));
+    GB_ASSIGN(at.port, bound_port(listener));
+    fmt::print(stderr, "gb-echo: serving on {}\n", net::to_text(at.address, at.port));
   }
   if (args.options.poll_ms > 0 && ::fcntl(listener.get(), F_SETFL, O_NONBLOCK) < 0) {
     return fail_errno(errno, "echo server: O_NONBLOCK");
@@ -55,7 +58,14 @@ int main(int argc, char** argv) {
   bench::EchoArgs args;
   CLI::App app{"TCP server of the benchmarks: one connection at a time, blocked in accept()"};
   app.set_version_flag("--version", "gb-echo " GLASSBOX_VERSION);
-  app.add_option("--port", args.port, "port on 127.0.0.1 (default: a free one, printed)");
+  auto* const port = app.add_option("--port", args.port, "port on 127.0.0.1 (default: a free one, printed)");
+  app.add_option("--listen", args.listen,
+                 "127.0.0.1:7777 or [::1]:7777, in place of --port; port 0: a free one")
+      ->excludes(port)
+      ->check([](const std::string& text) {
+        return net::endpoint_from_text(text) ? std::string()
+                                             : text + " is not ADDRESS:PORT (an IPv6 address in brackets)";
+      });
   const std::map<std::string, bench::Service> services = {{"echo", bench::Service::kEcho},
                                                           {"keep", bench::Service::kKeep},
                                                           {"sink", bench::Service::kSink},

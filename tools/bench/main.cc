@@ -23,6 +23,7 @@ struct Args {
   std::string server = "blocking";
   std::string stack = "glassbox";
   std::string named_case;
+  bool ipv6 = false;
   CrrSpec spec;
 };
 
@@ -35,9 +36,11 @@ void add_crr(CLI::App& app, Args& args) {
       ->capture_default_str();
   app.add_option("--server", args.server,
                  "blocking: ours, blocked in accept(); poll:MS: ours, accept() polled with a sleep of MS; "
-                 "external:PORT: yours, listening on this host already")
+                 "external:[ADDRESS:]PORT: yours, listening on this host already, at 127.0.0.1 or [::1]")
       ->capture_default_str();
   app.add_option("--port", spec.port, "port of our server (default: a free one)");
+  app.add_flag("--ipv6", args.ipv6,
+               "our server on ::1, the client over IPv6 (as --server external:[::1]:PORT does)");
   app.add_option("--stack", args.stack, "glassbox: a guest behind our NAT; loopback: the client natively")
       ->capture_default_str();
   app.add_flag("--trace", spec.trace, "record both sides and print where each cycle's time went");
@@ -61,6 +64,7 @@ Result<CrrSpec> resolve(const Args& args) {
   CrrSpec spec = args.spec;
   GB_ASSIGN(spec.workload, parse_workload(args.workload));
   GB_ASSIGN(spec.server, parse_server(args.server));
+  spec.server.ipv6 |= args.ipv6;
   GB_ASSIGN(spec.stack, parse_stack(args.stack));
   GB_TRY(check(spec));
   return spec;

@@ -23,16 +23,19 @@ std::string read_file(const char* path) {
   return text.str();
 }
 
-// Local addresses of /proc/net/tcp{,6} that a connect() to 127.0.0.1 reaches: any, loopback, and their mapped
-// forms.
-bool reachable_at_loopback(std::string_view address) {
+// Local addresses of /proc/net/tcp{,6} that a connect() to ::1 reaches: any, and loopback; those that one to
+// 127.0.0.1 does: the same, and their mapped forms.
+bool reachable_at_loopback(std::string_view address, bool ipv6) {
+  if (ipv6) {
+    return address == "00000000000000000000000000000000" || address == "00000000000000000000000001000000";
+  }
   return address == "00000000" || address == "0100007F" || address == "00000000000000000000000000000000" ||
          address == "0000000000000000FFFF00000100007F";
 }
 
 }  // namespace
 
-bool listens_on(std::string_view proc_net_tcp, std::uint16_t port) {
+bool listens_on(std::string_view proc_net_tcp, std::uint16_t port, bool ipv6) {
   constexpr std::string_view kListen = "0A";
   std::istringstream lines{std::string(proc_net_tcp)};
   std::string line;
@@ -44,7 +47,7 @@ bool listens_on(std::string_view proc_net_tcp, std::uint16_t port) {
     if (colon == std::string::npos) continue;
     unsigned value = 0;
     std::from_chars(local.data() + colon + 1, local.data() + local.size(), value, 16);
-    if (value == port && reachable_at_loopback(std::string_view(local).substr(0, colon))) return true;
+    if (value == port && reachable_at_loopback(std::string_view(local).substr(0, colon), ipv6)) return true;
   }
   return false;
 }
@@ -54,15 +57,17 @@ Result<Server> Server::start(const ServerSpec& spec, std::uint16_t port) {
   if (spec.kind == ServerKind::kExternal) {
     // Looked up rather than connected to: a probing connection could be the one that the server was waiting
     // for.
-    if (!listens_on(read_file("/proc/net/tcp"), spec.external_port) &&
-        !listens_on(read_file("/proc/net/tcp6"), spec.external_port)) {
-      return fail("nothing listens on 127.0.0.1:{}: start the server before the benchmark",
-                  spec.external_port);
+    if (!listens_on(read_file("/proc/net/tcp"), spec.external_port, spec.ipv6) &&
+        !listens_on(read_file("/proc/net/tcp6"), spec.external_port, spec.ipv6)) {
+      return fail("nothing listens on {}:{}: start the server before the benchmark",
+                  spec.ipv6 ? "[::1]" : "127.0.0.1", spec.external_port);
     }
     server.port_ = spec.external_port;
     return server;
   }
-  GB_ASSIGN(const UniqueFd listener, listen_on_loopback(port));
+  const net::IpAddress loopback =
+      spec.ipv6 ? net::kLoopback6 : net::IpAddress::from_v4(net::ipv4(127, 0, 0, 1));
+  GB_ASSIGN(const UniqueFd listener, listen_on({loopback, port}));
   GB_ASSIGN(server.port_, bound_port(listener));
   const UniqueFd counter(::memfd_create("glassbox-bench-counter", MFD_CLOEXEC));
   if (!counter || ::ftruncate(counter.get(), sizeof(Counter)) < 0) return fail_errno(errno, "memfd_create");

@@ -40,7 +40,8 @@ class Server {
   std::unique_ptr<Child> child_;
 };
 
-// Whether a /proc/net/tcp or tcp6 text has a socket that listens on `port` and can be reached at 127.0.0.1.
-[[nodiscard]] bool listens_on(std::string_view proc_net_tcp, std::uint16_t port);
+// Whether a /proc/net/tcp or tcp6 text has a socket that listens on `port` and can be reached at
+// 127.0.0.1, or at ::1.
+[[nodiscard]] bool listens_on(std::string_view proc_net_tcp, std::uint16_t port, bool ipv6 = false);
 
 }  // namespace glassbox::bench

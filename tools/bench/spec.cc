@@ -2,10 +2,13 @@
 
 #include <charconv>
 
+#include "net/address_text.h"
+
 namespace glassbox::bench {
 namespace {
 
 constexpr std::uint32_t kMaxPollMs = 60'000;
+constexpr net::IpAddress kLoopback4 = net::IpAddress::from_v4(net::ipv4(127, 0, 0, 1));
 
 std::optional<std::uint32_t> parse_number(std::string_view text, std::uint32_t low, std::uint32_t high) {
   std::uint32_t value = 0;
@@ -27,12 +30,21 @@ Result<ServerSpec> parse_server(std::string_view text) {
     return fail("--server {}: the sleep is 1 to {} ms, as in poll:40", text, kMaxPollMs);
   }
   if (text.starts_with(kExternal)) {
-    if (auto port = parse_number(text.substr(kExternal.size()), 1, 65'535)) {
+    const std::string_view where = text.substr(kExternal.size());
+    if (auto port = parse_number(where, 1, 65'535)) {
       return ServerSpec{ServerKind::kExternal, 0, static_cast<std::uint16_t>(*port)};
     }
-    return fail("--server {}: the port is 1 to 65535, as in external:7", text);
+    const auto endpoint = net::endpoint_from_text(where);
+    const bool ipv6 = endpoint && endpoint->address == net::kLoopback6;
+    if (endpoint && endpoint->port != 0 && (ipv6 || endpoint->address == kLoopback4)) {
+      return ServerSpec{ServerKind::kExternal, 0, endpoint->port, ipv6};
+    }
+    return fail(
+        "--server {}: it is a port, 1 to 65535, on 127.0.0.1 or [::1], as in external:7 or "
+        "external:[::1]:7",
+        text);
   }
-  return fail("--server {}: it is one of blocking, poll:MS, external:PORT", text);
+  return fail("--server {}: it is one of blocking, poll:MS, external:[ADDRESS:]PORT", text);
 }
 
 Result<WorkloadKind> parse_workload(std::string_view text) {
@@ -57,8 +69,7 @@ Status check(const CrrSpec& spec) {
   }
   if (!spec.keep_trace.empty() && !spec.trace) return fail("--keep-trace is of no use without --trace");
   if (spec.port != 0 && spec.server.kind == ServerKind::kExternal) {
-    return fail("--port is for our own server; external:{} names its port already",
-                spec.server.external_port);
+    return fail("--port is for our own server; {} names its port already", name(spec.server));
   }
   return {};
 }
@@ -77,20 +88,21 @@ std::string name(const ServerSpec& server) {
     case ServerKind::kPoll:
       return fmt::format("poll:{}", server.poll_ms);
     case ServerKind::kExternal:
-      return fmt::format("external:{}", server.external_port);
+      return fmt::format("external:{}{}", server.ipv6 ? "[::1]:" : "", server.external_port);
   }
   return {};
 }
 
 std::string describe(const ServerSpec& server) {
+  const std::string_view over = server.ipv6 ? ", over IPv6" : "";
   switch (server.kind) {
     case ServerKind::kBlocking:
-      return "blocking echo server on the host";
+      return fmt::format("blocking echo server on the host{}", over);
     case ServerKind::kPoll:
-      return fmt::format("echo server on the host that polls accept() every {} ms", server.poll_ms);
+      return fmt::format("echo server on the host that polls accept() every {} ms{}", server.poll_ms, over);
     case ServerKind::kExternal:
-      return fmt::format("a server of yours on host port {} (its own time is part of the figures)",
-                         server.external_port);
+      return fmt::format("a server of yours on host port {}{} (its own time is part of the figures)",
+                         server.external_port, over);
   }
   return {};
 }

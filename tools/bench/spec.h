@@ -30,6 +30,7 @@ struct ServerSpec {
   ServerKind kind = ServerKind::kBlocking;
   std::uint32_t poll_ms = 0;        // kPoll
   std::uint16_t external_port = 0;  // kExternal
+  bool ipv6 = false;                // listens on ::1, and the client comes over IPv6
 };
 
 struct CrrSpec {
@@ -50,7 +51,8 @@ struct CrrSpec {
 // server, which closes first, or is taken over after a second, net.ipv4.tcp_tw_reuse.)
 inline constexpr std::uint32_t kMaxCycles = 100'000;
 
-[[nodiscard]] Result<ServerSpec> parse_server(std::string_view text);  // blocking | poll:MS | external:PORT
+[[nodiscard]] Result<ServerSpec> parse_server(
+    std::string_view text);  // blocking | poll:MS | external:[ADDRESS:]PORT
 [[nodiscard]] Result<WorkloadKind> parse_workload(std::string_view text);
 [[nodiscard]] Result<StackKind> parse_stack(std::string_view text);
 // What single values cannot say: combinations and bounds.

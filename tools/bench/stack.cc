@@ -39,7 +39,7 @@ class GlassboxStack final : public Stack {
     return {};
   }
 
-  std::string host() const override { return "10.0.2.2"; }
+  std::string host() const override { return vm_.ipv6 ? "fd00:10:0:2::2" : "10.0.2.2"; }
   std::vector<std::string> shell() const override { return {"sh"}; }
   std::string single_client() const override { return "gb-crr"; }
   std::string vm_name() const override { return vm_.name; }
@@ -80,29 +80,34 @@ class GlassboxStack final : public Stack {
 // The same client natively, straight to the server.
 class LoopbackStack final : public Stack {
  public:
+  explicit LoopbackStack(bool ipv6) : ipv6_(ipv6) {}
   Status start(Watch&) override { return {}; }
-  std::string host() const override { return "127.0.0.1"; }
+  std::string host() const override { return ipv6_ ? "::1" : "127.0.0.1"; }
   std::vector<std::string> shell() const override { return {"busybox", "sh"}; }
   std::string single_client() const override { return program("guest/gb-crr"); }
   Result<std::unique_ptr<Child>> run_client(std::vector<std::string> argv) override {
     return Child::start({.what = "the client", .argv = std::move(argv)});
   }
   Status stop() override { return {}; }
+
+ private:
+  bool ipv6_;
 };
 
 }  // namespace
 
 std::unique_ptr<Stack> make_stack(const CrrSpec& spec) {
-  if (spec.stack == StackKind::kLoopback) return make_loopback_stack();
-  return make_glassbox_stack({fmt::format("bench-{}", ::getpid()), spec.vcpus, spec.memory_mib, {}});
+  if (spec.stack == StackKind::kLoopback) return make_loopback_stack(spec.server.ipv6);
+  return make_glassbox_stack(
+      {fmt::format("bench-{}", ::getpid()), spec.vcpus, spec.memory_mib, {}, spec.server.ipv6});
 }
 
 std::unique_ptr<Stack> make_glassbox_stack(GlassboxVm vm) {
   return std::make_unique<GlassboxStack>(std::move(vm));
 }
 
-std::unique_ptr<Stack> make_loopback_stack() {
-  return std::make_unique<LoopbackStack>();
+std::unique_ptr<Stack> make_loopback_stack(bool ipv6) {
+  return std::make_unique<LoopbackStack>(ipv6);
 }
 
 }  // namespace glassbox::bench

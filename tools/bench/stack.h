@@ -48,8 +48,9 @@ struct GlassboxVm {
   std::uint32_t vcpus = 1;
   std::uint32_t memory_mib = 256;
   std::vector<std::string> more;  // arguments of `glassbox run`
+  bool ipv6 = false;              // the clients connect over IPv6
 };
 [[nodiscard]] std::unique_ptr<Stack> make_glassbox_stack(GlassboxVm vm);
-[[nodiscard]] std::unique_ptr<Stack> make_loopback_stack();
+[[nodiscard]] std::unique_ptr<Stack> make_loopback_stack(bool ipv6 = false);
 
 }  // namespace glassbox::bench

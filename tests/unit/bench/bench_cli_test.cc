@@ -71,6 +71,56 @@ TEST(BenchCli, SingleTimesEveryCycle) {
   EXPECT_GT(json["client"]["p99_us"], 0);
 }
 
+TEST(BenchCli, BothWorkloadsGoOverIPv6) {
+  if (!listen_on({net::kLoopback6, 0})) GTEST_SKIP() << "this machine has no ::1";
+  for (const char* workload : {"fork", "single"}) {
+    const auto json = crr_json({"--workload", workload, "--cycles", "20", "--warm-up", "0", "--ipv6"});
+    EXPECT_EQ(json["client"]["n"], 20) << workload;
+    EXPECT_THAT(json["title"].get<std::string>(), HasSubstr("over IPv6"));
+  }
+}
+
+TEST(BenchCli, AnExternalServerOnIPv6IsUsed) {
+  auto listener = listen_on({net::kLoopback6, 0});
+  if (!listener) GTEST_SKIP() << "this machine has no ::1";
+  const std::string port = std::to_string(*bound_port(*listener));
+  std::atomic<std::uint64_t> served{0};
+  std::thread server([&] { (void)serve_echo(*listener, {}, served); });
+  const auto json = crr_json({"--cycles", "5", "--warm-up", "0", "--server", "external:[::1]:" + port});
+  ::shutdown(listener->get(), SHUT_RDWR);
+  server.join();
+  EXPECT_EQ(json["client"]["n"], 5);
+  EXPECT_EQ(served.load(), 5U);
+  const Outcome nobody = crr({"--server", "external:[::1]:" + port});
+  EXPECT_EQ(nobody.status, 1);
+  EXPECT_THAT(nobody.err, HasSubstr("nothing listens on [::1]:" + port));
+}
+
+// By hand: gb-echo where it was told, gb-crr to it.
+TEST(BenchCli, TheEchoServerListensWhereItIsTold) {
+  if (!listen_on({net::kLoopback6, 0})) GTEST_SKIP() << "this machine has no ::1";
+  const auto build = std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path();
+  const auto echo = Child::start({.what = "gb-echo", .argv = {build / "gb-echo", "--listen", "[::1]:0"}});
+  ASSERT_TRUE(echo.has_value());
+  while ((*echo)->err().find('\n') == std::string::npos)
+    ASSERT_FALSE((*echo)->wait(10)) << (*echo)->err();
+  const std::string line = (*echo)->err();
+  ASSERT_THAT(line, testing::StartsWith("gb-echo: serving on [::1]:"));
+  const std::string port = line.substr(line.rfind(':') + 1, line.find('\n') - line.rfind(':') - 1);
+  const auto client =
+      Child::start({.what = "gb-crr", .argv = {build / "guest/gb-crr", "::1", port, "--cycles", "3"}});
+  ASSERT_TRUE(client.has_value());
+  while (!(*client)->wait(1000)) {
+  }
+  EXPECT_EQ((*client)->reap()->code, 0) << (*client)->err();
+  for (const char* wrong : {"::1:7", "[::1]", "[::1]:x", "localhost:7", "127.0.0.1:65536"}) {
+    const auto refused = Child::start({.what = "gb-echo", .argv = {build / "gb-echo", "--listen", wrong}});
+    while (!(*refused)->wait(1000)) {
+    }
+    EXPECT_EQ((*refused)->reap()->code, 2) << wrong;
+  }
+}
+
 // How long a cycle waits depends on when its client comes; that the sleep is found where it is, is tested on
 // a trace (tests/system/bench).
 TEST(BenchCli, ThePollingServerServes) {

@@ -152,6 +152,23 @@ TEST(ListensOn, ReadsTheKernelsTable) {
   EXPECT_FALSE(listens_on(kTable, 7778));  // a connection, not a listener
   EXPECT_FALSE(listens_on(kTable, 7779));  // another address only
   EXPECT_FALSE(listens_on("", 7777));
+  EXPECT_FALSE(listens_on(kTable, 7777, /*ipv6=*/true));  // on 127.0.0.1
+}
+
+TEST(ListensOn, OverIPv6AnyAddressAndLoopbackAre) {
+  constexpr std::string_view kTable =
+      "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+      "   0: 00000000000000000000000001000000:1E61 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 "
+      "1\n"
+      "   1: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 "
+      "2\n"
+      "   2: 0000000000000000FFFF00000100007F:1E62 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 "
+      "3\n";
+  EXPECT_TRUE(listens_on(kTable, 7777, true));
+  EXPECT_TRUE(listens_on(kTable, 22, true));
+  EXPECT_FALSE(listens_on(kTable, 7778, true));  // mapped: IPv4 alone
+  EXPECT_FALSE(listens_on(kTable, 7777));        // ::1 is not 127.0.0.1
+  EXPECT_TRUE(listens_on(kTable, 22));
 }
 
 TEST(Server, ExternalMustBeThere) {

@@ -15,17 +15,33 @@ TEST(ParseServer, TakesItsThreeForms) {
   ASSERT_TRUE(external.has_value());
   EXPECT_EQ(external->kind, ServerKind::kExternal);
   EXPECT_EQ(external->external_port, 7777);
+  EXPECT_FALSE(external->ipv6);
+}
+
+TEST(ParseServer, AnExternalOneMayNameItsLoopback) {
+  const auto six = parse_server("external:[::1]:7777");
+  ASSERT_TRUE(six.has_value());
+  EXPECT_EQ(six->kind, ServerKind::kExternal);
+  EXPECT_EQ(six->external_port, 7777);
+  EXPECT_TRUE(six->ipv6);
+  EXPECT_NE(describe(*six).find("over IPv6"), std::string::npos);
+  const auto four = parse_server("external:127.0.0.1:7777");
+  ASSERT_TRUE(four.has_value());
+  EXPECT_EQ(four->external_port, 7777);
+  EXPECT_FALSE(four->ipv6);
+  EXPECT_EQ(name(*four), "external:7777");
 }
 
 TEST(ParseServer, GivesBackItsName) {
-  for (const char* text : {"blocking", "poll:1", "external:65535"})
+  for (const char* text : {"blocking", "poll:1", "external:65535", "external:[::1]:80"})
     EXPECT_EQ(name(*parse_server(text)), text);
 }
 
 TEST(ParseServer, RefusesTheRestAndSaysWhy) {
   for (const char* text :
        {"", "poll", "poll:", "poll:0", "poll:-1", "poll:4x", "poll:60001", "poll:99999999999", "external:0",
-        "external:65536", "external:http", "Blocking", "blocking "}) {
+        "external:65536", "external:http", "external:[::1]", "external:[::1]:0", "external:::1:7",
+        "external:[::2]:7", "external:[127.0.0.1]:7", "external:192.0.2.1:7", "Blocking", "blocking "}) {
     const auto server = parse_server(text);
     ASSERT_FALSE(server.has_value()) << text;
     EXPECT_NE(server.error().message.find("--server"), std::string::npos) << server.error().message;

@@ -1,5 +1,4 @@
 // gb-crr as built, against an echo server of the test.
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -9,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "net/address_text.h"
+#include "net/socket_address.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox {
@@ -17,16 +18,14 @@ namespace {
 // Echoes on `connections` connections in turn; hangs up at once on the one with index `refused`.
 class EchoServer {
  public:
-  explicit EchoServer(int connections, int refused = -1)
-      : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof(address);
-    EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
+  explicit EchoServer(int connections, int refused = -1, const char* at = "127.0.0.1") {
+    const auto address = net::ip_from_text(at);
+    net::SocketAddress name(*address, 0);
+    listener_.reset(::socket(name.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(::bind(listener_.get(), name.get(), name.length()), 0);
     EXPECT_EQ(::listen(listener_.get(), 8), 0);
-    ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length);
-    port_ = ntohs(address.sin_port);
+    ::getsockname(listener_.get(), name.get(), name.length_out());
+    port_ = name.port();
     thread_ = std::thread([this, connections, refused] {
       for (int i = 0; i < connections; ++i) {
         const UniqueFd fd(::accept(listener_.get(), nullptr, nullptr));
@@ -79,6 +78,16 @@ TEST(GbCrr, TimesEveryCycle) {
   }
 }
 
+TEST(GbCrr, GoesOverIPv6) {
+  net::SocketAddress loopback(net::kLoopback6, 0);
+  const UniqueFd probe(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::bind(probe.get(), loopback.get(), loopback.length()) != 0) GTEST_SKIP() << "this machine has no ::1";
+  const EchoServer server(10, -1, "::1");
+  const Ran ran = crr("::1 " + std::to_string(server.port()) + " --cycles 10");
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(nlohmann::json::parse(ran.out)["cycle_ns"].size(), 10U);
+}
+
 TEST(GbCrr, FailedCycleIsCountedAndTheRestGoOn) {
   const EchoServer server(5, 2);
   const Ran ran = crr("127.0.0.1 " + std::to_string(server.port()) + " --cycles 5");
@@ -92,7 +101,8 @@ TEST(GbCrr, FailedCycleIsCountedAndTheRestGoOn) {
 TEST(GbCrr, UsageIsStatus2) {
   for (const char* arguments :
        {"", "127.0.0.1", "host 1 --cycles 1", "127.0.0.1 0 --cycles 1", "127.0.0.1 80",
-        "127.0.0.1 80 --cycles 0", "127.0.0.1 80 --cycles x", "127.0.0.1 80 --cycles"}) {
+        "127.0.0.1 80 --cycles 0", "127.0.0.1 80 --cycles x", "127.0.0.1 80 --cycles", "[::1] 80 --cycles 1",
+        "::1 0 --cycles 1", "::1:80 --cycles 1"}) {
     EXPECT_EQ(crr(arguments).status, 2) << arguments;
   }
 }

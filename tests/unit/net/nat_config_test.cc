@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "net/address_text.h"
 #include "test_guest.h"
 
 namespace glassbox::net {
@@ -101,6 +102,18 @@ TEST(NatPolicyOptions, DeniedNetworksAreRefused) {
   }
   EXPECT_EQ(bench.nat->counters()[RefuseReason::kDenied], 3U);
   EXPECT_EQ(server.accepted(), 0);
+}
+
+TEST(Endpoint, IsReadAsItIsWritten) {
+  const IpAddress four = IpAddress::from_v4(ipv4(192, 0, 2, 1));
+  EXPECT_EQ(endpoint_from_text("192.0.2.1:80"), (Endpoint{four, 80}));
+  EXPECT_EQ(endpoint_from_text("[::1]:0"), (Endpoint{kLoopback6, 0}));
+  for (const Endpoint& one : {Endpoint{four, 65535}, Endpoint{kGatewayIp6, 1}, Endpoint{kUnspecified6, 7}})
+    EXPECT_EQ(endpoint_from_text(to_text(one.address, one.port)), one);
+  for (const char* bad :
+       {"", ":", "80", "192.0.2.1", "192.0.2.1:", "192.0.2.1:65536", "192.0.2.1:-1", "192.0.2.1:8x",
+        "[192.0.2.1]:80", "::1:80", "[::1]", "[::1]80", "[::1:80", "::1]:80", "[]:80", "[:80", "host:80"})
+    EXPECT_FALSE(endpoint_from_text(bad)) << bad;
 }
 
 }  // namespace
