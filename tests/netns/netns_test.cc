@@ -20,6 +20,8 @@
 #include <thread>
 #include <vector>
 
+#include "net/address_text.h"
+#include "net/socket_address.h"
 #include "tests/netns/harness.h"
 #include "vmm/base/unique_fd.h"
 
@@ -149,31 +151,42 @@ TEST_F(Netns, BadValuesAreOneLine) {
   }
 }
 
+// A port that was free a moment ago on the loopback of the address's family; 0 without that family.
+std::uint16_t free_port(const net::IpAddress& loopback) {
+  net::SocketAddress address(loopback, 0);
+  const UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd || ::bind(fd.get(), address.get(), address.length()) != 0) return 0;
+  return ::getsockname(fd.get(), address.get(), address.length_out()) == 0 ? address.port() : 0;
+}
+
 TEST_F(Netns, PublishedPortReachesTheCommand) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  {
-    const UniqueFd free_port(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    socklen_t length = sizeof(address);
-    ASSERT_EQ(::bind(free_port.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    ASSERT_EQ(::getsockname(free_port.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  struct Family {
+    net::IpAddress loopback;
+    std::string option, role, gateway;
+  };
+  const std::vector<Family> families = {
+      {net::IpAddress::from_v4(net::ipv4(127, 0, 0, 1)), "127.0.0.1:", "serve", "10.0.2.2"},
+      {net::kLoopback6, "[::1]:", "serve6", "fd00:10:0:2::2"}};
+  for (const Family& family : families) {
+    const std::uint16_t port = free_port(family.loopback);
+    if (port == 0) GTEST_SKIP() << "this machine has no ::1";
+    const net::SocketAddress address(family.loopback, port);
+    Process inside(
+        netns(self(family.role, 8000), {"--publish", family.option + std::to_string(port) + ":8000"}));
+    inside.read_until("ready");
+    const UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::connect(fd.get(), address.get(), address.length()), 0);
+    const std::string request = "from the host";
+    ASSERT_EQ(::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(request.size()));
+    ::shutdown(fd.get(), SHUT_WR);
+    std::string answer;
+    char byte = 0;
+    while (::recv(fd.get(), &byte, 1, 0) == 1)
+      answer += byte;
+    EXPECT_EQ(answer, family.gateway + " says " + request);
+    EXPECT_EQ(inside.wait().status, 0);
   }
-  Process inside(
-      netns(self("serve", 8000), {"--publish", std::to_string(ntohs(address.sin_port)) + ":8000"}));
-  inside.read_until("ready");
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  ASSERT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  const std::string request = "from the host";
-  ASSERT_EQ(::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL),
-            static_cast<ssize_t>(request.size()));
-  ::shutdown(fd.get(), SHUT_WR);
-  std::string answer;
-  char byte = 0;
-  while (::recv(fd.get(), &byte, 1, 0) == 1)
-    answer += byte;
-  EXPECT_EQ(answer, "10.0.2.2 says " + request);
-  EXPECT_EQ(inside.wait().status, 0);
 }
 
 TEST_F(Netns, MegabytesComeBackIntact) {
@@ -280,18 +293,14 @@ int cycles(std::uint16_t port) {
   return 0;
 }
 
-int serve(std::uint16_t port) {
-  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return 1;
+int serve(const net::IpAddress& any, std::uint16_t port) {
+  const net::SocketAddress address(any, port);
+  const UniqueFd listener(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::bind(listener.get(), address.get(), address.length()) != 0) return 1;
   if (::listen(listener.get(), 1) != 0 || ::write(1, "ready", 5) != 5) return 2;
-  socklen_t length = sizeof(address);
-  const UniqueFd fd(::accept(listener.get(), reinterpret_cast<sockaddr*>(&address), &length));
-  std::array<char, INET_ADDRSTRLEN> name{};
-  ::inet_ntop(AF_INET, &address.sin_addr, name.data(), name.size());
-  std::string answer = std::string(name.data()) + " says ";
+  net::SocketAddress peer;
+  const UniqueFd fd(::accept(listener.get(), peer.get(), peer.length_out()));
+  std::string answer = net::to_text(peer.address()) + " says ";
   char byte = 0;
   while (::recv(fd.get(), &byte, 1, 0) == 1)
     answer += byte;
@@ -329,7 +338,8 @@ int main(int argc, char** argv) {
   if (argc == 4 && std::string(argv[1]) == "--role") {
     const auto port = static_cast<std::uint16_t>(std::stoi(argv[3]));
     const std::string role = argv[2];
-    if (role == "serve") return glassbox::serve(port);
+    if (role == "serve") return glassbox::serve(glassbox::net::IpAddress::from_v4(0), port);
+    if (role == "serve6") return glassbox::serve(glassbox::net::kUnspecified6, port);
     return role == "cycles" ? glassbox::cycles(port) : glassbox::bulk(port);
   }
   testing::InitGoogleTest(&argc, argv);

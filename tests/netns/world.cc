@@ -66,6 +66,21 @@ void World::make() {
       "ip route add default via 192.0.2.2\n";
   const Outcome outcome = run(sh(script));
   if (outcome.status != 0) why_not_ = outcome.output;
+  has_ipv6_ = ::access("/proc/sys/net/ipv6", F_OK) == 0;
+  if (!has_ipv6_ || !why_not_.empty()) return;
+  const std::string script6 =
+      "set -e\n"
+      "ip addr add 2001:db8:1::1/64 dev wan0 nodad\n" +
+      in_router + "ip addr add 2001:db8:1::2/64 dev lan0 nodad\n" + in_router +
+      "ip addr add 2001:db8:2::1/64 dev wan0 nodad\n" + in_router +
+      "sh -c 'echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; echo 0 > "
+      "/proc/sys/net/ipv6/icmp/ratelimit'\n" +
+      in_far + "sh -c 'echo 0 > /proc/sys/net/ipv6/icmp/ratelimit'\n" + in_far +
+      "ip addr add 2001:db8:2::9/64 dev lan0 nodad\n" + in_far +
+      "ip route add default via 2001:db8:2::1\n"
+      "ip route add default via 2001:db8:1::2\n";
+  const Outcome outcome6 = run(sh(script6));
+  if (outcome6.status != 0) why_not_ = outcome6.output;
 }
 
 }  // namespace glassbox

@@ -2,6 +2,7 @@
 // network namespace. Nothing of it is left when the object goes.
 //
 //   host 192.0.2.1 --- 192.0.2.2 router 198.51.100.1 --- 198.51.100.9 far
+//   2001:db8:1::1 --- 2001:db8:1::2      2001:db8:2::1 --- 2001:db8:2::9
 //
 // The router says "host unreachable" about 203.0.113.0/24 and "prohibited" about 192.88.99.0/24.
 #pragma once
@@ -24,17 +25,23 @@ class World {
 
   // Why there is none; empty where there is.
   [[nodiscard]] const std::string& why_not() const { return why_not_; }
+  // Without it there is IPv4 alone.
+  [[nodiscard]] bool has_ipv6() const { return has_ipv6_; }
   // The words of a command that runs in the far network.
   [[nodiscard]] std::vector<std::string> far(const std::vector<std::string>& command) const;
 
   static constexpr const char* kRouter = "192.0.2.2";
   static constexpr const char* kFar = "198.51.100.9";
+  static constexpr const char* kHost6 = "2001:db8:1::1";
+  static constexpr const char* kRouter6 = "2001:db8:1::2";
+  static constexpr const char* kFar6 = "2001:db8:2::9";
 
  private:
   void make();
   UniqueFd before_;
   std::unique_ptr<Process> router_, far_;
   std::string why_not_;
+  bool has_ipv6_ = false;
 };
 
 }  // namespace glassbox
