@@ -1,13 +1,13 @@
 // Acknowledgements that wait a moment for a reply to carry them.
 //
-// Theory of operation. A request to a server on this host is answered within some tens of microseconds, and
-// the answer carries the acknowledgement: a frame of its own before it costs both sides more than it tells
-// them. So the acknowledgement of a short request is held, for kHoldNs at the most and only while replies are
-// known to come sooner: a moving average over the replies of all flows to local servers decides, and a hold
-// that ended without a reply counts as a late one. A flow whose hold failed is never held again, so that a
-// guest that waits for an acknowledgement (Nagle's algorithm, RFC 9293, 3.7.4) waits once.
-// RFC 9293, 3.8.6.3, allows 500 ms and asks for one for every second full-sized segment; here less than one
-// segment is ever held.
+// Theory of operation. A request to a server on this host is answered within some tens of microseconds (a
+// millisecond on an emulated machine), and the answer carries the acknowledgement: a frame of its own before
+// it costs both sides more than it tells them. So the acknowledgement of a short request is held, for kHoldNs
+// at the most and only while replies are known to come sooner: a moving average over the replies of all flows
+// to local servers decides, and a hold that ended without a reply counts as a late one. A flow whose hold
+// failed is never held again, so that a guest that waits for an acknowledgement (Nagle's algorithm, RFC
+// 9293, 3.7.4) waits once. RFC 9293, 3.8.6.3, allows 500 ms and asks for one for every second full-sized
+// segment; here less than one segment is ever held, for a tenth of the 40 ms that Linux takes at the least.
 //
 // Every hold lasts equally long, so those that are under way are a ring in the order of their ends. An entry
 // whose flow was acknowledged meanwhile is stale and falls out at the front; when the ring is full nothing
@@ -22,7 +22,7 @@ namespace glassbox::net {
 
 class AckHold {
  public:
-  static constexpr std::uint64_t kHoldNs = 500'000;
+  static constexpr std::uint64_t kHoldNs = 4'000'000;
 
   struct Entry {
     std::uint64_t due_ns;

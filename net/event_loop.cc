@@ -9,7 +9,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/timerfd.h>
 #include <time.h>
 
 #include <algorithm>
@@ -30,7 +29,6 @@ constexpr std::size_t kEventsPerTurn = 128;
 constexpr std::size_t kMaxFds = 1U << 20;
 constexpr std::uint64_t kNsPerMs = 1'000'000;
 constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
-constexpr std::uint64_t kMaxWaitMs = 3'600'000;
 
 std::uint64_t monotonic_ns() {
   timespec now{};
@@ -40,7 +38,16 @@ std::uint64_t monotonic_ns() {
 
 // Events that belong to no registration.
 constexpr std::uint64_t kWakeTag = ~std::uint64_t{0};
-constexpr std::uint64_t kTimerTag = kWakeTag - 1;
+
+// How long a wait may last.
+constexpr std::uint64_t kForever = ~std::uint64_t{0};
+constexpr std::uint64_t kLongestNs = 3600 * kNsPerSecond;
+
+// As the probes have it: -1 for ever, a started millisecond counts.
+int timeout_ms_of(std::uint64_t wait_ns) {
+  if (wait_ns == kForever) return -1;
+  return static_cast<int>((wait_ns + kNsPerMs - 1) / kNsPerMs);
+}
 
 std::uint64_t thread_cpu_ns() {
   timespec spent{};
@@ -56,10 +63,9 @@ struct Registration {
 
 class EpollLoop final : public EventLoop {
  public:
-  EpollLoop(UniqueFd epoll, UniqueFd wake, UniqueFd timer, ProbeMode probes, const PollConfig& poll)
+  EpollLoop(UniqueFd epoll, UniqueFd wake, ProbeMode probes, const PollConfig& poll)
       : epoll_(std::move(epoll)),
         wake_(std::move(wake)),
-        timer_(std::move(timer)),
         probes_(probes),
         policy_(poll, thread_cpu_ns),
         now_ns_(monotonic_ns()) {
@@ -111,7 +117,10 @@ class EpollLoop final : public EventLoop {
   void set_deadline(std::uint64_t deadline_ns) override { deadline_ns_ = deadline_ns; }
   void on_deadline(std::function<void()> callback) override { deadline_callback_ = std::move(callback); }
   void at_turn_end(std::function<void()> hook) override { turn_end_.push_back(std::move(hook)); }
-  void before_wait(std::function<bool()> may_sleep) override { before_wait_.push_back(std::move(may_sleep)); }
+  void before_wait(std::function<bool(BeforeWait)> may_sleep) override {
+    before_wait_.push_back(std::move(may_sleep));
+  }
+  void bound_wait(std::uint64_t deadline_ns) override { bound_ns_ = earlier(bound_ns_, deadline_ns); }
   void mark_kick_fd(int fd) override {
     if (Registration* slot = find(fd)) slot->kick = true;
   }
@@ -177,71 +186,72 @@ class EpollLoop final : public EventLoop {
     [[maybe_unused]] const auto written = ::write(wake_.get(), &one, sizeof(one));
   }
 
-  int wait_time_ms() {
-    bool may_sleep = !stop_.load(std::memory_order_relaxed);
+  // All of them are asked, whatever the first one says.
+  bool hooks_let_sleep(BeforeWait what) {
+    bool may_sleep = true;
     for (auto& hook : before_wait_)
-      may_sleep &= hook();
-    if (!may_sleep) return 0;
-    if (deadline_ns_ == 0) return -1;
-    if (deadline_ns_ <= now_ns_) return 0;
-    if (deadline_ns_ - now_ns_ < kNsPerMs) return arm_timer();
-    const std::uint64_t ms = (deadline_ns_ - now_ns_ + kNsPerMs - 1) / kNsPerMs;
-    return static_cast<int>(std::min(ms, kMaxWaitMs));
+      may_sleep &= hook(what);
+    return may_sleep;
   }
 
-  // For deadlines within the millisecond. They are mostly moved on before they are due, and to a virtual
-  // machine each time-out that is set and taken back costs two exits to program the clock: so the timer stays
-  // as it is where it ends early enough, and a turn that comes too early sets it again.
-  int arm_timer() {
-    if (timer_ends_ns_ == 0 || timer_ends_ns_ > deadline_ns_) {
-      itimerspec at{};
-      at.it_value.tv_sec = static_cast<time_t>(deadline_ns_ / kNsPerSecond);
-      at.it_value.tv_nsec = static_cast<long>(deadline_ns_ % kNsPerSecond);
-      if (::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &at, nullptr) != 0) return 1;
-      timer_ends_ns_ = deadline_ns_;
+  std::uint64_t until(std::uint64_t deadline_ns) const {
+    return deadline_ns <= now_ns_ ? 0 : std::min(deadline_ns - now_ns_, kLongestNs);
+  }
+
+  // Arms what is to wake us; 0 if there is something to do already.
+  std::uint64_t arm() {
+    bound_ns_ = deadline_ns_;
+    if (!hooks_let_sleep(BeforeWait::kArm)) return 0;
+    return bound_ns_ == 0 ? kForever : until(bound_ns_);
+  }
+
+  int look(std::uint64_t wait_ns) {
+    timespec timeout{};
+    if (wait_ns != kForever) {
+      timeout.tv_sec = static_cast<time_t>(wait_ns / kNsPerSecond);
+      timeout.tv_nsec = static_cast<long>(wait_ns % kNsPerSecond);
     }
-    return -1;
-  }
-
-  int look(int timeout_ms) {
-    const int count =
-        ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), timeout_ms);
+    const int count = ::epoll_pwait2(epoll_.get(), events_.data(), static_cast<int>(events_.size()),
+                                     wait_ns == kForever ? nullptr : &timeout, nullptr);
     return count < 0 ? -errno : count;
   }
 
-  // Looks without sleeping until there is an event, or budget_ns are over. Whoever waits for our core has it
-  // between two looks.
+  // Looks without sleeping until there is an event or a hook has work, or budget_ns are over. Whoever waits
+  // for our core has it between two looks.
   int spin(std::uint64_t budget_ns) {
     const std::uint64_t end_ns = monotonic_ns() + budget_ns;
     for (;;) {
       const int count = look(0);
-      if (count != 0 || monotonic_ns() >= end_ns) return count;
+      hook_has_work_ = !hooks_let_sleep(BeforeWait::kLook);
+      if (count != 0 || hook_has_work_ || monotonic_ns() >= end_ns) return count;
       ::sched_yield();
     }
   }
 
   // The wait of a turn: a spin where the policy wants one, then the wait that may sleep.
-  int wait(int timeout_ms, bool& posted) {
-    if (timeout_ms != 0) {
-      std::uint64_t budget_ns = policy_.spin_ns(had_work_, now_ns_);
-      if (deadline_ns_ != 0) budget_ns = std::min(budget_ns, deadline_ns_ - std::min(deadline_ns_, now_ns_));
-      if (budget_ns != 0) {
-        if (probes_ == ProbeMode::kNetPoll) probe::net_poll_wait(0);
-        const int count = spin(budget_ns);
-        posted = look_at_events(count, 0);
-        if (count != 0) return count;
-      }
+  int wait(bool& posted) {
+    hook_has_work_ = false;
+    const bool stopping = stop_.load(std::memory_order_relaxed);
+    std::uint64_t budget_ns = policy_.spin_ns(had_work_, now_ns_);
+    if (deadline_ns_ != 0) budget_ns = std::min(budget_ns, until(deadline_ns_));
+    if (budget_ns != 0 && !stopping) {
+      if (probes_ == ProbeMode::kNetPoll) probe::net_poll_wait(0);
+      const int count = spin(budget_ns);
+      posted = look_at_events(count, 0);
+      if (count != 0 || hook_has_work_) return count;
     }
-    if (probes_ == ProbeMode::kNetPoll) probe::net_poll_wait(timeout_ms);
-    const int count = look(timeout_ms);
-    posted = look_at_events(count, timeout_ms);
+    const std::uint64_t armed_ns = arm();
+    const std::uint64_t wait_ns = stopping ? 0 : armed_ns;
+    if (probes_ == ProbeMode::kNetPoll) probe::net_poll_wait(timeout_ms_of(wait_ns));
+    const int count = look(wait_ns);
+    posted = look_at_events(count, timeout_ms_of(wait_ns));
     return count;
   }
 
   void turn() {
     bool posted = false;
-    const int count = wait(wait_time_ms(), posted);
-    had_work_ = visible_events_ != 0;
+    const int count = wait(posted);
+    had_work_ = visible_events_ != 0 || hook_has_work_;
     now_ns_ = monotonic_ns();
     for (int i = 0; i < count; ++i) {
       if (Registration* slot = registration_of(events_[static_cast<std::size_t>(i)])) {
@@ -266,8 +276,6 @@ class EpollLoop final : public EventLoop {
       const epoll_event& event = events_[static_cast<std::size_t>(i)];
       if (event.data.u64 == kWakeTag) {
         posted = true;
-      } else if (event.data.u64 == kTimerTag) {
-        timer_ends_ns_ = 0;
       } else if (const Registration* slot = registration_of(event)) {
         ++visible_events_;
         if (slot->kick) kicked = 1;
@@ -278,7 +286,7 @@ class EpollLoop final : public EventLoop {
   }
 
   Registration* registration_of(const epoll_event& event) {
-    if (event.data.u64 == kWakeTag || event.data.u64 == kTimerTag) return nullptr;
+    if (event.data.u64 == kWakeTag) return nullptr;
     Registration* slot = find(static_cast<int>(event.data.u64 & 0xffffffffU));
     if (slot == nullptr || slot->generation != static_cast<std::uint32_t>(event.data.u64 >> 32))
       return nullptr;
@@ -310,20 +318,20 @@ class EpollLoop final : public EventLoop {
 
   UniqueFd epoll_;
   UniqueFd wake_;
-  UniqueFd timer_;
-  std::uint64_t timer_ends_ns_ = 0;  // 0: not set
   const ProbeMode probes_;
   PollPolicy policy_;
-  bool had_work_ = false;  // the last turn
+  bool had_work_ = false;       // the last turn
+  bool hook_has_work_ = false;  // and that ended the spin
   std::uint64_t now_ns_;
   std::uint64_t deadline_ns_ = 0;
+  std::uint64_t bound_ns_ = 0;  // of the wait at hand
   std::uint32_t visible_events_ = 0;
   std::vector<Registration> table_;
   std::array<epoll_event, kEventsPerTurn> events_{};
   epoll_event scratch_{};
   std::function<void()> deadline_callback_;
   std::vector<std::function<void()>> turn_end_;
-  std::vector<std::function<bool()>> before_wait_;
+  std::vector<std::function<bool(BeforeWait)>> before_wait_;
 
   std::atomic<bool> stop_{false};
   std::recursive_mutex mutex_;  // guards what follows; recursive since tasks run under it when nobody owns us
@@ -342,19 +350,13 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create(ProbeMode probes, const Pol
   if (!epoll) return fail_errno(errno, "event loop: epoll_create1");
   UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return fail_errno(errno, "event loop: eventfd");
-  UniqueFd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!timer) return fail_errno(errno, "event loop: timerfd_create");
   epoll_event on_wake{};
   on_wake.events = EPOLLIN;
   on_wake.data.u64 = kWakeTag;
-  epoll_event on_timer{};
-  on_timer.events = EPOLLIN | EPOLLET;  // setting it again takes the event back: nobody reads it
-  on_timer.data.u64 = kTimerTag;
-  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &on_wake) != 0 ||
-      ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, timer.get(), &on_timer) != 0) {
+  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &on_wake) != 0) {
     return fail_errno(errno, "event loop: epoll_ctl");
   }
-  return std::make_unique<EpollLoop>(std::move(epoll), std::move(wake), std::move(timer), probes, poll);
+  return std::make_unique<EpollLoop>(std::move(epoll), std::move(wake), probes, poll);
 }
 
 }  // namespace glassbox::net

@@ -9,8 +9,11 @@
 // sleeping.
 //
 // With a PollConfig the loop spins before it sleeps, as net/poll_policy.h says: epoll_wait with time-out 0,
-// over and over with sched_yield() between, until there is an event or the time is up. Nothing but the
-// looking happens in a spin: hooks have armed the notifications before it, and an event ends it.
+// over and over with sched_yield() between, until there is an event or the time is up. Between two looks the
+// hooks look too, without arming: who is looking needs no notification, and a guest's kick is an exit.
+//
+// Deadlines are time-outs of the wait itself, to the nanosecond (epoll_pwait2): a timer of its own would cost
+// a call to set and a wake-up that finds nothing to do.
 //
 // With ProbeMode::kNetPoll the loop fires net_poll_wait and net_poll_wake around every wait, time-outs and
 // empty wakes included. A spin is one wait, with time-out 0, however often it looks: its net_poll_wake says
@@ -44,6 +47,9 @@ class FdHandler {
 
 enum class ProbeMode { kNone, kNetPoll };
 
+// What a before-wait hook is to do: look for work, or ask to be woken for it as well (and look after that).
+enum class BeforeWait { kLook, kArm };
+
 class EventLoop {
  public:
   [[nodiscard]] static Result<std::unique_ptr<EventLoop>> create(ProbeMode probes,
@@ -74,7 +80,10 @@ class EventLoop {
 
   // Hooks, run each turn in the order they were added (see theory of operation).
   virtual void at_turn_end(std::function<void()> hook) = 0;
-  virtual void before_wait(std::function<bool()> may_sleep) = 0;
+  virtual void before_wait(std::function<bool(BeforeWait)> may_sleep) = 0;
+  // From a before-wait hook that arms: the wait at hand shall end then, if nothing ends it before. The turn
+  // that follows is the hook's owner's to use.
+  virtual void bound_wait(std::uint64_t deadline_ns) = 0;
 
   // Marks this turn as one in which the guest kicked (argument of net_poll_wake). Called by the guest port's
   // handler registration: events of fds added with this mark set count as kicks.

@@ -137,6 +137,7 @@ bool GuestLink::send_tcp(const TcpSegment& segment) {
   frame.flow = segment.flow;
   frame.seq = segment.seq;
   frame.tcp_flags = segment.flags;
+  frame.awaited = segment.awaited;
   port_.rx_commit(frame);
   return true;
 }

@@ -33,6 +33,8 @@ struct RxFrame {
   std::uint64_t flow = 0;
   std::uint32_t seq = 0;
   std::uint16_t tcp_flags = 0;
+  // False: nobody is kept waiting if the guest finds it a few milliseconds later, with the next frame.
+  bool awaited = true;
 };
 
 // Implemented by the NAT.

@@ -280,6 +280,9 @@ bool Tcp::send_control(TcpFlow& flow, Seq seq, std::uint8_t flags) {
   segment.ack = flow.rcv_nxt;
   segment.flags = flags;
   segment.window = offer_window(flow);
+  // The guest's stream has ended and all of it has arrived: it waits for nothing that this acknowledgement
+  // could set going.
+  segment.awaited = flags != kTcpAck || !flow.guest_fin || !flow.overflow.empty();
   if (link_.send_tcp(segment)) {
     carried_ack(flow);
     return true;

@@ -1,8 +1,6 @@
 #include "vmm/virtio/net_device.h"
 
 #include <linux/virtio_ids.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
 
 #include <algorithm>
 #include <cassert>
@@ -28,17 +26,9 @@ bool has(std::uint64_t features, std::uint64_t any_of) {
 
 }  // namespace
 
-NetDevice::NetDevice(net::EventLoop& loop, const NetConfig& config)
-    : loop_(loop),
-      config_(config),
-      hold_timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
-  if (hold_timer_ && !loop_.add(hold_timer_.get(), EPOLLIN | EPOLLET, &hold_handler_)) hold_timer_.reset();
+NetDevice::NetDevice(net::EventLoop& loop, const NetConfig& config) : loop_(loop), config_(config) {
   loop_.at_turn_end([this] { turn_end(); });
-  loop_.before_wait([this] { return may_sleep(); });
-}
-
-NetDevice::~NetDevice() {
-  if (hold_timer_) loop_.remove(hold_timer_.get());
+  loop_.before_wait([this](net::BeforeWait what) { return may_sleep(what); });
 }
 
 DeviceInfo NetDevice::info() const {
@@ -85,7 +75,8 @@ void NetDevice::reset() {
   offloads_ = {};
   mergeable_ = tx_pending_ = rx_starved_ = rx_space_ = false;
   held_frames_ = held_bytes_ = 0;
-  owed_ = held_is_old_ = false;
+  hold_ends_ns_ = 0;
+  awaited_ = false;
 }
 
 void NetDevice::check(const Queue& queue) {
@@ -111,11 +102,20 @@ void NetDevice::turn_end() {
   }
 }
 
-bool NetDevice::may_sleep() {
+bool NetDevice::may_sleep(net::BeforeWait what) {
   tx_budget_ = kBurst;
   if (transport_ == nullptr) return true;
+  if (what == net::BeforeWait::kLook) {
+    // New receive buffers are no hurry: they are looked for when the spin ends.
+    if (!tx_pending_) tx_pending_ = tx_->has_available();
+    return !tx_pending_ && !rx_space_;
+  }
   if (!tx_pending_) tx_pending_ = !tx_->arm();
   if (rx_starved_ && !rx_space_) rx_space_ = !rx_->arm(rx_known_);
+  // Not before the turn's answers were published: they may have told.
+  if (hold_ends_ns_ != 0 && hold_ends_ns_ <= loop_.now_ns()) end_hold();
+  if (hold_ends_ns_ != 0 && nothing_held()) hold_ends_ns_ = 0;
+  if (hold_ends_ns_ != 0) loop_.bound_wait(hold_ends_ns_);
   return !tx_pending_ && !rx_space_;
 }
 
@@ -141,53 +141,38 @@ void NetDevice::transmit() {
 }
 
 void NetDevice::hold_or_complete() {
-  const bool may_hold =
-      hold_timer_ && tx_->event_idx() && held_frames_ < kHeldFrames && held_bytes_ < kHeldBytes;
-  if (!may_hold) {
+  if (tx_->event_idx() && held_frames_ < kHeldFrames && held_bytes_ < kHeldBytes) {
+    if (tx_->has_unpublished()) hold();
+  } else {
     complete();
-  } else if (tx_->has_unpublished()) {
-    arm_hold_timer();
   }
 }
 
 // Publishes what was sent, with the interrupt that the driver wants for it.
 void NetDevice::complete() {
   held_frames_ = held_bytes_ = 0;
-  const bool unheard = owed_ && tx_->unheard(owed_since_);
-  owed_ = false;
-  if (tx_->publish() || unheard) interrupt_transmit();
+  if (tx_->publish()) interrupt(kTransmitQueue, true);
 }
 
-void NetDevice::interrupt_transmit() {
-  probe::irq_raise(transport_->vector(kTransmitQueue), kTransmitQueue,
-                   transport_->deliverable(kTransmitQueue) ? 0 : 1);
-  transport_->interrupt(kTransmitQueue);
+void NetDevice::hold() {
+  if (hold_ends_ns_ == 0) hold_ends_ns_ = loop_.now_ns() + kHoldNs;
 }
 
-// Left running when there is nothing to hold any more: to stop it would cost as much as its wake-up, and with
-// steady traffic it goes off once for many frames.
-void NetDevice::arm_hold_timer() {
-  if (hold_armed_) return;
-  hold_armed_ = true;
-  held_is_old_ = false;
-  // Edge-triggered: an expiry that nobody reads is heard all the same, and the next setting clears it.
-  const itimerspec once{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = kHoldNs}};
-  ::timerfd_settime(hold_timer_.get(), 0, &once, nullptr);
+bool NetDevice::nothing_held() const {
+  return !tx_->has_unpublished() && !tx_->untold() && !rx_->untold();
 }
 
-void NetDevice::on_hold_timer() {
-  hold_armed_ = false;
-  if (transport_ == nullptr) return;
-  if (!tx_->has_unpublished() && !(owed_ && tx_->unheard(owed_since_))) {
-    owed_ = false;
-    return;
-  }
-  if (held_is_old_) {
-    complete();
-    return;
-  }
-  arm_hold_timer();
-  held_is_old_ = true;
+// The driver had its time to find by itself what it has not been told.
+void NetDevice::end_hold() {
+  hold_ends_ns_ = 0;
+  complete();
+  if (rx_->untold() && rx_->publish()) interrupt(kReceiveQueue, true);
+}
+
+void NetDevice::interrupt(unsigned queue, bool wanted) {
+  const bool raised = wanted && transport_->deliverable(queue);
+  probe::irq_raise(transport_->vector(queue), static_cast<std::uint16_t>(queue), raised ? 0 : 1);
+  if (wanted) transport_->interrupt(queue);
 }
 
 void NetDevice::transmit_one(DescriptorChain chain) {
@@ -273,6 +258,7 @@ void NetDevice::rx_commit(const net::RxFrame& frame) {
                         .bytes = static_cast<std::uint32_t>(frame.bytes),
                         .tcp_flags = frame.tcp_flags,
                         .used_index = rx_->used_index()};
+  awaited_ |= frame.awaited;
 }
 
 void NetDevice::rx_cancel() {
@@ -285,22 +271,20 @@ std::size_t NetDevice::rx_publish() {
   for (const Committed& frame : std::span(frames_).first(count)) {
     probe::rx_inject(frame.flow, frame.seq, frame.bytes, frame.tcp_flags, frame.used_index);
   }
-  if (held_frames_ != 0 && tx_->has_unpublished()) {
-    // The driver finds it when it takes up these frames; the timer sees to it that it has.
-    const std::uint16_t since = tx_->published_index();
+  if (held_frames_ != 0 && tx_->event_idx()) {
+    // The driver finds it when it takes up these frames. It has its time anew, unless it is behind already.
+    if (!tx_->untold() && (awaited_ || !rx_->untold())) hold_ends_ns_ = 0;
     held_frames_ = held_bytes_ = 0;
-    held_is_old_ = false;
-    owed_ = owed_ && tx_->unheard(owed_since_);
-    if (tx_->publish() && !owed_) {
-      owed_ = true;
-      owed_since_ = since;
-    }
-    if (owed_) arm_hold_timer();
+    tx_->publish_untold();
+    hold();
   }
-  const bool wanted = rx_->publish();
-  const bool raised = wanted && transport_->deliverable(kReceiveQueue);
-  probe::irq_raise(transport_->vector(kReceiveQueue), kReceiveQueue, raised ? 0 : 1);
-  if (wanted) transport_->interrupt(kReceiveQueue);
+  if (std::exchange(awaited_, false) || !rx_->event_idx()) {
+    interrupt(kReceiveQueue, rx_->publish());
+  } else {
+    rx_->publish_untold();
+    interrupt(kReceiveQueue, false);
+    hold();
+  }
   return count;
 }
 

@@ -11,16 +11,18 @@
 // A driver asks for an interrupt per transmitted frame where frames are sparse, to free the buffer. Nobody
 // waits for that, so with EVENT_IDX what was sent is held back for a few milliseconds, or until it is much:
 // as a rule the answer comes before, its receive interrupt is the notification of both, and the driver frees
-// sent buffers while it takes the answer up (Linux does). A driver that has not is told by the timer.
+// sent buffers while it takes the answer up (Linux does). A driver that has not is told when the time is up.
 //
 // Receive (queue 0). rx_reserve() pops chains until they hold the vnet header and the frame, and lends their
 // buffers; with MRG_RXBUF that may be several, otherwise one. rx_commit() writes the header (num_buffers),
 // pushes the chains that were filled and un-pops the others. rx_publish() fires rx_inject for each frame,
-// moves the used index and interrupts if the driver wants it. A reservation that finds too few buffers is
-// remembered: receive kicks are armed then (and only then), and the sink hears of new buffers.
+// moves the used index and interrupts if the driver wants it. Frames that nobody waits for are published
+// without an interrupt (EVENT_IDX again): that of the next frame is theirs, or one when the time is up. A
+// reservation that finds too few buffers is remembered: receive kicks are armed then (and only then), and the
+// sink hears of new buffers.
 //
-// The frame path allocates nothing, takes no lock and asks no clock (the timer is a descriptor of the
-// loop's); everything it needs is in fixed arrays here.
+// The frame path allocates nothing, takes no lock and asks no clock but the loop's; everything it needs is in
+// fixed arrays here.
 //
 // Thread: the network loop.
 #pragma once
@@ -31,7 +33,6 @@
 
 #include "net/event_loop.h"
 #include "net/guest_port.h"
-#include "vmm/base/unique_fd.h"
 #include "vmm/virtio/device.h"
 
 namespace glassbox::virtio {
@@ -47,14 +48,14 @@ class NetDevice final : public Device, public net::GuestPort {
   static constexpr unsigned kTransmitQueue = 1;
   static constexpr unsigned kBurst = 64;  // frames taken from the guest before others have their turn
 
-  // What was sent is held back at most twice this long, and at most this much of it.
-  static constexpr long kHoldNs = 3'000'000;
+  // What was sent is held back at most this long, and at most this much of it; and interrupts that nobody
+  // waits for.
+  static constexpr std::uint64_t kHoldNs = 10'000'000;
   static constexpr unsigned kHeldFrames = 8;
   static constexpr std::uint32_t kHeldBytes = 16 * 1024;
 
   // Registers its hooks with the loop, which must outlive it and not run any more when it goes.
   NetDevice(net::EventLoop& loop, const NetConfig& config);
-  ~NetDevice() override;
 
   // Device.
   DeviceInfo info() const override;
@@ -94,11 +95,12 @@ class NetDevice final : public Device, public net::GuestPort {
   void transmit_one(DescriptorChain chain);
   void hold_or_complete();
   void complete();
-  void arm_hold_timer();
-  void on_hold_timer();
-  void interrupt_transmit();
+  void end_hold();
+  void hold();
+  [[nodiscard]] bool nothing_held() const;
+  void interrupt(unsigned queue, bool wanted);
   void turn_end();
-  bool may_sleep();
+  bool may_sleep(net::BeforeWait what);
   bool lend(std::size_t bytes);
   void give_back(std::size_t first);
   void check(const Queue& queue);
@@ -116,20 +118,9 @@ class NetDevice final : public Device, public net::GuestPort {
   unsigned tx_budget_ = kBurst;
   std::array<iovec, Queue::kMaxSize> tx_iovecs_{};
 
-  // Sent, and not published or published without the interrupt that the driver asked for.
-  struct HoldTimer final : net::FdHandler {
-    explicit HoldTimer(NetDevice& owner) : device(owner) {}
-    void on_fd_ready(std::uint32_t /*events*/) override { device.on_hold_timer(); }
-    NetDevice& device;
-  };
-  HoldTimer hold_handler_{*this};
-  UniqueFd hold_timer_;  // none: nothing is held back
-  bool hold_armed_ = false;
-  bool held_is_old_ = false;  // the timer has seen it once
-  unsigned held_frames_ = 0;  // not published
+  unsigned held_frames_ = 0;  // sent and not published
   std::uint32_t held_bytes_ = 0;
-  bool owed_ = false;             // published, and the driver may not know
-  std::uint16_t owed_since_ = 0;  // the used index before that
+  std::uint64_t hold_ends_ns_ = 0;  // for what is not published, or published untold; 0: there is nothing
 
   bool rx_starved_ = false;     // a reservation failed, and the sink has not heard of new buffers since
   bool rx_space_ = false;       // new buffers were seen: tell the sink at the end of the turn
@@ -143,6 +134,7 @@ class NetDevice final : public Device, public net::GuestPort {
   std::array<iovec, kMaxIovecs> iovecs_{};    // lent to the sink: the frame, without the header
   std::array<iovec, kHeaderBytes> header_{};  // where the header goes; a byte each at worst
   std::size_t header_parts_ = 0;
+  bool awaited_ = false;  // one of the committed frames is
 
   std::array<Committed, Queue::kMaxSize> frames_{};
 };

@@ -198,21 +198,35 @@ void Queue::unpop(DescriptorChain&& chain) {
 }
 
 bool Queue::publish() {
-  if (!enabled() || used_index_ == published_index_) return false;
-  const std::uint16_t old = std::exchange(published_index_, used_index_);
-  store(used_, kIndexOffset, used_index_);
-  full_barrier();
+  if (!enabled() || used_index_ == told_index_) return false;
+  const std::uint16_t old = std::exchange(told_index_, used_index_);
+  move_used_index();
   if (!options_.event_idx) {
     return (load(available_, kFlagsOffset) & kNoInterrupt) == 0;
   }
-  const std::uint16_t used_event = load(available_, kRingOffset + kAvailableEntry * size_);
-  return need_event(used_event, used_index_, old);
+  return need_event(used_event(), used_index_, old);
 }
 
-bool Queue::unheard(std::uint16_t since) const {
-  if (!enabled() || !options_.event_idx || since == published_index_) return false;
-  const std::uint16_t used_event = load(available_, kRingOffset + kAvailableEntry * size_);
-  return need_event(used_event, published_index_, since);
+void Queue::publish_untold() {
+  assert(options_.event_idx || !enabled());
+  if (!enabled()) return;
+  if (!untold()) told_index_ = published_index_;
+  move_used_index();
+}
+
+bool Queue::untold() const {
+  if (!enabled() || published_index_ == told_index_) return false;
+  return need_event(used_event(), published_index_, told_index_);
+}
+
+void Queue::move_used_index() {
+  published_index_ = used_index_;
+  store(used_, kIndexOffset, used_index_);
+  full_barrier();
+}
+
+std::uint16_t Queue::used_event() const {
+  return load(available_, kRingOffset + kAvailableEntry * size_);
 }
 
 bool Queue::arm(std::uint16_t seen) {

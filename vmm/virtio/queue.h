@@ -11,8 +11,10 @@
 // are written as they come, but the driver sees none before publish() moves the used index.
 //
 // Notifications, with VIRTIO_F_EVENT_IDX or without: publish() stores the used index, then a full barrier,
-// then reads what the driver asked for. A device that is about to sleep calls arm(): it asks for a kick,
-// then a full barrier, then looks at the available index again.
+// then reads what the driver asked for. What nobody waits for may be published untold, with EVENT_IDX: the
+// next publish() answers for it as well, and untold() says whether the driver has found it by itself. A
+// device that is about to sleep calls arm(): it asks for a kick, then a full barrier, then looks at the
+// available index again.
 //
 //   while (auto chain = queue.pop(storage)) {
 //     const std::size_t n = fill(chain->writable());
@@ -112,13 +114,15 @@ class Queue {
 
   // Is there anything to pop?
   [[nodiscard]] bool has_available();
-  // Makes the pushed elements visible; true if the driver wants an interrupt for them.
+  // Makes the pushed elements visible; true if the driver wants an interrupt for them, or for what was
+  // published untold before.
   [[nodiscard]] bool publish();
-  // Whether the driver has not yet looked at what was published since the used index was `since`. Only
-  // EVENT_IDX tells: a driver that has looked asks for the next interrupt behind it.
-  [[nodiscard]] bool unheard(std::uint16_t since) const;
+  // The same, and the interrupt is left to a later publish(). Only with event_idx().
+  void publish_untold();
+  // Whether the driver has not yet looked at what was published untold: one that has asks for the next
+  // interrupt behind it.
+  [[nodiscard]] bool untold() const;
   [[nodiscard]] bool event_idx() const { return options_.event_idx; }
-  [[nodiscard]] std::uint16_t published_index() const { return published_index_; }
   // The used index as it will be when all that was pushed is published.
   [[nodiscard]] std::uint16_t used_index() const { return used_index_; }
   [[nodiscard]] bool has_unpublished() const { return used_index_ != published_index_; }
@@ -137,6 +141,8 @@ class Queue {
   struct Walk;
 
   bool look_at_available();
+  void move_used_index();
+  [[nodiscard]] std::uint16_t used_event() const;
   bool walk_table(Walk& walk, std::span<const std::byte> table, std::uint32_t entries, std::uint32_t first,
                   bool indirect);
   bool take(Walk& walk, const Descriptor& descriptor);
@@ -153,6 +159,7 @@ class Queue {
   std::uint16_t seen_index_ = 0;
   std::uint16_t used_index_ = 0;
   std::uint16_t published_index_ = 0;
+  std::uint16_t told_index_ = 0;  // the published index as of the last publish()
   bool armed_ = true;
   std::span<std::byte> descriptors_;
   std::span<std::byte> available_;

@@ -15,7 +15,7 @@ constexpr std::size_t kMaxRequestBytes = 4096;
 }  // namespace
 
 RngDevice::RngDevice(net::EventLoop& loop) : loop_(loop) {
-  loop_.before_wait([this] {
+  loop_.before_wait([this](net::BeforeWait) {
     if (transport_ == nullptr || transport_->queue(0).arm()) return true;
     serve();
     return false;

@@ -35,7 +35,7 @@ Result<std::unique_ptr<VsockDevice>> VsockDevice::create(net::EventLoop& loop, s
   loop.post_and_wait([&] {
     added = loop.add(device->listener_.socket.get(), EPOLLIN | EPOLLET, &device->listener_);
     loop.at_turn_end([raw = device.get()] { raw->turn_end(); });
-    loop.before_wait([raw = device.get()] { return raw->may_sleep(); });
+    loop.before_wait([raw = device.get()](net::BeforeWait) { return raw->may_sleep(); });
   });
   GB_TRY(added);
   return device;

@@ -79,7 +79,8 @@ std::string read_file(const std::string& path) {
 bool waits_for_events(pid_t pid) {
   const std::string call = read_file(fmt::format("/proc/{}/syscall", pid));
   return call.starts_with(fmt::format("{} ", SYS_epoll_wait)) ||
-         call.starts_with(fmt::format("{} ", SYS_epoll_pwait));
+         call.starts_with(fmt::format("{} ", SYS_epoll_pwait)) ||
+         call.starts_with(fmt::format("{} ", SYS_epoll_pwait2));
 }
 
 std::string script_path(const std::string& name) {

@@ -67,7 +67,7 @@ TEST(NatAllocation, NoneOnTheFramePath) {
   };
   // A turn of the loop: the fake port and the harness allocate, so they are kept out by hand.
   bool in_turn = false;
-  bench.loop->before_wait([&] {
+  bench.loop->before_wait([&](BeforeWait) {
     counting = in_turn;
     return false;
   });
@@ -137,7 +137,7 @@ TEST(NatAllocation, NoneForDatagrams) {
   Bench bench(config);
   bench.port.discard = true;
   bool in_turn = false;
-  bench.loop->before_wait([&] {
+  bench.loop->before_wait([&](BeforeWait) {
     counting = in_turn;
     return false;
   });

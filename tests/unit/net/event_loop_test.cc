@@ -40,7 +40,7 @@ TEST(EventLoop, DeliversEdgesOnce) {
   Recorder handler([](std::uint32_t) {});
   ASSERT_TRUE(loop->add(fd.get(), EPOLLIN | EPOLLET, &handler));
   int turns = 0;
-  loop->before_wait([] { return false; });
+  loop->before_wait([](BeforeWait) { return false; });
   loop->at_turn_end([&] {
     if (++turns == 5) loop->stop();
   });
@@ -105,15 +105,50 @@ TEST(EventLoop, DeadlineFiresOnceAndNotBeforeItsTime) {
   EXPECT_GE(fired_at, due);
 }
 
+TEST(EventLoop, AHookMayBoundTheWait) {
+  auto loop = make_loop();
+  const std::uint64_t due = loop->now_ns() + 2'000'000;
+  loop->set_deadline(due + 3'600'000'000'000);
+  loop->before_wait([&](BeforeWait) {
+    loop->bound_wait(due);
+    return true;
+  });
+  loop->at_turn_end([&] {
+    if (loop->now_ns() >= due) loop->stop();
+  });
+  loop->run();  // would sleep for an hour
+  EXPECT_GE(loop->now_ns(), due);
+}
+
+TEST(EventLoop, WhatAHookFindsEndsASpinAndNothingIsArmed) {
+  auto loop =
+      std::move(*EventLoop::create(ProbeMode::kNetPoll, {.mode = PollConfig::Mode::kFixed, .spin_us = 1000}));
+  UniqueFd fd = make_event(1);
+  Recorder handler([](std::uint32_t) {});
+  ASSERT_TRUE(loop->add(fd.get(), EPOLLIN | EPOLLET, &handler));
+  std::vector<BeforeWait> asked;
+  loop->before_wait([&](BeforeWait what) {
+    asked.push_back(what);
+    return asked.size() == 1;  // the first turn may sleep, and has an event
+  });
+  int turns = 0;
+  loop->at_turn_end([&] {
+    if (++turns == 3) loop->stop();
+  });
+  loop->run();
+  // Work of a hook is work: the third turn spins as the second one did.
+  EXPECT_EQ(asked, (std::vector<BeforeWait>{BeforeWait::kArm, BeforeWait::kLook, BeforeWait::kLook}));
+}
+
 TEST(EventLoop, AllBeforeWaitHooksRunAndOneVetoPreventsSleep) {
   auto loop = make_loop();
   int first = 0;
   int second = 0;
-  loop->before_wait([&] {
+  loop->before_wait([&](BeforeWait) {
     ++first;
     return false;
   });
-  loop->before_wait([&] {
+  loop->before_wait([&](BeforeWait) {
     ++second;
     return true;
   });

@@ -116,5 +116,20 @@ TEST_F(HeldAck, AFinIsAcknowledgedAtOnce) {
   EXPECT_EQ(seen[0].ack, next_);
 }
 
+// Nor does anybody wait for it: it may share the interrupt of the next frame.
+TEST_F(HeldAck, OnlyTheAcknowledgementOfAFinIsNotAwaited) {
+  EXPECT_TRUE(guest_side_.last.awaited) << "SYN-ACK";
+  segment(kTcpAck, std::string(1000, 'a'));
+  segment(kTcpAck | kTcpPsh, std::string(1000, 'b'));
+  EXPECT_EQ(published().size(), 1U);
+  EXPECT_TRUE(guest_side_.last.awaited);
+  segment(kTcpAck | kTcpFin);
+  EXPECT_EQ(published().size(), 1U);
+  EXPECT_FALSE(guest_side_.last.awaited);
+  reply("more");
+  EXPECT_EQ(published().size(), 1U);
+  EXPECT_TRUE(guest_side_.last.awaited);
+}
+
 }  // namespace
 }  // namespace glassbox::net

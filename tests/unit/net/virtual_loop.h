@@ -51,7 +51,8 @@ class VirtualLoop final : public EventLoop {
   void set_deadline(std::uint64_t deadline_ns) override { deadline_ns_ = deadline_ns; }
   void on_deadline(std::function<void()> callback) override { on_deadline_ = std::move(callback); }
   void at_turn_end(std::function<void()> hook) override { turn_end_.push_back(std::move(hook)); }
-  void before_wait(std::function<bool()> /*may_sleep*/) override {}
+  void before_wait(std::function<bool(BeforeWait)> /*may_sleep*/) override {}
+  void bound_wait(std::uint64_t /*deadline_ns*/) override {}
   void mark_kick_fd(int /*fd*/) override {}
   void post(std::function<void()> task) override { task(); }
   void post_and_wait(std::function<void()> task) override { task(); }

@@ -112,7 +112,7 @@ TEST_F(NetDeviceTest, TheAnswerBringsTheNewsOfWhatWasSent) {
   EXPECT_EQ(tx.used_index(), 1);
   EXPECT_EQ(transport.interrupts[NetDevice::kReceiveQueue], 1U);
   EXPECT_EQ(transport.interrupts[NetDevice::kTransmitQueue], 0U);
-  // A driver that has looked asks for the next one; another frame shows that the timer has gone by.
+  // A driver that has looked asks for the next one; another frame shows that the time has gone by.
   tx.set_used_event(1);
   tx.chain().readable(header_bytes() + "another").submit();
   kick(NetDevice::kTransmitQueue);
@@ -129,6 +129,62 @@ TEST_F(NetDeviceTest, ADriverThatDidNotLookIsTold) {
   device.rx_commit({.bytes = 6, .vnet = {}});
   device.rx_publish();
   EXPECT_TRUE(loop.turn_until([&] { return transport.interrupts[NetDevice::kTransmitQueue] == 1U; }));
+}
+
+TEST_F(NetDeviceTest, WhatNobodyWaitsForIsPublishedWithoutAnInterrupt) {
+  activate();
+  for (int i = 0; i < 3; ++i)
+    rx.chain().writable(1526).submit();
+  const auto publish = [&](bool awaited) {
+    fill(device.rx_reserve(6), "frame.");
+    device.rx_commit({.bytes = 6, .vnet = {}, .awaited = awaited});
+    device.rx_publish();
+  };
+  publish(false);
+  EXPECT_EQ(rx.used_index(), 1);
+  EXPECT_EQ(transport.interrupts[NetDevice::kReceiveQueue], 0U);
+  publish(true);
+  EXPECT_EQ(transport.interrupts[NetDevice::kReceiveQueue], 1U) << "of the next frame, for both";
+  rx.set_used_event(2);
+  publish(false);
+  EXPECT_TRUE(loop.turn_until([&] { return transport.interrupts[NetDevice::kReceiveQueue] == 2U; }));
+}
+
+// A driver that asked for the next interrupt before it knew of the frame gets that one and no second.
+TEST_F(NetDeviceTest, ADriverThatFoundItByItselfIsNotTold) {
+  activate();
+  rx.chain().writable(1526).submit();
+  fill(device.rx_reserve(6), "frame.");
+  device.rx_commit({.bytes = 6, .vnet = {}, .awaited = false});
+  device.rx_publish();
+  rx.set_used_event(1);
+  EXPECT_TRUE(loop.turn());
+  EXPECT_TRUE(loop.turn());
+  EXPECT_FALSE(loop.bounded()) << "nothing is to come any more";
+  EXPECT_EQ(transport.interrupts[NetDevice::kReceiveQueue], 0U);
+}
+
+TEST_F(NetDeviceTest, WithoutEventIdxEveryFrameInterrupts) {
+  activate(kAll & ~kFeatureEventIdx);
+  rx.chain().writable(1526).submit();
+  fill(device.rx_reserve(6), "frame.");
+  device.rx_commit({.bytes = 6, .vnet = {}, .awaited = false});
+  device.rx_publish();
+  EXPECT_EQ(transport.interrupts[NetDevice::kReceiveQueue], 1U);
+}
+
+TEST_F(NetDeviceTest, ALookFindsFramesAndArmsNothing) {
+  activate();
+  tx.chain().readable(header_bytes() + "first").submit();
+  kick(NetDevice::kTransmitQueue);
+  loop.turn();
+  const std::uint16_t armed = tx.available_event();
+  EXPECT_TRUE(loop.look());
+  tx.chain().readable(header_bytes() + "second").submit();
+  EXPECT_FALSE(loop.look());
+  EXPECT_EQ(tx.available_event(), armed);
+  loop.turn();
+  EXPECT_EQ(sink.frames.size(), 2U);
 }
 
 TEST_F(NetDeviceTest, MuchIsNotHeldBack) {

@@ -71,6 +71,7 @@ std::string syscall_name(std::uint32_t number) {
                                                              {SYS_getsockname, "getsockname"},
                                                              {SYS_epoll_wait, "epoll_wait"},
                                                              {SYS_epoll_pwait, "epoll_pwait"},
+                                                             {SYS_epoll_pwait2, "epoll_pwait2"},
                                                              {SYS_epoll_ctl, "epoll_ctl"},
                                                              {SYS_poll, "poll"},
                                                              {SYS_ppoll, "ppoll"},
