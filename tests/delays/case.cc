@@ -27,8 +27,6 @@ std::int64_t client_delay(const nlohmann::json& result, MeasuredBy by, std::size
   switch (by) {
     case MeasuredBy::kConnect:
       return at("stamps_ns", 0) - at("cycle_ns", 0);
-    case MeasuredBy::kReplyWait:
-      return at("stamps_ns", 2) - at("stamps_ns", 1);
     case MeasuredBy::kRestOfReply:
       return at("stamps_ns", 3) - at("stamps_ns", 2);
     default:

@@ -26,7 +26,6 @@ enum class MeasuredBy : std::uint8_t {
   kServer,       // DelayServer::delays()
   kClient,       // delay-crr's delay_ns
   kConnect,      // the time of the client's connect()
-  kReplyWait,    // from the client's send() to the first byte of the reply
   kRestOfReply,  // from the client's first to its last byte
   kInjector,     // Case::measure
 };
