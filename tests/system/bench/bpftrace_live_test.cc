@@ -3,22 +3,15 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
-#include <thread>
 
 #include "bpf/sdt_notes.h"
-#include "tests/system/bench/system_test.h"
-#include "tools/bench/echo.h"
-#include "vmm/base/lab.h"
-#include "vmm/base/runtime_dir.h"
-#include "vmm/kvm/usability.h"
+#include "tests/system/bench/live_vm.h"
 
 namespace glassbox::bench::testing {
 namespace {
@@ -108,51 +101,10 @@ int counter(const std::string& output, const std::string& name) {
   return at == std::string::npos ? 0 : std::stoi(output.substr(at + name.size() + 2));
 }
 
-// An echo server on a thread of ours.
-class EchoThread {
- public:
-  EchoThread()
-      : listener_(std::move(*listen_on_loopback(0))),
-        thread_([this] { (void)serve_echo(listener_, {}, served_); }) {}
-  ~EchoThread() {
-    ::shutdown(listener_.get(), SHUT_RDWR);
-    thread_.join();
-  }
-  std::string port() const { return std::to_string(*bound_port(listener_)); }
-
- private:
-  UniqueFd listener_;
-  std::atomic<std::uint64_t> served_{0};
-  std::thread thread_;
-};
-
-class LiveVm {
- public:
-  LiveVm() : name_(fmt::format("bpftrace-test-{}", ::getpid())) {
-    const Outcome started =
-        run({program_path("glassbox"), "run", "-d", "--name", name_, "--allow-host-loopback"});
-    EXPECT_EQ(started.status, 0) << started.err;
-    if (const auto vm = find_running_vm(name_)) pid_ = vm->pid;
-  }
-  ~LiveVm() { EXPECT_EQ(run({program_path("glassbox"), "stop", name_}).status, 0); }
-  pid_t pid() const { return pid_; }
-  Outcome exec(std::vector<std::string> command) const {
-    std::vector<std::string> argv{program_path("glassbox"), "exec", name_, "--"};
-    argv.insert(argv.end(), command.begin(), command.end());
-    return run(std::move(argv));
-  }
-
- private:
-  std::string name_;
-  pid_t pid_ = 0;
-};
-
 TEST(BpftraceLive, EveryScriptSaysSomethingOfARunningGuest) {
-  if (::geteuid() != 0) GTEST_SKIP() << "bpftrace needs root";
   if (run({"bpftrace", "--version"}).status != 0) GTEST_SKIP() << "bpftrace is not installed";
-  if (!in_lab() && !kvm::check_kvm().usable)
-    GTEST_SKIP() << "no usable KVM here: run it inside the lab (tools/in-lab)";
-  const LiveVm vm;
+  if (const std::string why = why_no_traced_guest(); !why.empty()) GTEST_SKIP() << why;
+  const LiveVm vm("bpftrace-test", {"--allow-host-loopback"});
   ASSERT_GT(vm.pid(), 0);
   const EchoThread server;
 

@@ -5,17 +5,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <numeric>
 #include <set>
-#include <thread>
 
-#include "tests/system/bench/system_test.h"
+#include "tests/system/bench/live_vm.h"
 #include "tools/bench/echo.h"
 #include "tools/trace/attribute.h"
 #include "tools/trace/trace_reader.h"
-#include "vmm/base/lab.h"
-#include "vmm/kvm/usability.h"
 
 namespace glassbox::bench::testing {
 namespace {
@@ -25,45 +21,9 @@ using trace::CycleKind;
 constexpr int kClients = 8, kCyclesEach = 3, kPages = 6, kSingle = 5;
 constexpr int kReadyLimitMs = 120'000, kEndLimitMs = 180'000;
 
-class EchoThread {
- public:
-  EchoThread()
-      : listener_(std::move(*listen_on_loopback(0))),
-        thread_([this] { (void)serve_echo(listener_, {}, served_); }) {}
-  ~EchoThread() {
-    ::shutdown(listener_.get(), SHUT_RDWR);
-    thread_.join();
-  }
-  std::string port() const { return std::to_string(*bound_port(listener_)); }
-
- private:
-  UniqueFd listener_;
-  std::atomic<std::uint64_t> served_{0};
-  std::thread thread_;
-};
-
-class Vm {
- public:
-  Vm(const std::string& tag, std::vector<std::string> options)
-      : name_(fmt::format("concurrent-{}-{}", tag, ::getpid())) {
-    std::vector<std::string> argv{program_path("glassbox"), "run", "-d", "--name", name_};
-    argv.insert(argv.end(), options.begin(), options.end());
-    const Outcome started = run(std::move(argv));
-    EXPECT_EQ(started.status, 0) << started.err;
-  }
-  ~Vm() { EXPECT_EQ(run({program_path("glassbox"), "stop", name_}).status, 0); }
-  const std::string& name() const { return name_; }
-  std::vector<std::string> sh(const std::string& script) const {
-    return {program_path("glassbox"), "exec", name_, "--", "sh", "-c", script};
-  }
-
- private:
-  std::string name_;
-};
-
 class Recording {
  public:
-  Recording(const Vm& vm, std::string path) : path_(std::move(path)) {
+  Recording(const LiveVm& vm, std::string path) : path_(std::move(path)) {
     std::array<int, 2> fds{};
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()), 0);
     const UniqueFd theirs(fds[1]);
@@ -114,15 +74,15 @@ void expect_whole(const trace::Attribution& a) {
 }
 
 TEST(ConcurrentTraces, TellVmsClientsAndDirectionsApart) {
-  if (::geteuid() != 0) GTEST_SKIP() << "tracing needs root";
-  if (!in_lab() && !kvm::check_kvm().usable)
-    GTEST_SKIP() << "no usable KVM here: run it inside the lab (tools/in-lab)";
+  if (const std::string why = why_no_traced_guest(); !why.empty()) GTEST_SKIP() << why;
   const EchoThread server;
   const std::string published = std::to_string(*bound_port(*listen_on_loopback(0)));
-  const Vm many("many", {"--vcpus", "2", "--allow-host-loopback"});
-  const Vm web("web", {"--allow-host-loopback", "--publish", published + ":8000"});
-  ASSERT_EQ(run(web.sh("mkdir /tmp/w && echo hello > /tmp/w/index.html && httpd -p 8000 -h /tmp/w")).status,
-            0);
+  const LiveVm many("concurrent-many", {"--vcpus", "2", "--allow-host-loopback"});
+  const LiveVm web("concurrent-web", {"--allow-host-loopback", "--publish", published + ":8000"});
+  ASSERT_EQ(
+      web.exec({"sh", "-c", "mkdir /tmp/w && echo hello > /tmp/w/index.html && httpd -p 8000 -h /tmp/w"})
+          .status,
+      0);
 
   const auto directory = build_dir() / "tests" / fmt::format("concurrent-{}", ::getpid());
   std::filesystem::create_directories(directory);
@@ -134,16 +94,17 @@ TEST(ConcurrentTraces, TellVmsClientsAndDirectionsApart) {
   const std::string page = "http://127.0.0.1:" + published + "/";
   // accept() was entered before the trace began: of the first page it is not seen.
   EXPECT_EQ(run({"busybox", "wget", "-q", "-O", "-", page}).out, "hello\n");
-  const auto clients =
-      Child::start({.what = "the clients",
-                    .argv = many.sh(fmt::format(
-                        "for c in $(seq {}); do (i=0; while [ $i -lt {} ]; do printf A | nc 10.0.2.2 {} "
+  const auto clients = Child::start(
+      {.what = "the clients",
+       .argv = many.in_guest(
+           {"sh", "-c",
+            fmt::format("for c in $(seq {}); do (i=0; while [ $i -lt {} ]; do printf A | nc 10.0.2.2 {} "
                         "> /dev/null; i=$((i+1)); done) & done; wait",
-                        kClients, kCyclesEach, server.port()))});
+                        kClients, kCyclesEach, server.port())})});
   ASSERT_TRUE(clients.has_value());
-  const auto single =
-      Child::start({.what = "the client",
-                    .argv = web.sh(fmt::format("gb-crr 10.0.2.2 {} --cycles {}", server.port(), kSingle))});
+  const auto single = Child::start(
+      {.what = "the client",
+       .argv = web.in_guest({"gb-crr", "10.0.2.2", server.port(), "--cycles", std::to_string(kSingle)})});
   ASSERT_TRUE(single.has_value());
   for (int k = 1; k < kPages; ++k)
     EXPECT_EQ(run({"busybox", "wget", "-q", "-O", "-", page}).out, "hello\n");
