@@ -20,9 +20,7 @@
 namespace glassbox::trace {
 namespace {
 
-// More than a ring of the usual size holds. Where events come faster than they are taken, poll() would not
-// end.
-constexpr std::size_t kMostPerPoll = std::size_t{1} << 18;
+constexpr std::size_t kRecordHeader = 8;  // BPF_RINGBUF_HDR_SZ: the kernel's, before each event
 constexpr std::string_view kUsdtPrefix = "usdt_";
 constexpr std::string_view kProvider = "glassbox";
 constexpr int kCapSysAdmin = 21;  // linux/capability.h
@@ -102,6 +100,7 @@ struct HostTracer::Impl {
   std::vector<LinkPtr> links;
   std::unique_ptr<ring_buffer, RingFree> ring;
   std::vector<Hook> hooks;
+  std::size_t ring_events = 0;         // as many as it holds
   const Consumer* consumer = nullptr;  // set during poll()
   std::size_t left = 0;
 
@@ -167,6 +166,7 @@ Result<std::unique_ptr<HostTracer>> HostTracer::open(pid_t pid, const Options& o
     return fail("cannot open the host's BPF programs: {}", take_libbpf_error(errno));
   impl->skeleton->rodata->target_tgid = static_cast<__u32>(pid);
   bpf_map__set_max_entries(impl->skeleton->maps.events, static_cast<__u32>(options.ring_bytes));
+  impl->ring_events = options.ring_bytes / (sizeof(gb_event) + kRecordHeader);
 
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, impl->skeleton->obj) {
@@ -202,10 +202,10 @@ const std::vector<Hook>& HostTracer::attached() const {
 
 Result<std::size_t> HostTracer::poll(const Consumer& consumer) {
   impl_->consumer = &consumer;
-  impl_->left = kMostPerPoll;
+  impl_->left = impl_->ring_events;
   const int count = ring_buffer__consume(impl_->ring.get());
   impl_->consumer = nullptr;
-  if (count == -ECANCELED) return kMostPerPoll;
+  if (count == -ECANCELED) return impl_->ring_events;
   if (count < 0) return fail_errno(-count, "cannot read the trace ring buffer");
   return static_cast<std::size_t>(count);
 }

@@ -68,8 +68,9 @@ class HostTracer {
   // Every hook that was wanted, the missing ones included.
   [[nodiscard]] const std::vector<Hook>& attached() const;
 
-  // Hands every event that is in the ring to `consumer` and returns how many. Never blocks, and nothing wakes
-  // the caller: come round every 10 to 100 ms. The reference is valid during the call only.
+  // Hands every event that is in the ring to `consumer` and returns how many: at most what the ring holds, so
+  // that it ends where events come faster than they are taken. Never blocks, and nothing wakes the caller:
+  // come round every 10 to 100 ms. The reference is valid during the call only.
   Result<std::size_t> poll(const Consumer& consumer);
 
   [[nodiscard]] HostDrops drops() const;

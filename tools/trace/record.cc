@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 
 #include <chrono>
@@ -14,6 +12,7 @@
 #include "tools/trace/kinds.h"
 #include "tools/trace/machine.h"
 #include "tools/trace/report.h"
+#include "tools/trace/stop_signals.h"
 #include "tools/trace/trace_writer.h"
 #include "vmm/base/runtime_dir.h"
 
@@ -55,21 +54,10 @@ void append_losses(std::string_view side, const DropCounters& drops, std::string
       text += fmt::format("{}{} {} {}", text.empty() ? "" : ", ", side, name, count);
 }
 
-Result<UniqueFd> stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP})
-    sigaddset(&set, number);
-  if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return fail_errno(errno, "cannot block signals");
-  UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd) return fail_errno(errno, "signalfd");
-  return fd;
-}
-
 class Recorder {
  public:
   Recorder(const RecordOptions& options, std::unique_ptr<HostTracer> host, TraceWriter writer,
-           UniqueFd signals, UniqueFd process)
+           StopSignals signals, UniqueFd process)
       : options_(options),
         host_(std::move(host)),
         writer_(std::move(writer)),
@@ -145,7 +133,7 @@ class Recorder {
   Status wait_until(Clock::time_point end, Done&& done) {
     while (!done() && Clock::now() < end) {
       pollfd fds[] = {
-          {signals_.get(), POLLIN, 0}, {process_.get(), POLLIN, 0}, {guest_ ? guest_->fd() : -1, POLLIN, 0}};
+          {signals_.fd(), POLLIN, 0}, {process_.get(), POLLIN, 0}, {guest_ ? guest_->fd() : -1, POLLIN, 0}};
       const auto left = std::chrono::duration_cast<milliseconds>(end - Clock::now()).count() + 1;
       const int wait_ms =
           left < kRingIntervalMs ? static_cast<int>(std::max<long>(left, 0)) : kRingIntervalMs;
@@ -165,9 +153,8 @@ class Recorder {
   }
 
   void take_signal() {
-    signalfd_siginfo info{};
     // A second signal during the closing does not cut it short: the agent has its own limit.
-    (void)!::read(signals_.get(), &info, sizeof(info));
+    if (const int number = signals_.take(); number != 0) summary_.signal_number = number;
     stopping_ = true;
   }
 
@@ -239,7 +226,8 @@ class Recorder {
   const RecordOptions& options_;
   std::unique_ptr<HostTracer> host_;
   TraceWriter writer_;
-  UniqueFd signals_, process_;
+  StopSignals signals_;
+  UniqueFd process_;
   std::optional<GuestSession> guest_;
   RecordSummary summary_;
   bool stopping_ = false, finishing_ = false, ended_early_ = false, agent_busy_ = false;
@@ -284,7 +272,7 @@ Result<RecordTarget> find_target(const std::optional<std::string>& name, std::op
 
 Result<RecordSummary> record(const RecordOptions& options) {
   GB_ASSIGN(const UniqueFd claim, claim_recording(options.target));
-  GB_ASSIGN(UniqueFd signals, stop_signals());
+  GB_ASSIGN(StopSignals signals, StopSignals::take_over());
   UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, options.target.pid, 0)));
   if (!process) return fail_errno(errno, "cannot watch process {}", options.target.pid);
   GB_ASSIGN(auto host, HostTracer::open(options.target.pid));

@@ -46,10 +46,11 @@ struct RecordSummary {
   std::uint64_t host_drops = 0, guest_drops = 0;
   std::string losses;  // by counter and event, one line; empty if nothing was lost
   bool guest_traced = false;
-  std::string note;  // why not, or why it ended early
+  std::string note;       // why not, or why it ended early
+  int signal_number = 0;  // that ended it, if one did
 };
 
-// Blocks until SIGINT, SIGTERM or SIGHUP (it takes them over), the duration, or the end of the process.
+// Blocks until SIGINT, SIGTERM or SIGHUP (stop_signals.h), the duration, or the end of the process.
 [[nodiscard]] Result<RecordSummary> record(const RecordOptions& options);
 
 }  // namespace glassbox::trace

@@ -38,7 +38,6 @@ bool plausible(const gb_event& event, Origin origin) {
 }
 
 void take_records(std::span<const gb_event> raw, Origin origin, Side& side) {
-  side.events.reserve(side.events.size() + raw.size());
   for (const gb_event& event : raw) {
     if (plausible(event, origin))
       side.events.push_back(event);

@@ -114,6 +114,22 @@ TEST_F(HostTracerTest, LossLeavesAGapAndIsCountedByKind) {
   EXPECT_EQ(missing, drops.ring_full);
 }
 
+// Each event that is taken makes the next one: the ring is never empty.
+TEST_F(HostTracerTest, PollEndsWhereEventsComeAsFastAsTheyAreTaken) {
+  constexpr std::size_t kRingBytes = 16384, kMost = kRingBytes / sizeof(gb_event);
+  const auto tracer = open_self({.ring_bytes = kRingBytes, .kernel_events = false});
+  ASSERT_TRUE(tracer);
+  fire_all_probes();
+  std::size_t taken = 0;
+  const auto count = tracer->poll([&](const gb_event&) {
+    if (++taken < 100 * kMost) fire_all_probes();
+  });
+  ASSERT_TRUE(count) << count.error().message;
+  EXPECT_EQ(*count, taken);
+  EXPECT_LE(taken, kMost);
+  EXPECT_FALSE(poll_all(*tracer).empty());  // what was left
+}
+
 TEST_F(HostTracerTest, AnotherProcessOfTheSameProgramIsNotTraced) {
   const auto tracer = open_self({.kernel_events = false});
   ASSERT_TRUE(tracer);

@@ -18,6 +18,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bpf/probes.h"
+#include "tools/trace/stop_signals.h"
 #include "tools/trace/trace_reader.h"
 #include "vmm/base/unique_fd.h"
 
@@ -229,6 +230,24 @@ TEST(Program, AnnotationsReachTheReport) {
             0);
   EXPECT_THAT(run_program("report " + copy.string()).output, HasSubstr("total by the client's own clock"));
   fs::remove(copy);
+}
+
+TEST(StopSignals, AreTakenWhileItLivesAndThenWhatTheyWere) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    {
+      const auto signals = StopSignals::take_over();
+      if (!signals || signals->take() != 0) ::_exit(1);
+      ::raise(SIGINT);
+      if (signals->take() != SIGINT) ::_exit(2);
+      ::raise(SIGHUP);  // nobody reads it: it asked for an end that came anyway
+    }
+    ::raise(SIGTERM);
+    ::_exit(3);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << status;
 }
 
 // A VM's directory as the monitor leaves it; the VM itself is not needed for the claim.

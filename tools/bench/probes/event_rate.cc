@@ -77,11 +77,20 @@ class Firing {
   pid_t child_ = -1;
 };
 
+struct FileRemoval {
+  std::filesystem::path path;
+  ~FileRemoval() {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+  }
+};
+
 }  // namespace
 
 Result<EventRate> measure_event_rate(double per_second, double seconds,
                                      const std::filesystem::path& directory) {
   const auto path = directory / fmt::format("glassbox-rate-{}.trace", ::getpid());
+  const FileRemoval removal{path};
   EventRate rate{.asked = per_second, .seconds = seconds, .losses = {}};
   {
     const Firing firing(per_second);
@@ -89,11 +98,10 @@ Result<EventRate> measure_event_rate(double per_second, double seconds,
     const auto summary = trace::record(
         {.target = {firing.pid(), {}, "the process that fires"}, .output = path, .duration_s = seconds});
     if (!summary) return tl::unexpected(summary.error());
+    if (summary->signal_number != 0) return fail("ended by signal {}", summary->signal_number);
     rate.losses = summary->losses;
   }
   const auto trace = trace::read_trace(path);
-  std::error_code ignored;
-  std::filesystem::remove(path, ignored);
   if (!trace) return tl::unexpected(trace.error());
   // What the probes carry says how many there were between the first and the last that arrived.
   std::uint64_t first = UINT64_MAX, last = 0;

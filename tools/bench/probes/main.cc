@@ -1,4 +1,5 @@
 // bench_probes: what the probes cost while nobody listens, and how many events a second the recorder takes.
+#include <bpf/libbpf.h>
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -23,6 +24,8 @@ int failed(const std::string& message) {
 int finish(nlohmann::json result, const std::string& path) {
   if (path.empty()) return 0;
   result["machine"] = describe_machine();
+  result["versions"] = {
+      {"glassbox", GLASSBOX_VERSION}, {"libbpf", libbpf_version_string()}, {"compiler", __VERSION__}};
   std::ofstream file(path);
   file << result.dump(1) << '\n';
   return file.flush() ? 0 : failed("cannot write " + path);
@@ -40,7 +43,6 @@ int run_off(const std::string& json_path) {
   else
     fmt::print("what a probe costs that is listened to was not measured: {}\n", hit.error().message);
   nlohmann::json result = frame_cost_json(*costs);
-  result["compiler"] = __VERSION__;
   if (hit) result["hit_ns"] = hit->hit_ns;
   return finish(std::move(result), json_path);
 }
