@@ -28,6 +28,9 @@ inline constexpr char kReadyLine[] = "glassbox-agent 1 ready";
 
 // Our PCI function for clock exchanges: BAR 0 is one page; a 32-bit read at offset 0 exits, fires the probe
 // clock_exchange(exchange, vcpu) and returns the exchange number (from 1, mod 2^32).
+// A 32-bit read at kClockReadingOffset likewise fires clock_reading and returns the reading's number; 0 by a
+// monitor that has none.
+inline constexpr std::uint64_t kClockReadingOffset = 8;
 inline constexpr std::uint16_t kClockPciVendor = 0x676c;
 inline constexpr std::uint16_t kClockPciDevice = 0x6762;
 

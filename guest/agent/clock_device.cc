@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -63,6 +64,18 @@ ClockExchange ClockDevice::exchange() const {
   std::atomic_signal_fence(std::memory_order_seq_cst);
   result.exchange = *page_;
   std::atomic_signal_fence(std::memory_order_seq_cst);
+  result.after_ns = monotonic_ns();
+  return result;
+}
+
+ClockReading ClockDevice::reading() const {
+  ClockReading result;
+  result.before_ns = monotonic_ns();
+  result.tsc_before = __rdtsc();
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  result.number = page_[protocol::kClockReadingOffset / sizeof(*page_)];
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  result.tsc_after = __rdtsc();
   result.after_ns = monotonic_ns();
   return result;
 }

@@ -17,6 +17,13 @@ struct ClockExchange {
   std::uint64_t after_ns = 0;   // and just after
 };
 
+// The same with the guest's time stamp counter read next to the clock; number 0: the monitor has no readings.
+struct ClockReading {
+  std::uint32_t number = 0;
+  std::uint64_t before_ns = 0, tsc_before = 0;
+  std::uint64_t tsc_after = 0, after_ns = 0;
+};
+
 class ClockDevice {
  public:
   // Finds the function below `pci_devices` and maps its page.
@@ -28,6 +35,7 @@ class ClockDevice {
 
   // One exchange on the CPU the caller runs on; the caller pins itself where it matters.
   [[nodiscard]] ClockExchange exchange() const;
+  [[nodiscard]] ClockReading reading() const;
 
  private:
   explicit ClockDevice(volatile std::uint32_t* page) : page_(page) {}

@@ -17,7 +17,9 @@ namespace {
 
 using protocol::MessageType;
 
-constexpr int kBurst = 64;  // exchanges per vCPU
+constexpr int kBurst = 64;         // exchanges per vCPU
+constexpr int kBurstReadings = 8;  // among them, each after an exchange
+constexpr unsigned kTicksPerReading = 16;
 constexpr timespec kBurstSpacing{0, 200'000};
 constexpr std::size_t kMaxBufferBytes = 32U << 20;
 constexpr std::size_t kMinBufferBytes = 2U << 20;
@@ -70,6 +72,7 @@ class TraceSession {
       pollfd event{fd_, POLLIN, 0};
       const int ready = ::ppoll(&event, 1, &interval, nullptr);
       exchange(turn % vcpus_);
+      if (turn / vcpus_ % kTicksPerReading == 0) reading(turn % vcpus_);
       consume();
       if (buffer_.half_full()) GB_TRY(send_events());
       if (ready <= 0) continue;
@@ -84,6 +87,7 @@ class TraceSession {
     for (unsigned cpu = 0; clock_ && cpu < vcpus_; ++cpu) {
       for (int i = 0; i < kBurst; ++i) {
         exchange(cpu);
+        if (i % (kBurst / kBurstReadings) == 0) reading(cpu);
         ::nanosleep(&kBurstSpacing, nullptr);
       }
     }
@@ -93,18 +97,29 @@ class TraceSession {
     if (!clock_) return;
     pin_to(cpu);
     const ClockExchange got = clock_->exchange();
+    push(GB_KIND_guest_clock, cpu, got.before_ns, {got.exchange, got.before_ns, got.after_ns, cpu});
+  }
+
+  // On the CPU that the exchange before it went to.
+  void reading(unsigned cpu) {
+    if (!clock_) return;
+    const ClockReading got = clock_->reading();
+    if (got.number == 0) return;
+    push(GB_KIND_guest_clock_reading, cpu, got.before_ns,
+         {got.number, got.before_ns, got.after_ns, cpu, got.tsc_before, got.tsc_after});
+  }
+
+  void push(std::uint16_t kind, unsigned cpu, std::uint64_t ts_ns,
+            std::initializer_list<std::uint64_t> arguments) {
     gb_event event{};
-    event.ts_ns = got.before_ns;
+    event.ts_ns = ts_ns;
     event.seq = clock_seq_[cpu]++;
-    event.kind = GB_KIND_guest_clock;
+    event.kind = kind;
     event.cpu = static_cast<std::uint16_t>(kClockCpuBit | cpu);
     event.tgid = static_cast<std::uint32_t>(::getpid());
     event.tid = static_cast<std::uint32_t>(::gettid());
     event.version = GB_EVENT_VERSION;
-    event.arg[0] = got.exchange;
-    event.arg[1] = got.before_ns;
-    event.arg[2] = got.after_ns;
-    event.arg[3] = cpu;
+    std::copy(arguments.begin(), arguments.end(), event.arg);
     buffer_.push(event);
   }
 

@@ -4,7 +4,8 @@
 // Theory of operation. A tick every clock_interval_us makes one exchange, on the next vCPU in turn, and
 // empties the BPF ring buffer into the event buffer; nothing is sent until kTraceStop, unless the buffer is
 // half full. At start and at end comes a burst of exchanges on every vCPU, spaced so that one disturbance
-// does not widen them all. guest_clock events number themselves: per vCPU, under cpu = kClockCpuBit | vcpu,
+// does not widen them all. Some are followed by a clock reading, for the collector's cross-check with what
+// KVM says. guest_clock events number themselves: per vCPU, under cpu = kClockCpuBit | vcpu,
 // apart from the per-CPU sequences of the BPF programs.
 //
 // Thread: its own; one session at a time.

@@ -6,6 +6,7 @@
 #include "tools/trace/chain.h"
 #include "tools/trace/flows.h"
 #include "tools/trace/inbound.h"
+#include "tools/trace/kinds.h"
 
 namespace glassbox::trace {
 namespace {
@@ -105,7 +106,7 @@ ClockReport derive_clock(const Trace& trace) {
   ClockHull hull(report.evidence.constraints);
   if (!hull.known()) return report;
   for (const gb_event& e : trace.guest.events) {
-    if (e.kind == GB_KIND_guest_clock) continue;
+    if (is_agent_kind(e.kind)) continue;
     const std::int64_t t = hull.to_host(static_cast<std::int64_t>(e.ts_ns));
     report.bound_ns = std::max(report.bound_ns, hull.at(t).half_width_ns());
   }

@@ -16,6 +16,10 @@ namespace glassbox::trace {
 [[nodiscard]] constexpr bool is_host_kind(std::uint16_t kind) {
   return kind > 0 && kind < 128;
 }
+// Made by the guest's agent itself, not by its BPF programs.
+[[nodiscard]] constexpr bool is_agent_kind(std::uint16_t kind) {
+  return kind == GB_KIND_guest_clock || kind == GB_KIND_guest_clock_reading;
+}
 
 // The flow number of a host event that carries one, 0 otherwise.
 [[nodiscard]] std::uint64_t flow_of(const gb_event& event);

@@ -33,7 +33,7 @@ bool plausible(const gb_event& event, Origin origin) {
   if (kind_name(event.kind) == "?") return false;
   if (origin == Origin::kHost) return is_host_kind(event.kind) && event.cpu < kMaxCpus;
   if (!is_guest_kind(event.kind)) return false;
-  const bool agent = event.kind == GB_KIND_guest_clock;
+  const bool agent = is_agent_kind(event.kind);
   return ((event.cpu & kAgentCpuBit) != 0) == agent && (event.cpu & ~kAgentCpuBit) < kMaxCpus;
 }
 

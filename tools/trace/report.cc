@@ -117,6 +117,7 @@ Report make_report(const Trace& trace) {
   r.machine = object_or_null(trace.info, "machine");
   r.title = make_title(a, r.workload);
   take_clock(clock, r);
+  r.clock_checks = check_clocks(trace, clock.hull ? &*clock.hull : nullptr);
   r.drops_host = trace.host.lost();
   r.drops_guest = trace.guest.lost();
   r.complete = a.cycles.size();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tools/trace/attribute.h"
+#include "tools/trace/clock_check.h"
 #include "tools/trace/cycle_states.h"
 #include "tools/trace/tax.h"
 #include "tools/trace/trace.h"
@@ -44,6 +45,7 @@ struct Report {
   std::size_t exchanges = 0, frames = 0, violations = 0;
   std::optional<std::string> violation;  // the worst pair, named
   std::vector<VcpuClock> vcpu_clocks;
+  ClockChecks clock_checks;
   std::uint64_t drops_host = 0, drops_guest = 0;
   std::vector<SegmentRow> segments;  // all, in path order
   std::optional<double> unattributed_share;

@@ -62,6 +62,14 @@ json vcpu_clocks(const Report& r) {
   return rows;
 }
 
+json clock_check(const ClockCheck& c) {
+  return {{"outcome", name_of(c.outcome)},  {"why", c.why.empty() ? json() : json(c.why)},
+          {"readings", c.readings},         {"inside", c.inside},
+          {"causal_us", us(c.causal_ns)},   {"half_width_us", us(c.half_width_ns)},
+          {"kvm_us", us(c.kvm_ns)},         {"difference_us", us(c.difference_ns)},
+          {"outside_us", us(c.outside_ns)}, {"flags", c.flags ? json(*c.flags) : json()}};
+}
+
 json verdict_rows(const Report& r) {
   json rows = json::array();
   for (const Verdict& v : r.verdicts) {
@@ -107,7 +115,10 @@ json to_json(const Report& r) {
         {"violations", r.violations},
         {"violation", r.violation ? json(*r.violation) : json()},
         {"drift_ppm", kDriftPpm},
-        {"vcpus", vcpu_clocks(r)}}},
+        {"vcpus", vcpu_clocks(r)},
+        {"checks",
+         {{"tsc_offset", clock_check(r.clock_checks.tsc_offset)},
+          {"kvm_clock", clock_check(r.clock_checks.kvm_clock)}}}}},
       {"drops", {{"host", r.drops_host}, {"guest", r.drops_guest}}},
       {"cycles", {{"complete", r.complete}, {"incomplete", r.incomplete}, {"without_flow", r.without_flow}}},
       {"segments", segment_rows(r)},

@@ -107,6 +107,7 @@ std::string verdict_lines(const Report& r) {
 std::string format_table(const Report& r) {
   const bool p99 = r.total.p99_ns.has_value();
   std::string text = printable(r.title) + "\nmachine: " + describe_machine(r.machine) + "\n" + clock_line(r);
+  if (r.clock_bound_ns) text += format_checks(r.clock_checks);
   if (r.complete > 0) {
     text += fmt::format("{:<{}} {:>9} {:>9}", "where a cycle goes", kLabelWidth + 8, "p50", "p90");
     text += fmt::format("{} {:>9}\n", p99 ? fmt::format(" {:>9}", "p99") : "", "share");

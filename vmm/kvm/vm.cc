@@ -45,6 +45,12 @@ Result<Vcpu> Vm::create_vcpu(unsigned id) {
   return Vcpu::adopt(std::move(fd), run_size_);
 }
 
+Result<kvm_clock_data> Vm::clock() const {
+  kvm_clock_data data = {};
+  if (::ioctl(fd_.get(), KVM_GET_CLOCK, &data) != 0) return fail_errno(errno, "KVM_GET_CLOCK");
+  return data;
+}
+
 Status Vm::set_gsi_routing(std::span<const kvm_irq_routing_entry> entries) {
   FlexArray<kvm_irq_routing, kvm_irq_routing_entry> routing(entries);
   routing.header()->nr = static_cast<std::uint32_t>(entries.size());

@@ -27,6 +27,9 @@ class Vm {
   [[nodiscard]] Status add_memory(std::uint32_t slot, const GuestMemory::Region& region);
   [[nodiscard]] Result<Vcpu> create_vcpu(unsigned id);
 
+  // KVM_GET_CLOCK.
+  [[nodiscard]] Result<kvm_clock_data> clock() const;
+
   // Replaces the whole routing table.
   [[nodiscard]] Status set_gsi_routing(std::span<const kvm_irq_routing_entry> entries);
   [[nodiscard]] Status assign_irqfd(int event_fd, unsigned gsi);

@@ -72,11 +72,10 @@ Status Machine::build() {
     GB_TRY(vm.add_memory(slot++, region));
   services_ = std::make_unique<MachineServices>(
       std::move(memory), std::move(vm),
-      MachineServices::Requests{[this] { end(Outcome::Kind::kPoweredOff, "the guest powered off"); },
-                                [this] {
-                                  end(Outcome::Kind::kReset,
-                                      "the guest asked for a reset, and glassbox does not reboot");
-                                }});
+      MachineServices::Requests{
+          [this] { end(Outcome::Kind::kPoweredOff, "the guest powered off"); },
+          [this] { end(Outcome::Kind::kReset, "the guest asked for a reset, and glassbox does not reboot"); },
+          [this](unsigned index) -> kvm::Vcpu& { return vcpus_.at(index)->vcpu(); }});
   GB_TRY(services_->routing().start());
   GB_TRY(build_platform());
   GB_TRY(add_vcpus(kvm));

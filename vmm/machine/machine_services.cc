@@ -15,4 +15,20 @@ Status MachineServices::map_mmio(GuestPhysAddr base, std::uint64_t size, IoHandl
   return mmio_.add(base, size, handler);
 }
 
+KvmClocks MachineServices::kvm_clocks(unsigned vcpu) {
+  KvmClocks clocks;
+  if (const auto offset = requests_.vcpu(vcpu).tsc_offset())
+    clocks.tsc_offset = *offset;
+  else
+    clocks.offset_error = offset.error().code;
+  if (const auto clock = vm_.clock()) {
+    clocks.clock_flags = clock->flags;
+    clocks.clock_ns = clock->clock;
+    if ((clock->flags & KVM_CLOCK_HOST_TSC) != 0) clocks.clock_tsc = clock->host_tsc;
+  } else {
+    clocks.clock_error = clock.error().code;
+  }
+  return clocks;
+}
+
 }  // namespace glassbox

@@ -15,6 +15,7 @@ class MachineServices : public VmServices {
   struct Requests {
     std::function<void()> power_off;
     std::function<void()> reset;
+    std::function<kvm::Vcpu&(unsigned index)> vcpu;
   };
   MachineServices(GuestMemory memory, kvm::Vm vm, Requests requests)
       : memory_(std::move(memory)), vm_(std::move(vm)), routing_(vm_), requests_(std::move(requests)) {}
@@ -46,6 +47,7 @@ class MachineServices : public VmServices {
   [[nodiscard]] Status map_pio(std::uint16_t base, std::uint16_t size, IoHandler* handler) override {
     return ports_.add(base, size, handler);
   }
+  [[nodiscard]] KvmClocks kvm_clocks(unsigned vcpu) override;
   void request_power_off() override { requests_.power_off(); }
   void request_reset() override { requests_.reset(); }
 

@@ -25,6 +25,17 @@ struct MsiMessage {
   friend bool operator==(const MsiMessage&, const MsiMessage&) = default;
 };
 
+// What KVM says of the guest's clocks. A cross-check of what a trace proves, never the basis of anything: an
+// offset may be accepted and not obeyed.
+struct KvmClocks {
+  int offset_error = 0;          // errno where KVM does not tell the offset
+  std::uint64_t tsc_offset = 0;  // guest's counter less the host's
+  int clock_error = 0;
+  std::uint32_t clock_flags = 0;  // KVM_CLOCK_*
+  std::uint64_t clock_ns = 0;
+  std::uint64_t clock_tsc = 0;  // the host's counter at clock_ns; 0 if KVM does not tell
+};
+
 class VmServices {
  public:
   virtual ~VmServices() = default;
@@ -48,6 +59,9 @@ class VmServices {
   [[nodiscard]] virtual Status map_mmio(GuestPhysAddr base, std::uint64_t size, IoHandler* handler) = 0;
   virtual void unmap_mmio(GuestPhysAddr base) = 0;
   [[nodiscard]] virtual Status map_pio(std::uint16_t base, std::uint16_t size, IoHandler* handler) = 0;
+
+  // Thread: that vCPU's, in its exit handler. Costs two system calls.
+  [[nodiscard]] virtual KvmClocks kvm_clocks(unsigned vcpu) = 0;
 
   // The guest asked to be powered off (S5) or reset. Thread-safe; the machine ends soon after.
   virtual void request_power_off() = 0;

@@ -1,5 +1,7 @@
 #include "vmm/virtio/clock_page.h"
 
+#include <x86intrin.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -16,19 +18,30 @@ constexpr pci::Identity kIdentity{.vendor = protocol::kClockPciVendor,
 
 }  // namespace
 
-ClockPage::ClockPage(VmServices& vm) : Function(vm, kIdentity) {
+ClockPage::ClockPage(VmServices& vm) : Function(vm, kIdentity), vm_(vm) {
   add_bar(0, kPageBytes);
 }
 
 void ClockPage::bar_read(unsigned, unsigned vcpu, std::uint64_t offset, std::span<std::uint8_t> data) {
-  std::uint32_t exchange = 0;
-  if (offset == 0 && data.size() == sizeof(exchange)) {
-    exchange = exchanges_.fetch_add(1, std::memory_order_relaxed) + 1;
-    probe::clock_exchange(exchange, vcpu);
-    std::memcpy(data.data(), &exchange, sizeof(exchange));
+  std::uint32_t number = 0;
+  if (offset == 0 && data.size() == sizeof(number)) {
+    number = exchanges_.fetch_add(1, std::memory_order_relaxed) + 1;
+    probe::clock_exchange(number, vcpu);
+    std::memcpy(data.data(), &number, sizeof(number));
+  } else if (offset == protocol::kClockReadingOffset && data.size() == sizeof(number)) {
+    number = readings_.fetch_add(1, std::memory_order_relaxed) + 1;
+    tell_clocks(number, vcpu);
+    std::memcpy(data.data(), &number, sizeof(number));
   } else {
     std::fill(data.begin(), data.end(), std::uint8_t{0});
   }
+}
+
+// The counter last: whoever listens to the probe stamps it next.
+void ClockPage::tell_clocks(std::uint32_t reading, unsigned vcpu) {
+  const KvmClocks clocks = vm_.kvm_clocks(vcpu);
+  probe::clock_reading(reading, vcpu, __rdtsc(), clocks.offset_error, clocks.tsc_offset, clocks.clock_error,
+                       clocks.clock_flags, clocks.clock_ns, clocks.clock_tsc);
 }
 
 }  // namespace glassbox::virtio

@@ -1,6 +1,8 @@
 // The PCI function of clock exchanges (guest/protocol.h). Not a virtio device: one BAR of one page. A 32-bit
 // read at offset 0 leaves the guest, is stamped by whoever listens to the probe clock_exchange, and returns
-// the exchange's number, so that the guest can say which stamp lies between its two clock reads.
+// the exchange's number, so that the guest can say which stamp lies between its two clock reads. A read at
+// kClockReadingOffset does likewise with the probe clock_reading, which says what KVM says of the clocks; it
+// has a word of its own because asking KVM would widen an exchange.
 //
 // Thread: any vCPU thread, no lock.
 #pragma once
@@ -20,7 +22,10 @@ class ClockPage final : public pci::Function {
   void bar_write(unsigned, unsigned, std::uint64_t, std::span<const std::uint8_t>) override {}
 
  private:
-  std::atomic<std::uint32_t> exchanges_{0};
+  void tell_clocks(std::uint32_t reading, unsigned vcpu);
+
+  VmServices& vm_;
+  std::atomic<std::uint32_t> exchanges_{0}, readings_{0};
 };
 
 }  // namespace glassbox::virtio

@@ -150,6 +150,8 @@ TEST_F(PciTest, ClockPageCountsExchanges) {
   EXPECT_EQ(vm.mmio_read<std::uint16_t>(page), 0U) << "not an exchange";
   EXPECT_EQ(vm.mmio_read<std::uint32_t>(page + 4), 0U);
   EXPECT_EQ(vm.mmio_read<std::uint32_t>(page), 3U);
+  EXPECT_EQ(vm.mmio_read<std::uint32_t>(page + protocol::kClockReadingOffset), 1U) << "numbers of their own";
+  EXPECT_EQ(vm.mmio_read<std::uint32_t>(page + protocol::kClockReadingOffset), 2U);
 }
 
 // The steps of virtio 1.2, 3.1.1 by which a driver starts a device.

@@ -55,6 +55,20 @@ void TraceBuilder::exchange(std::int64_t t, std::int64_t width_ns) {
            {number, static_cast<std::uint64_t>(ga), static_cast<std::uint64_t>(gb), 0}));
 }
 
+void TraceBuilder::reading(std::int64_t t, std::int64_t lie_ticks, std::int64_t kvm_ns) {
+  constexpr std::int64_t kOffset = 1'000'000'000, kBefore = 40'000, kAfter = 60'000;
+  const std::uint64_t number = ++reading_;
+  const auto guest_time = [&](std::int64_t at) { return static_cast<std::uint64_t>(at + clock_.theta(at)); };
+  const auto counter = [&](std::int64_t at) { return 2 * guest_time(at) + 7'000; };
+  host(t, GB_KIND_clock_reading, 99,
+       {number, 0, counter(t) - kOffset + static_cast<std::uint64_t>(lie_ticks), 0, kOffset, 0, 2,
+        guest_time(t) + static_cast<std::uint64_t>(kvm_ns), 0});
+  const std::uint64_t before = guest_time(t - kBefore), after = guest_time(t + kAfter);
+  trace_.guest.events.push_back(make(static_cast<std::int64_t>(before), GB_KIND_guest_clock_reading,
+                                     kAgentCpuBit, agent_seq_++, 1, 1,
+                                     {number, before, after, 0, counter(t - kBefore), counter(t + kAfter)}));
+}
+
 void TraceBuilder::idle(std::int64_t from, std::int64_t to) {
   for (; from <= to; from += 10'000'000)
     exchange(from);

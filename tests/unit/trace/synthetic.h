@@ -54,6 +54,9 @@ class TraceBuilder {
 
   // Exchanges around true time t: the host stamps in the middle of a guest window of this width.
   void exchange(std::int64_t t, std::int64_t width_ns = 100'000);
+  // A reading of KVM's clocks at true host time t, by a guest whose counter runs at 2 ticks a nanosecond of
+  // its clock and is `lie_ticks` off what KVM says of it; kvmclock stands `kvm_ns` before the guest's clock.
+  void reading(std::int64_t t, std::int64_t lie_ticks = 0, std::int64_t kvm_ns = 1'000'000);
   // One whole cycle from true time t on; returns its end.
   std::int64_t cycle(std::int64_t t, const CycleOptions& options = {});
   // Exchanges every 10 ms over [from, to].
@@ -74,7 +77,7 @@ class TraceBuilder {
   std::mt19937_64 random_;
   Trace trace_;
   std::uint64_t host_seq_ = 0, guest_seq_ = 0, agent_seq_ = 0;
-  std::uint32_t exchange_ = 0, next_pid_ = 1000;
+  std::uint32_t exchange_ = 0, reading_ = 0, next_pid_ = 1000;
   std::uint64_t next_flow_ = 1;
 };
 

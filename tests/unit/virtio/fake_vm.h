@@ -54,6 +54,7 @@ class FakeVm final : public VmServices {
     pio[base] = {size, handler};
     return {};
   }
+  KvmClocks kvm_clocks(unsigned) override { return {}; }
   void request_power_off() override {}
   void request_reset() override {}
 

@@ -245,6 +245,7 @@ class FakeServices : public VmServices {
   Status map_mmio(GuestPhysAddr, std::uint64_t, IoHandler*) override { return {}; }
   void unmap_mmio(GuestPhysAddr) override {}
   Status map_pio(std::uint16_t, std::uint16_t, IoHandler*) override { return {}; }
+  KvmClocks kvm_clocks(unsigned) override { return {}; }
   void request_power_off() override { ++power_offs; }
   void request_reset() override { ++resets; }
   int power_offs = 0;
