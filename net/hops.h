@@ -1,5 +1,6 @@
-// The hop limit of the guest's datagrams. The gateway is the first hop: it answers for datagrams that end at
-// it, and sets what is left on the host socket where it matters.
+// The hop limit of the guest's packets. The gateway is the first hop: it answers for packets that end at it,
+// and sets what is left on the host socket where it matters: for datagrams, echo requests, and a TCP flow's
+// SYN.
 #pragma once
 
 #include <netinet/in.h>

@@ -14,8 +14,8 @@
 
 namespace glassbox::net {
 
-void queue_host_errors(int fd, bool v6) {
-  const int on = 1;
+void queue_host_errors(int fd, bool v6, bool wanted) {
+  const int on = wanted ? 1 : 0;
   if (v6) {
     ::setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
   } else {

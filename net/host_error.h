@@ -19,8 +19,8 @@ struct HostError {
   std::size_t quoted = 0;  // bytes of the datagram, from after a UDP or from an ICMP header on
 };
 
-// Asks for the queue; without it errors are told by errno alone.
-void queue_host_errors(int fd, bool v6);
+// Asks for the queue, or no more; without it errors are told by errno alone.
+void queue_host_errors(int fd, bool v6, bool wanted = true);
 
 // Takes the next message off the queue, its quotation into `quotation`; false when there is none.
 [[nodiscard]] bool take_host_error(int fd, std::span<std::uint8_t> quotation, HostError& error);

@@ -22,6 +22,7 @@
 #include "net/dhcpv6.h"
 #include "net/dns_forwarder.h"
 #include "net/icmp.h"
+#include "net/icmp_error.h"
 #include "net/ip_input.h"
 #include "net/policy.h"
 #include "net/port_listener.h"
@@ -236,6 +237,12 @@ class NatImpl final : public Nat {
 
   DropReason take_tcp(const GuestFrame& frame, const IpPacket& packet, FrameFacts& facts) {
     const DropReason reason = read_tcp(frame, packet, facts.tcp, payload_);
+    if (packet.hops <= 1 && reason == DropReason::kNone && !is_ours(packet.destination)) {
+      const auto transport = frame.transport(packet);
+      send_icmp_error(link_, make_icmp_error(IcmpErrorKind::kTimeExceeded, !packet.source.is_v4()),
+                      {kProtocolTcp, facts.tcp.key, transport, packet.total_bytes - packet.header_bytes});
+      return DropReason::kHopsEnded;
+    }
     if (reason == DropReason::kNone) facts.flow = tcp_->on_segment(facts.tcp, payload_);
     return reason;
   }

@@ -28,6 +28,7 @@ struct TcpHeader {
   std::uint16_t window = 0;
   std::uint16_t mss = 0;   // option, 0 if absent
   std::int8_t scale = -1;  // option, -1 if absent
+  std::uint8_t hops = 0;   // TTL or hop limit of the packet
 
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
 };
@@ -73,6 +74,7 @@ class Tcp {
   void begin_flow(TcpFlow& flow);
   void take_syn(TcpFlow& flow, const TcpHeader& header);
   void connect_host(TcpFlow& flow, const IpAddress& address, bool local);
+  [[nodiscard]] bool pass_error(TcpFlow& flow, RefuseReason reason);
   void finish_connect(TcpFlow& flow, std::uint32_t events);
   void connected(TcpFlow& flow, bool immediate);
   void connect_failed(TcpFlow& flow, int error);

@@ -9,6 +9,8 @@
 #include <array>
 
 #include "bpf/probes.h"
+#include "net/hops.h"
+#include "net/host_error.h"
 #include "net/host_refusal.h"
 #include "net/icmp_error.h"
 #include "net/socket_address.h"
@@ -19,6 +21,15 @@ namespace glassbox::net {
 namespace {
 
 constexpr std::uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+
+// As much of the guest's SYN as an error must quote (RFC 792): by it the guest finds the connection.
+std::array<std::uint8_t, 8> quoted_syn(const FlowKey& key, Seq isn) {
+  std::array<std::uint8_t, 8> transport;
+  store_be16(transport.data(), key.guest_port);
+  store_be16(&transport[2], key.dst_port);
+  store_be32(&transport[4], isn);
+  return transport;
+}
 
 }  // namespace
 
@@ -46,6 +57,7 @@ std::uint64_t Tcp::open_flow(const TcpHeader& header) {
   probe::tcp_syn(id, key.guest.is_v4() ? AF_INET : AF_INET6, key.guest.hi, key.guest.lo, key.guest_port,
                  key.dst.hi, key.dst.lo, key.dst_port, flow->irs);
   flow->local = verdict.local;
+  flow->hops = verdict.local ? std::uint8_t{0} : hops_from_here(header.hops);
   connect_host(*flow, verdict.connect_to, verdict.local);
   return id;
 }
@@ -83,6 +95,10 @@ void Tcp::connect_host(TcpFlow& flow, const IpAddress& address, bool local) {
   const SocketAddress to(address, flow.key.dst_port);
   flow.fd = ::socket(to.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (flow.fd < 0) return connect_failed(flow, errno);
+  if (flow.hops != 0) {  // tcptraceroute: who says that its SYN went no further is what it wants to know
+    set_hops(flow.fd, to.family() == AF_INET6, flow.hops);
+    queue_host_errors(flow.fd, to.family() == AF_INET6);
+  }
   probe::tcp_connect_begin(flow.id, flow.fd);
   int error = ::connect(flow.fd, to.get(), to.length()) == 0 ? 0 : errno;
   // To a local server the handshake ends while connect() gives the socket back, too late for its result; the
@@ -108,12 +124,16 @@ void Tcp::finish_connect(TcpFlow& flow, std::uint32_t events) {
     socklen_t length = sizeof(error);
     ::getsockopt(flow.fd, SOL_SOCKET, SO_ERROR, &error, &length);
   }
+  // A router's word is in the queue alone if the kernel was busy with the socket: it would try again.
+  if (error == 0 && flow.hops != 0 && !(events & EPOLLOUT)) error = EHOSTUNREACH;
   probe::tcp_connect_done(flow.id, flow.fd, error, 0);
   if (error != 0) return connect_failed(flow, error);
   connected(flow, false);
 }
 
 void Tcp::connected(TcpFlow& flow, bool immediate) {
+  // From now on what routers say is no more than a hint (RFC 5927, 4).
+  if (flow.hops != 0) queue_host_errors(flow.fd, !flow.key.dst.is_v4(), false);
   flow.state = TcpFlow::State::kSynReceived;
   flow.immediate = immediate;
   --counters_.flows_connecting;
@@ -122,8 +142,27 @@ void Tcp::connected(TcpFlow& flow, bool immediate) {
 }
 
 void Tcp::connect_failed(TcpFlow& flow, int error) {
-  refuse(flow.key, flow.irs, refuse_reason_of(error));
+  const RefuseReason reason = refuse_reason_of(error);
+  if (!pass_error(flow, reason)) refuse(flow.key, flow.irs, reason);
   close_flow(flow, error == ETIMEDOUT ? CloseReason::kConnectTimeout : CloseReason::kConnectFailed);
+}
+
+// What a router said of a SYN that counts hops, to the guest in the router's name. False if none did.
+bool Tcp::pass_error(TcpFlow& flow, RefuseReason reason) {
+  if (flow.hops == 0 || flow.fd < 0) return false;
+  std::array<std::uint8_t, kIcmpErrorQuote> quotation;
+  HostError error;
+  IcmpError told;
+  if (!take_host_error(flow.fd, quotation, error) ||
+      !translate(error, policy_, error.destination, flow.key, told)) {
+    return false;
+  }
+  ++counters_.refused[static_cast<std::size_t>(reason)];
+  ++counters_.icmp_errors_passed;
+  probe::flow_refused(static_cast<std::uint32_t>(reason));
+  const auto syn = quoted_syn(flow.key, flow.irs);
+  send_icmp_error(link_, told, {kProtocolTcp, flow.key, syn, kTcpHeader});
+  return true;
 }
 
 // An unreachable destination is told by ICMP, as a router would; everything else by a reset.
@@ -132,12 +171,9 @@ void Tcp::refuse(const FlowKey& key, Seq isn, RefuseReason reason) {
   probe::flow_refused(static_cast<std::uint32_t>(reason));
   if (reason == RefuseReason::kUnreachable || reason == RefuseReason::kNetworkUnreachable ||
       reason == RefuseReason::kConnectTimeout) {
-    std::array<std::uint8_t, 8> transport;
-    store_be16(transport.data(), key.guest_port);
-    store_be16(&transport[2], key.dst_port);
-    store_be32(&transport[4], isn);
+    const auto syn = quoted_syn(key, isn);
     return send_icmp_error(link_, make_icmp_error(icmp_kind_of(reason), !key.dst.is_v4()),
-                           {kProtocolTcp, key, transport, kTcpHeader});
+                           {kProtocolTcp, key, syn, kTcpHeader});
   }
   const TcpSegment reset{.key = &key, .ack = isn + 1, .flags = kTcpRst | kTcpAck, .options = {}};
   if (!link_.send_tcp(reset)) count(DropReason::kNoReceiveBuffer, 0);

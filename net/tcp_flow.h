@@ -59,6 +59,7 @@ struct TcpFlow final : FdHandler {
   std::uint8_t snd_scale = 0;
   std::uint8_t rcv_scale = 0;
   bool scale_ok = false;
+  std::uint8_t hops = 0;  // of a guest that counts them (net/hops.h), else 0
   std::uint8_t duplicate_acks = 0;
   std::uint8_t retries = 0;
   std::uint16_t mss = 0;

@@ -30,6 +30,7 @@ DropReason read_tcp(const GuestFrame& frame, const IpPacket& packet, TcpHeader& 
   if (reason != DropReason::kNone) return reason;
   tcp.key.guest = packet.source;
   tcp.key.dst = packet.destination;
+  tcp.hops = packet.hops;
   payload.assign(frame.pieces, kEthernetHeader + packet.header_bytes + header_bytes, bytes - header_bytes);
   if (payload.bytes() != bytes - header_bytes) return DropReason::kTooLong;
   if (checksum_is_wrong(frame, packet, transport.first(header_bytes), payload)) {

@@ -14,6 +14,9 @@
 #include <iostream>
 #include <thread>
 
+#include "net/address_text.h"
+#include "net/host_error.h"
+#include "net/socket_address.h"
 #include "tests/netns/world.h"
 #include "tests/unit/net/dns_builder.h"
 
@@ -58,6 +61,34 @@ TEST_F(NetnsWorld, TracerouteShowsEveryHop) {
       at = outcome.output.find("  " + hop, at);
       EXPECT_NE(at, std::string::npos) << hop << " is missing, or late: " << outcome.output;
     }
+  }
+}
+
+TEST_F(NetnsWorld, TracerouteShowsEveryHopOverIPv6) {
+  if (!world->has_ipv6()) GTEST_SKIP() << "this kernel has no IPv6";
+  const Outcome outcome =
+      run(netns({"busybox", "traceroute6", "-n", "-q", "1", "-w", "20", "-m", "6", World::kFar6}));
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  std::size_t at = 0;
+  for (const std::string hop : {"fd00:10:0:2::2", World::kRouter6, World::kFar6}) {
+    at = outcome.output.find("  " + hop, at);
+    EXPECT_NE(at, std::string::npos) << hop << " is missing, or late: " << outcome.output;
+  }
+}
+
+// As tcptraceroute does it, by SYNs that go no further than they are told.
+TEST_F(NetnsWorld, SynsThatCountHopsShowEveryHop) {
+  Process server(world->far(self({"accept"})));
+  server.read_until("ready\n");
+  std::vector<std::vector<std::string>> families = {{World::kFar, "10.0.2.2", World::kRouter}};
+  if (world->has_ipv6()) families.push_back({World::kFar6, "fd00:10:0:2::2", World::kRouter6});
+  for (const auto& hops : families) {
+    const std::string& far = hops[0];
+    EXPECT_EQ(
+        run(netns(self({"hops", far, "4"}))).output,
+        "1 time exceeded: " + hops[1] + "\n2 time exceeded: " + hops[2] + "\n3 connected\n4 connected\n");
+    EXPECT_EQ(run(netns(self({"hops", far, "3", "9"}))).output,
+              "1 time exceeded: " + hops[1] + "\n2 time exceeded: " + hops[2] + "\n3 Connection refused\n");
   }
 }
 
@@ -260,6 +291,41 @@ int echo() {
   }
 }
 
+// Connects once with each hop limit up to `most`, and prints who ended it.
+int count_hops(const std::string& address, int most, std::uint16_t port) {
+  const net::SocketAddress to(*net::ip_from_text(address), port);
+  const bool v6 = to.family() == AF_INET6;
+  for (int hops = 1; hops <= most; ++hops) {
+    const UniqueFd fd(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ::setsockopt(fd.get(), v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_UNICAST_HOPS : IP_TTL, &hops,
+                 sizeof(hops));
+    net::queue_host_errors(fd.get(), v6);
+    const bool connected = ::connect(fd.get(), to.get(), to.length()) == 0;
+    const int error = errno;
+    std::array<std::uint8_t, 256> quotation;
+    net::HostError told;
+    std::cout << hops << " ";
+    if (connected) {
+      std::cout << "connected\n";
+    } else if (net::take_host_error(fd.get(), quotation, told) && told.type == (v6 ? 3 : 11)) {
+      std::cout << "time exceeded: " << net::to_text(told.offender) << "\n";
+    } else {
+      std::cout << std::strerror(error) << "\n";
+    }
+  }
+  return 0;
+}
+
+// Takes connections of either family on port 7777.
+int accept_all() {
+  const net::SocketAddress at(net::kUnspecified6, 7777);
+  const UniqueFd fd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::bind(fd.get(), at.get(), at.length()) != 0 || ::listen(fd.get(), 16) != 0) return 3;
+  std::cout << "ready" << std::endl;
+  for (;;)
+    const UniqueFd connection(::accept(fd.get(), nullptr, nullptr));
+}
+
 int say(const std::string& address, const std::string& text) {
   const UniqueFd fd = socket_to(SOCK_DGRAM, address, 7777);
   (void)!::send(fd.get(), text.data(), text.size(), 0);
@@ -276,6 +342,11 @@ int play(const std::vector<std::string>& words) {
   if (word(0) == "dns") return serve_dns();
   if (word(0) == "ask") return ask(word(1), word(2), words.size() > 3 ? word(3) : "10.0.2.3");
   if (word(0) == "echo") return echo();
+  if (word(0) == "accept") return accept_all();
+  if (word(0) == "hops") {
+    const std::string port = words.size() > 3 ? words[3] : "7777";
+    return count_hops(word(1), std::stoi(word(2)), static_cast<std::uint16_t>(std::stoi(port)));
+  }
   return say(word(1), word(2));
 }
 

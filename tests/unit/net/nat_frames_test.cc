@@ -276,5 +276,31 @@ TEST(NatConfigCheck, MtuHasBounds) {
   EXPECT_FALSE(Nat::create({.allow_host_loopback = false, .mtu = 65535}, *loop, port));
 }
 
+TEST_F(NatFrames, TcpSegmentWhoseTtlEndsAtTheGatewayIsAnswered) {
+  auto syn = build_segment(
+      {.guest_port = 40001, .dst_port = 81, .dst = ipv4(198, 51, 100, 9), .seq = 77, .flags = kTcpSyn});
+  set_ttl(syn, 1);
+  bench.inject(syn);
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->protocol, kProtocolIcmp);
+  EXPECT_EQ(seen->source, kGatewayIp);
+  const auto* icmp = reinterpret_cast<const std::uint8_t*>(seen->payload.data());
+  EXPECT_EQ(icmp[0], 11);
+  const std::uint8_t* quoted = icmp + kIcmpHeader + kIpv4Header;
+  EXPECT_EQ(load_be32(icmp + kIcmpHeader + 16), ipv4(198, 51, 100, 9));
+  EXPECT_EQ(load_be16(quoted), 40001);
+  EXPECT_EQ(load_be16(quoted + 2), 81);
+  EXPECT_EQ(load_be32(quoted + 4), 77U);
+  EXPECT_EQ(bench.nat->counters()[DropReason::kHopsEnded], 1U);
+  EXPECT_EQ(bench.nat->counters().flows_opened, 0U);
+  // The gateway itself is reached by it.
+  Server server([](int) {});
+  syn = build_segment({.dst_port = server.port(), .flags = kTcpSyn});
+  set_ttl(syn, 1);
+  bench.inject(syn);
+  EXPECT_EQ(bench.nat->counters().flows_opened, 1U);
+}
+
 }  // namespace
 }  // namespace glassbox::net
