@@ -4,13 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
 #include <type_traits>
-
-#include "vmm/base/result.h"
 
 namespace glassbox::boot {
 
@@ -45,10 +42,5 @@ template <typename T>
   std::memcpy(&value, source->data(), sizeof(T));
   return value;
 }
-
-inline constexpr std::uint64_t kMaxFileBytes = 1ULL << 30;
-
-// Reads a regular file as a whole, up to kMaxFileBytes. `what` ("kernel", "initrd") begins the error message.
-[[nodiscard]] Result<Bytes> read_file(const std::filesystem::path& path, const char* what);
 
 }  // namespace glassbox::boot

@@ -1,46 +1,51 @@
 #include "vmm/boot/bzimage.h"
 
+#include <algorithm>
+#include <cstddef>
+
 namespace glassbox::boot {
 namespace {
 
-// Offsets of the setup header, from the start of the file.
-constexpr std::uint64_t kSetupSectors = 0x1F1;   // u8, 0 means 4
-constexpr std::uint64_t kSystemSize = 0x1F4;     // u32, protected-mode code in units of 16 bytes
-constexpr std::uint64_t kMagic = 0x202;          // "HdrS"
-constexpr std::uint64_t kVersion = 0x206;        // u16
-constexpr std::uint64_t kPayloadOffset = 0x248;  // u32, from the start of the protected-mode code
-constexpr std::uint64_t kPayloadLength = 0x24C;  // u32
-
+constexpr std::uint64_t kHeader = 0x1F1;      // offset of the setup header in the file
+constexpr std::uint64_t kJumpTarget = 0x201;  // u8: the header ends this far behind 0x202
+constexpr std::uint64_t kMagic = 0x202;
 constexpr std::uint32_t kHdrS = 0x5372'6448;
-constexpr std::uint16_t kVersionWithPayload = 0x0208;
+constexpr std::uint16_t kVersionWith64BitEntry = 0x020C;  // has xloadflags
 constexpr std::uint64_t kSector = 512;
+constexpr std::uint64_t kMaxAddress = 1ULL << 40;
+
+static_assert(offsetof(setup_header, header) == kMagic - kHeader);
 
 }  // namespace
 
-bool is_bzimage(ByteView image) {
-  return load<std::uint32_t>(image, kMagic) == kHdrS;
+bool is_bzimage(ByteView head) {
+  return load<std::uint32_t>(head, kMagic) == kHdrS;
 }
 
-Result<ByteView> bzimage_payload(ByteView image) {
-  const auto sectors = load<std::uint8_t>(image, kSetupSectors);
-  const auto system_size = load<std::uint32_t>(image, kSystemSize);
-  const auto version = load<std::uint16_t>(image, kVersion);
-  const auto offset = load<std::uint32_t>(image, kPayloadOffset);
-  const auto length = load<std::uint32_t>(image, kPayloadLength);
-  if (!is_bzimage(image) || !sectors || !system_size || !version || !offset || !length) {
-    return fail("truncated within the bzImage setup header");
+Result<BzImage> parse_bzimage(ByteView head, std::uint64_t file_size) {
+  const auto jump = load<std::uint8_t>(head, kJumpTarget);
+  const std::uint64_t size =
+      std::min<std::uint64_t>(kMagic + jump.value_or(0) - kHeader, sizeof(setup_header));
+  const auto bytes = part(head, kHeader, size);
+  if (!is_bzimage(head) || !jump || !bytes) return fail("truncated within the bzImage setup header");
+  BzImage image;
+  std::memcpy(&image.header, bytes->data(), bytes->size());
+  const setup_header& header = image.header;
+  if (header.version < kVersionWith64BitEntry || (header.xloadflags & XLF_KERNEL_64) == 0) {
+    return fail("a bzImage of boot protocol {}.{:02} without a 64-bit entry", header.version >> 8,
+                header.version & 0xFF);
   }
-  if (*version < kVersionWithPayload) {
-    return fail("bzImage of boot protocol {}.{:02}; 2.08 or later is needed", *version >> 8, *version & 0xFF);
+  const std::uint64_t sectors = header.setup_sects == 0 ? 4 : header.setup_sects;
+  image.code_offset = (sectors + 1) * kSector;
+  image.code_size = std::uint64_t{header.syssize} * 16;
+  if (image.code_size == 0 || file_size < image.code_offset + image.code_size) {
+    return fail("truncated: {} bytes of {} announced in its header", file_size,
+                image.code_offset + image.code_size);
   }
-  const std::uint64_t code = (std::uint64_t{*sectors == 0 ? std::uint8_t{4} : *sectors} + 1) * kSector;
-  const std::uint64_t whole = code + std::uint64_t{*system_size} * 16;
-  if (image.size() < whole) {
-    return fail("truncated: {} bytes of {} announced in its header", image.size(), whole);
-  }
-  const auto payload = part(image, code + *offset, *length);
-  if (!payload) return fail("the bzImage header places the compressed kernel outside of the file");
-  return *payload;
+  image.address = header.pref_address;
+  image.memory_size = std::max<std::uint64_t>(header.init_size, image.code_size);
+  if (image.address > kMaxAddress) return fail("damaged: it is to be loaded at {:#x}", image.address);
+  return image;
 }
 
 }  // namespace glassbox::boot

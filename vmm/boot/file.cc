@@ -1,10 +1,8 @@
-#include "vmm/boot/bytes.h"
+#include "vmm/boot/file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
-
-#include "vmm/base/unique_fd.h"
-#include "vmm/boot/file.h"
+#include <unistd.h>
 
 namespace glassbox::boot {
 
@@ -18,26 +16,16 @@ Result<InputFile> InputFile::open(const std::filesystem::path& path, const char*
   return InputFile(path, what, std::move(fd), static_cast<std::uint64_t>(status.st_size));
 }
 
-Status InputFile::read_into(std::span<std::byte> target) const {
+Status InputFile::read_at(std::uint64_t offset, std::span<std::byte> target) const {
   while (!target.empty()) {
-    const ssize_t got = ::read(fd_.get(), target.data(), target.size());
+    const ssize_t got = ::pread(fd_.get(), target.data(), target.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno(errno, "cannot read {} {}", what_, path_.string());
     if (got == 0) return fail("{} {} became shorter while it was read", what_, path_.string());
+    offset += static_cast<std::uint64_t>(got);
     target = target.subspan(static_cast<std::size_t>(got));
   }
   return {};
-}
-
-Result<Bytes> read_file(const std::filesystem::path& path, const char* what) {
-  GB_ASSIGN(const InputFile file, InputFile::open(path, what));
-  if (file.size() > kMaxFileBytes) {
-    return fail("{} {} has {} MiB; no {} is larger than {} MiB", what, path.string(), file.size() >> 20, what,
-                kMaxFileBytes >> 20);
-  }
-  Bytes bytes(file.size());
-  GB_TRY(file.read_into(bytes.span()));
-  return bytes;
 }
 
 }  // namespace glassbox::boot

@@ -14,8 +14,8 @@ class InputFile {
  public:
   [[nodiscard]] static Result<InputFile> open(const std::filesystem::path& path, const char* what);
   [[nodiscard]] std::uint64_t size() const { return size_; }
-  // Fills target, which is at most size() bytes, from the start of the file; once.
-  [[nodiscard]] Status read_into(std::span<std::byte> target) const;
+  // Fills target from offset on; the file has that much.
+  [[nodiscard]] Status read_at(std::uint64_t offset, std::span<std::byte> target) const;
 
  private:
   InputFile(std::filesystem::path path, const char* what, UniqueFd fd, std::uint64_t size)

@@ -1,7 +1,10 @@
 // Puts a kernel and an initrd into guest memory.
 #pragma once
 
+#include <asm/bootparam.h>
+
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "vmm/base/result.h"
@@ -19,7 +22,8 @@ enum class Protocol {
 struct LoadedKernel {
   Protocol protocol = Protocol::kPvh;
   GuestPhysAddr entry = 0;
-  GuestPhysAddr end = 0;  // first byte after the kernel and its zeroed memory
+  GuestPhysAddr end = 0;               // first byte after the kernel and the memory it begins with
+  std::optional<setup_header> header;  // of a bzImage
 };
 
 struct LoadedInitrd {
@@ -27,10 +31,8 @@ struct LoadedInitrd {
   std::uint64_t size = 0;
 };
 
-// An ELF kernel from an ELF file or out of a bzImage; PVH where the kernel has that entry.
+// A bzImage, by its 64-bit entry, or an ELF kernel, by PVH where it has that entry.
 [[nodiscard]] Result<LoadedKernel> load_kernel(const std::filesystem::path& path, const GuestMemory& memory);
-// The same for an image in memory; errors do not name a file.
-[[nodiscard]] Result<LoadedKernel> load_kernel_image(ByteView image, const GuestMemory& memory);
 
 // Places the initrd at the end of memory below the PCI hole, clear of the kernel.
 [[nodiscard]] Result<LoadedInitrd> load_initrd(const std::filesystem::path& path, const GuestMemory& memory,

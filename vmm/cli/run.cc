@@ -17,7 +17,7 @@ namespace {
 
 int run(RunOptions& options, int argc, char** argv) {
   if (const Status status = complete(options); !status) return report(status.error(), kExitOurFailure);
-  const kvm::Usability usability = kvm::check_kvm();
+  const kvm::Usability usability = kvm::check_kvm_briefly();
   if (!usability.usable) return report(carry_on_in_lab(argc, argv, usability.reason), kExitOurFailure);
   if (options.detach) return run_detached(options);
   if (options.vm.console_on_stdio) return run_with_console(options);

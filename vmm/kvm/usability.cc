@@ -1,5 +1,6 @@
 #include "vmm/kvm/usability.h"
 
+#include <cpuid.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -62,7 +63,25 @@ Result<double> measure() {
   return best;
 }
 
+// KVM needs one of the two to run guests on the processor; a KVM that interprets them does without.
+bool processor_has_virtualization() {
+  constexpr unsigned kVmx = 1U << 5;  // leaf 1, ECX
+  constexpr unsigned kSvm = 1U << 2;  // leaf 8000_0001, ECX
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) != 0 && (c & kVmx) != 0) return true;
+  return __get_cpuid(0x8000'0001, &a, &b, &c, &d) != 0 && (c & kSvm) != 0;
+}
+
 }  // namespace
+
+Usability check_kvm_briefly() {
+  if (!processor_has_virtualization()) return check_kvm();
+  Usability result;
+  const auto kvm = Kvm::open();
+  result.usable = kvm.has_value();
+  result.reason = kvm ? "the processor runs guests" : kvm.error().message;
+  return result;
+}
 
 Usability check_kvm() {
   const Result<double> rate = measure();

@@ -17,6 +17,10 @@ struct Usability {
   std::uint64_t instructions_per_second = 0;  // 0 where it came to no measurement
 };
 
+// Whether to boot a guest on it. A processor with VMX or SVM runs guests at its own speed and only needs
+// opening; where there is neither, check_kvm() decides.
+[[nodiscard]] Usability check_kvm_briefly();
+
 // Runs a loop of a few thousand to a few million guest instructions; takes at most about 100 ms.
 [[nodiscard]] Usability check_kvm();
 

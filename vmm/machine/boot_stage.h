@@ -7,7 +7,7 @@ namespace glassbox {
 
 enum class BootStage : std::uint32_t {
   kMachineCreated = 1,  // KVM objects and guest memory exist
-  kKernelLoaded = 2,    // kernel, initrd and tables are in guest memory
+  kKernelLoaded = 2,    // and kernel, initrd and tables are in guest memory
   kVcpusStarted = 3,    // the next thing is the guest's first instruction
   kConsoleOutput = 4,   // the first byte on the serial console
   kNetworkReady = 5,    // the guest's virtio-net driver is up

@@ -24,6 +24,7 @@ namespace glassbox::layout {
 // Boot structures, all below 640 KiB, in RAM the kernel may reuse once it has read them.
 inline constexpr GuestPhysAddr kPvhStartInfo = 0x6000;
 inline constexpr GuestPhysAddr kZeroPage = 0x7000;
+inline constexpr GuestPhysAddr kBootGdt = 0x8000;
 inline constexpr GuestPhysAddr kBootPageTables = 0x9000;  // PML4, PDPT, 4 page directories
 inline constexpr GuestPhysAddr kCommandLine = 0x20000;
 inline constexpr std::uint32_t kCommandLineMax = 2048;  // COMMAND_LINE_SIZE of x86, with its NUL

@@ -50,8 +50,9 @@ std::array<kvm_msr_entry, 2> firmware_msrs() {
 std::string default_command_line() {
   // tsc=reliable: no watchdog for a clock that has no rival here. panic=-1: reset at once, which ends the
   // machine. reboot=a: by the ACPI reset register; on a hardware-reduced machine Linux would try EFI and then
-  // a BIOS. 8250.nr_uarts=1: do not probe for three ports that are not there.
-  return "console=ttyS0 quiet panic=-1 reboot=a tsc=reliable 8250.nr_uarts=1 pci=norom";
+  // a BIOS. 8250.nr_uarts=1: do not probe for three ports that are not there. nokaslr: to move the kernel
+  // within memory takes longer than to decompress it, and a kernel entered by PVH is not moved either.
+  return "console=ttyS0 quiet panic=-1 reboot=a tsc=reliable 8250.nr_uarts=1 pci=norom nokaslr";
 }
 
 Result<std::unique_ptr<Machine>> Machine::create(MachineConfig config) {
@@ -63,15 +64,19 @@ Result<std::unique_ptr<Machine>> Machine::create(MachineConfig config) {
 
 Status Machine::build() {
   GB_ASSIGN(const kvm::Kvm kvm, kvm::Kvm::open());
-  GB_ASSIGN(GuestMemory memory, GuestMemory::create(config_.memory_mib << 20));
+  GB_ASSIGN(GuestMemory mapped, GuestMemory::create(config_.memory_mib << 20));
+  const auto memory = std::make_shared<const GuestMemory>(std::move(mapped));
+  // To read kernel and initrd takes as long as to make the machine around them.
+  loading_ = std::async(std::launch::async, [this, memory] { return load(*memory); });
   GB_ASSIGN(kvm::Vm vm, kvm.create_vm());
+
   GB_TRY(vm.set_real_mode_pages(layout::kIdentityMapPage, layout::kTaskStatePages));
   GB_TRY(vm.create_irqchip());
   std::uint32_t slot = 0;
-  for (const GuestMemory::Region& region : memory.regions())
+  for (const GuestMemory::Region& region : memory->regions())
     GB_TRY(vm.add_memory(slot++, region));
   services_ = std::make_unique<MachineServices>(
-      std::move(memory), std::move(vm),
+      memory, std::move(vm),
       MachineServices::Requests{
           [this] { end(Outcome::Kind::kPoweredOff, "the guest powered off"); },
           [this] { end(Outcome::Kind::kReset, "the guest asked for a reset, and glassbox does not reboot"); },
@@ -80,8 +85,6 @@ Status Machine::build() {
   GB_TRY(build_platform());
   GB_TRY(add_vcpus(kvm));
   mark(BootStage::kMachineCreated);
-  GB_TRY(load());
-  mark(BootStage::kKernelLoaded);
   return {};
 }
 
@@ -106,8 +109,7 @@ Status Machine::build_platform() {
   return services_->map_pio(layout::kPvpanicPort, 1, panic_port_.get());
 }
 
-Status Machine::load() {
-  const GuestMemory& memory = services_->memory();
+Status Machine::load(const GuestMemory& memory) {
   GB_ASSIGN(handover_.kernel, boot::load_kernel(config_.kernel, memory));
   if (config_.initrd) {
     GB_ASSIGN(handover_.initrd, boot::load_initrd(*config_.initrd, memory, handover_.kernel.end));
@@ -134,6 +136,8 @@ Status Machine::add_vcpus(const kvm::Kvm& kvm) {
 }
 
 Status Machine::start() {
+  GB_TRY(loading_.get());
+  mark(BootStage::kKernelLoaded);
   GB_TRY(boot::set_entry_registers(handover_, vcpus_.front()->vcpu()));
   console_->start();
   mark(BootStage::kVcpusStarted);

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -48,7 +49,7 @@ struct MachineConfig {
 
 class Machine {
  public:
-  // Checks the configuration, makes the VM and loads the kernel. Runs nothing yet.
+  // Checks the configuration, makes the VM and begins to load the kernel; start() says how that went.
   [[nodiscard]] static Result<std::unique_ptr<Machine>> create(MachineConfig config);
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
@@ -68,7 +69,7 @@ class Machine {
   explicit Machine(MachineConfig config) : config_(std::move(config)) {}
   Status build();
   Status build_platform();
-  Status load();
+  Status load(const GuestMemory& memory);
   Status add_vcpus(const kvm::Kvm& kvm);
   void end(Outcome::Kind kind, std::string message);
   void on_guest_panic();
@@ -89,6 +90,8 @@ class Machine {
   std::condition_variable changed_;
   std::optional<Outcome> ended_;  // the first reason counts
   bool panic_reported_ = false;   // through pvpanic
+
+  std::future<Status> loading_;  // last: its thread ends before what it writes to goes
 };
 
 }  // namespace glassbox

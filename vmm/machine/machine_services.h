@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include "vmm/kvm/io_bus.h"
 #include "vmm/kvm/irq_routing.h"
@@ -17,7 +18,7 @@ class MachineServices : public VmServices {
     std::function<void()> reset;
     std::function<kvm::Vcpu&(unsigned index)> vcpu;
   };
-  MachineServices(GuestMemory memory, kvm::Vm vm, Requests requests)
+  MachineServices(std::shared_ptr<const GuestMemory> memory, kvm::Vm vm, Requests requests)
       : memory_(std::move(memory)), vm_(std::move(vm)), routing_(vm_), requests_(std::move(requests)) {}
 
   [[nodiscard]] kvm::Vm& vm() { return vm_; }
@@ -25,7 +26,7 @@ class MachineServices : public VmServices {
   [[nodiscard]] kvm::IoBus& mmio() { return mmio_; }
   [[nodiscard]] kvm::IoBus& ports() { return ports_; }
 
-  [[nodiscard]] const GuestMemory& memory() const override { return memory_; }
+  [[nodiscard]] const GuestMemory& memory() const override { return *memory_; }
   [[nodiscard]] Result<unsigned> alloc_gsi() override { return routing_.alloc_gsi(); }
   [[nodiscard]] Status set_msi(unsigned gsi, const MsiMessage& message) override {
     return routing_.set_msi(gsi, message);
@@ -53,7 +54,7 @@ class MachineServices : public VmServices {
 
  private:
   // Order matters: guest memory is unmapped only after KVM has let go of it.
-  GuestMemory memory_;
+  std::shared_ptr<const GuestMemory> memory_;
   kvm::Vm vm_;
   kvm::IrqRouting routing_;
   kvm::IoBus mmio_{"memory"};

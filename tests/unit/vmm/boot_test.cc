@@ -1,10 +1,8 @@
 // Kernels and initrds: what is loaded where, and that no truncated or hostile image does worse than an error.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <lz4.h>
-#include <lzma.h>
-#include <zlib.h>
-#include <zstd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <random>
@@ -12,7 +10,6 @@
 #include "kernel_builder.h"
 #include "temp_dir.h"
 #include "vmm/boot/bzimage.h"
-#include "vmm/boot/decompress.h"
 #include "vmm/boot/elf.h"
 #include "vmm/boot/entry.h"
 #include "vmm/boot/loader.h"
@@ -38,112 +35,11 @@ ByteVector some_code() {
   return test::bytes({0xF4, 0xEB, 0xFD, 1, 2, 3, 4, 5, 6, 7});
 }
 
-void append_size(ByteVector& payload, std::size_t size) {
-  test::store(payload, payload.size(), static_cast<std::uint32_t>(size));
-}
-
-ByteVector lz4_payload(const ByteVector& plain) {
-  ByteVector out = test::bytes({0x02, 0x21, 0x4C, 0x18});
-  ByteVector block(static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(plain.size()))));
-  const int size =
-      LZ4_compress_default(reinterpret_cast<const char*>(plain.data()), reinterpret_cast<char*>(block.data()),
-                           static_cast<int>(plain.size()), static_cast<int>(block.size()));
-  block.resize(static_cast<std::size_t>(size));
-  test::store(out, 4, static_cast<std::uint32_t>(size));
-  out.insert(out.end(), block.begin(), block.end());
-  append_size(out, plain.size());
-  return out;
-}
-
-ByteVector zstd_payload(const ByteVector& plain) {
-  ByteVector out(ZSTD_compressBound(plain.size()));
-  out.resize(ZSTD_compress(out.data(), out.size(), plain.data(), plain.size(), 3));
-  append_size(out, plain.size());
-  return out;
-}
-
-ByteVector xz_payload(const ByteVector& plain) {
-  ByteVector out(lzma_stream_buffer_bound(plain.size()));
-  std::size_t size = 0;
-  EXPECT_EQ(LZMA_OK, lzma_easy_buffer_encode(
-                         6, LZMA_CHECK_CRC32, nullptr, reinterpret_cast<const std::uint8_t*>(plain.data()),
-                         plain.size(), reinterpret_cast<std::uint8_t*>(out.data()), &size, out.size()));
-  out.resize(size);
-  append_size(out, plain.size());
-  return out;
-}
-
-ByteVector gzip_payload(const ByteVector& plain) {
-  z_stream stream = {};
-  EXPECT_EQ(Z_OK, deflateInit2(&stream, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY));
-  ByteVector out(deflateBound(&stream, plain.size()));
-  ByteVector in = plain;
-  stream.next_in = reinterpret_cast<Bytef*>(in.data());
-  stream.avail_in = static_cast<uInt>(in.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(Z_STREAM_END, deflate(&stream, Z_FINISH));
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
-
-struct Codec {
-  const char* name;
-  ByteVector (*compress)(const ByteVector&);
-};
-class EveryCodec : public ::testing::TestWithParam<Codec> {};
-INSTANTIATE_TEST_SUITE_P(Boot, EveryCodec,
-                         ::testing::Values(Codec{"lz4", lz4_payload}, Codec{"zstd", zstd_payload},
-                                           Codec{"xz", xz_payload}, Codec{"gzip", gzip_payload}),
-                         [](const auto& codec) { return codec.param.name; });
-
-TEST_P(EveryCodec, KernelInBzImageLoads) {
-  const ByteVector kernel = test::elf_kernel(some_code());
-  const GuestMemory memory = guest_memory();
-  const auto loaded = load_kernel_image(test::bzimage(GetParam().compress(kernel)), memory);
-  ASSERT_TRUE(loaded) << loaded.error().message;
-  EXPECT_EQ(loaded->protocol, Protocol::kPvh);
-  EXPECT_EQ(loaded->entry, test::kLoadAddress);
-  const auto code = memory.slice(test::kLoadAddress, some_code().size());
-  ASSERT_TRUE(code);
-  EXPECT_EQ(ByteVector(code->begin(), code->end()), some_code());
-}
-
-TEST_P(EveryCodec, TruncatedPayloadIsAnError) {
-  ByteVector kernel = test::elf_kernel(some_code());
-  std::minstd_rand random(1);
-  for (int i = 0; i < 3000; ++i)
-    kernel.push_back(static_cast<std::byte>(random() % 64));
-  const ByteVector payload = GetParam().compress(kernel);
-  for (std::size_t size = 0; size < payload.size(); size += 7) {
-    EXPECT_FALSE(decompress_kernel(ByteView(payload).first(size))) << size << " of " << payload.size();
-  }
-}
-
-TEST_P(EveryCodec, DamagedPayloadNeverReadsBeyondItself) {
-  const ByteVector kernel = test::elf_kernel(some_code());
-  const ByteVector good = GetParam().compress(kernel);
-  std::minstd_rand random(2);
-  for (int round = 0; round < 3000; ++round) {
-    ByteVector bad = good;
-    for (int i = 0; i < 3; ++i)
-      bad[random() % (bad.size() - 4)] = static_cast<std::byte>(random());
-    (void)decompress_kernel(bad);  // an error or not; a sanitizer would object to more
-  }
-}
-
-TEST(Decompress, NamesWhatItFound) {
-  const auto result = decompress_kernel(ByteVector(64, std::byte{0x42}));
-  ASSERT_FALSE(result);
-  EXPECT_THAT(result.error().message, HasSubstr("42 42 42 42"));
-}
-
-TEST(Decompress, HugeAnnouncedSizeIsRefused) {
-  ByteVector payload = lz4_payload(test::elf_kernel(some_code()));
-  payload.resize(payload.size() - 4);
-  append_size(payload, 0xFFFF'FFF0);
-  EXPECT_FALSE(decompress_kernel(payload));
+// As load_kernel() of a file with this content.
+Result<LoadedKernel> load(const ByteVector& content, const GuestMemory& memory) {
+  const UniqueFd file(::memfd_create("kernel", MFD_CLOEXEC));
+  EXPECT_EQ(::write(file.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()));
+  return load_kernel(fmt::format("/proc/self/fd/{}", file.get()), memory);
 }
 
 TEST(Elf, MemoryBeyondTheFileCounts) {
@@ -154,7 +50,7 @@ TEST(Elf, MemoryBeyondTheFileCounts) {
 
 TEST(Elf, WithoutPvhNoteIsEnteredBy64BitProtocol) {
   const GuestMemory memory = guest_memory();
-  const auto loaded = load_kernel_image(test::elf_kernel(some_code(), false), memory);
+  const auto loaded = load(test::elf_kernel(some_code(), false), memory);
   ASSERT_TRUE(loaded) << loaded.error().message;
   EXPECT_EQ(loaded->protocol, Protocol::kLinux64);
 }
@@ -174,7 +70,7 @@ TEST(Elf, DamagedHeadersNeverLoadOutsideOfMemory) {
     ByteVector bad = good;
     for (int i = 0; i < 4; ++i)
       bad[random() % 0x120] = static_cast<std::byte>(random() % 2 ? 0xFF : random());
-    (void)load_kernel_image(bad, memory);
+    (void)load(bad, memory);
   }
 }
 
@@ -182,27 +78,88 @@ TEST(Elf, SegmentAtTheEndOfAddressSpaceIsRefused) {
   ByteVector kernel = test::elf_kernel(some_code());
   const std::uint64_t address = ~std::uint64_t{0} - 3;
   test::store(kernel, sizeof(Elf64_Ehdr) + offsetof(Elf64_Phdr, p_paddr), address);
-  EXPECT_FALSE(load_kernel_image(kernel, guest_memory()));
+  EXPECT_FALSE(load(kernel, guest_memory()));
+}
+
+TEST(BzImage, IsLoadedWhereItWantsToBeAndEnteredBy64BitProtocol) {
+  const GuestMemory memory = guest_memory();
+  const auto loaded = load(test::bzimage(some_code(), 0x9000), memory);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->protocol, Protocol::kLinux64);
+  EXPECT_EQ(loaded->entry, test::kLoadAddress + 0x200);
+  EXPECT_EQ(loaded->end, test::kLoadAddress + 0x9000);
+  const auto code = memory.slice(test::kLoadAddress, some_code().size());
+  ASSERT_TRUE(code);
+  EXPECT_EQ(ByteVector(code->begin(), code->end()), some_code());
+}
+
+TEST(BzImage, ItsSetupHeaderReachesTheZeroPage) {
+  const GuestMemory memory = guest_memory();
+  Handover handover;
+  const auto loaded = load(test::bzimage(some_code(), 0x9000), memory);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  handover.kernel = *loaded;
+  handover.command_line = "quiet";
+  ASSERT_TRUE(write_handover(handover, memory));
+  const auto params = memory.read<boot_params>(layout::kZeroPage);
+  ASSERT_TRUE(params);
+  EXPECT_EQ(params->hdr.header, 0x5372'6448U);
+  EXPECT_EQ(params->hdr.init_size, 0x9000U);
+  EXPECT_EQ(params->hdr.type_of_loader, 0xFF);
+  EXPECT_TRUE(params->hdr.loadflags & LOADED_HIGH);
+  EXPECT_EQ(params->hdr.cmd_line_ptr, layout::kCommandLine);
 }
 
 TEST(BzImage, EveryTruncationIsAnError) {
-  const ByteVector image = test::bzimage(lz4_payload(test::elf_kernel(some_code())));
+  const ByteVector image = test::bzimage(some_code());
   const GuestMemory memory = guest_memory();
   for (std::size_t size = 0; size < image.size(); ++size) {
-    EXPECT_FALSE(load_kernel_image(ByteView(image).first(size), memory)) << size;
+    EXPECT_FALSE(load(ByteVector(image.begin(), image.begin() + static_cast<std::ptrdiff_t>(size)), memory))
+        << size;
+  }
+}
+
+TEST(BzImage, DamagedHeadersNeverLoadOutsideOfMemory) {
+  const ByteVector good = test::bzimage(ByteVector(5000), 0x9000);
+  const GuestMemory memory = guest_memory();
+  std::minstd_rand random(4);
+  for (int round = 0; round < 20'000; ++round) {
+    ByteVector bad = good;
+    for (int i = 0; i < 3; ++i)
+      bad[0x1F1 + random() % 0x7B] = static_cast<std::byte>(random() % 2 ? 0xFF : random());
+    const auto loaded = load(bad, memory);
+    if (loaded) {
+      EXPECT_LE(loaded->end, kMemory);
+    }
   }
 }
 
 TEST(BzImage, TruncationIsNamed) {
-  const ByteVector image = test::bzimage(ByteVector(4096));
-  const auto payload = bzimage_payload(ByteView(image).first(3000));
-  ASSERT_FALSE(payload);
-  EXPECT_THAT(payload.error().message, HasSubstr("truncated"));
+  ByteVector image = test::bzimage(ByteVector(4096));
+  image.resize(3000);
+  const auto loaded = load(image, guest_memory());
+  ASSERT_FALSE(loaded);
+  EXPECT_THAT(loaded.error().message, HasSubstr("truncated: 3000 bytes of 5120"));
+}
+
+TEST(BzImage, WithoutA64BitEntryIsRefused) {
+  ByteVector image = test::bzimage(some_code());
+  test::store(image, 0x236, std::uint16_t{0});
+  EXPECT_THAT(load(image, guest_memory()).error().message, HasSubstr("without a 64-bit entry"));
+  image = test::bzimage(some_code());
+  test::store(image, 0x206, std::uint16_t{0x020B});
+  EXPECT_THAT(load(image, guest_memory()).error().message, HasSubstr("2.11"));
+}
+
+TEST(BzImage, MemoryThatItDecompressesIntoMustBeThere) {
+  const auto loaded = load(test::bzimage(some_code(), 200 << 20), guest_memory());
+  ASSERT_FALSE(loaded);
+  EXPECT_THAT(loaded.error().message, HasSubstr("--memory"));
 }
 
 TEST(Loader, KernelThatDoesNotFitSaysSo) {
   const GuestMemory memory = guest_memory();
-  const auto loaded = load_kernel_image(test::elf_kernel(some_code(), true, 200 << 20), memory);
+  const auto loaded = load(test::elf_kernel(some_code(), true, 200 << 20), memory);
   ASSERT_FALSE(loaded);
   EXPECT_THAT(loaded.error().message, HasSubstr("--memory"));
 }

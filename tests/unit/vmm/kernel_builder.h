@@ -78,18 +78,20 @@ inline ByteVector elf_kernel(std::span<const std::byte> code, bool pvh = true,
   return out;
 }
 
-// A bzImage of protocol 2.15 with the payload right after one setup sector.
-inline ByteVector bzimage(std::span<const std::byte> payload) {
+// A bzImage of protocol 2.15: one setup sector, then code that is loaded at kLoadAddress.
+inline ByteVector bzimage(std::span<const std::byte> code, std::uint32_t memory_size = 0) {
   constexpr std::size_t kCode = 2 * 512;
   ByteVector out(kCode);
-  append(out, payload);
+  append(out, code);
   out.resize((out.size() + 15) / 16 * 16);
   store(out, 0x1F1, std::uint8_t{1});
   store(out, 0x1F4, static_cast<std::uint32_t>((out.size() - kCode) / 16));
+  store(out, 0x201, std::uint8_t{0x6A});
   store(out, 0x202, std::uint32_t{0x5372'6448});
   store(out, 0x206, std::uint16_t{0x020F});
-  store(out, 0x248, std::uint32_t{0});
-  store(out, 0x24C, static_cast<std::uint32_t>(payload.size()));
+  store(out, 0x236, std::uint16_t{1});  // XLF_KERNEL_64
+  store(out, 0x258, kLoadAddress);
+  store(out, 0x260, memory_size);
   return out;
 }
 
