@@ -35,7 +35,7 @@ TEST(BenchNet, SystemCallsOfACycleAreBounded) {
   const std::string path = directory->file("result.json");
   auto child = Child::start({.what = "bench_net",
                              .argv = {BENCH_NET, "--stack", "netns-off,bare", "--rows", "latency", "--rounds",
-                                      "1", "--cycles", "100", "--json", path}});
+                                      "1", "--cycles", "100", "--explain", "none", "--json", path}});
   ASSERT_TRUE(child);
   ASSERT_TRUE((*child)->wait(100'000));
   std::ifstream file(path);
@@ -53,6 +53,31 @@ TEST(BenchNet, SystemCallsOfACycleAreBounded) {
     ++seen;
   }
   EXPECT_EQ(seen, 2);
+}
+
+// Explains what was met as well, so that it does not depend on how fast the machine is.
+TEST(BenchNet, ACycleIsExplainedByItsTraceAndCounts) {
+  if (::access("/dev/net/tun", R_OK | W_OK) != 0) GTEST_SKIP() << "no permission on /dev/net/tun";
+  if (::geteuid() != 0) GTEST_SKIP() << "tracing needs root";
+  auto directory = TempDir::create();
+  ASSERT_TRUE(directory);
+  const std::string path = directory->file("result.json");
+  auto child = Child::start({.what = "bench_net",
+                             .argv = {BENCH_NET, "--stack", "netns-off,bare", "--rows", "latency", "--rounds",
+                                      "1", "--cycles", "100", "--explain", "all", "--json", path}});
+  ASSERT_TRUE(child);
+  ASSERT_TRUE((*child)->wait(100'000));
+  std::ifstream file(path);
+  const auto result = nlohmann::json::parse(file, nullptr, false);
+  ASSERT_FALSE(result.is_discarded()) << (*child)->err();
+  if (!result["stacks"][0]["refused"].is_null()) GTEST_SKIP() << result["stacks"][0]["refused"];
+  ASSERT_EQ(result["explanations"].size(), 1U) << result.dump(1);
+  const auto& found = result["explanations"][0]["found"];
+  ASSERT_EQ(found["who"].size(), 3U) << found.dump(1);
+  EXPECT_GE(found["frames_to_nat"], 3);
+  if (found.contains("trace_missing")) GTEST_SKIP() << found["trace_missing"];
+  EXPECT_NEAR(found["calls"]["close"].get<double>(), 1, 0.05);
+  EXPECT_GE(found["trace"]["segments"].size(), 5U);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "tools/bench/net/carrier.h"
 #include "tools/bench/net/exchange.h"
+#include "tools/bench/net/explain.h"
 
 namespace glassbox::bench {
 namespace {
@@ -92,6 +93,53 @@ TEST(NetReport, PartsOfARunMakeOneResult) {
   EXPECT_FALSE(merge_net_json({result_of({latency}), result_of({stream})}));
   EXPECT_FALSE(merge_net_json({nlohmann::json(1)}));
   EXPECT_FALSE(merge_net_json({}));
+}
+
+nlohmann::json explanation(const nlohmann::json& subject, double us) {
+  return {{"subject", subject}, {"targets", {"some target"}}, {"found", {{"n", 10}, {"us_a_unit", us}}}};
+}
+
+TEST(NetReport, AMergedResultExplainsWhatItMisses) {
+  auto missed = result_of({row("pasta", 100), row("netns-adaptive", 90)});
+  const nlohmann::json crr = {{"stack", "netns-adaptive"}, {"exchange", "crr"}};
+  ASSERT_EQ(target(missed, "CRR p50, adaptive / better peer")["subject"], crr);
+  const nlohmann::json other = {{"stack", "netns-adaptive"}, {"exchange", "rr"}};
+  missed["explanations"] = {explanation(crr, 1), explanation(other, 2)};
+  auto again = missed;
+  again["explanations"] = {explanation(crr, 3)};
+  const auto merged = merge_net_json({missed, again});
+  ASSERT_TRUE(merged);
+  ASSERT_EQ((*merged)["explanations"].size(), 1U) << "one a subject, and none for what is not missed";
+  EXPECT_EQ((*merged)["explanations"][0]["found"]["us_a_unit"], 1);
+  EXPECT_THAT(net_table(*merged), HasSubstr("crr on netns-adaptive (for: some target)"));
+}
+
+TEST(Explain, TheLargestSegmentsComeFirst) {
+  nlohmann::json report = {{"total", {{"p50_us", 140.0}}},
+                           {"probe_tax", {{"share", 0.1}}},
+                           {"unattributed_share", 0.0},
+                           {"verdicts",
+                            {{{"claim", "it is late"}, {"outcome", "confirmed"}, {"evidence", "33 %"}},
+                             {{"claim", "it is lost"}, {"outcome", "falsified"}}}}};
+  for (int i = 0; i < 12; ++i) {
+    report["segments"].push_back(
+        {{"label", fmt::format("segment {}", i)},
+         {"side", "host"},
+         {"share", i == 0 ? nlohmann::json() : nlohmann::json(0.01 * i)},
+         {"p50_us", 1.0 * i},
+         {"states", {{"running_us", 2.5}, {"runnable_us", 7.5}, {"blocked_us", 0}}}});
+  }
+  const auto summary = summary_of_trace(report);
+  ASSERT_EQ(summary["segments"].size(), 8U);
+  EXPECT_EQ(summary["segments"][0]["label"], "segment 11");
+  EXPECT_EQ(summary["confirmed"].size(), 1U);
+  auto one = explanation({{"stack", "netns-off"}, {"exchange", "crr"}}, 100);
+  one["found"]["trace"] = summary;
+  const std::string table = explanation_table(nlohmann::json::array({one}));
+  EXPECT_THAT(table, HasSubstr("segment 11"));
+  EXPECT_THAT(table, HasSubstr("7.5"));
+  EXPECT_THAT(table, HasSubstr("confirmed: it is late: 33 %"));
+  EXPECT_EQ(summary_of_trace(nlohmann::json::object())["segments"].size(), 0U);
 }
 
 TEST(NetReport, ARefusedRowHasItsReasonAndNoFigures) {

@@ -24,7 +24,12 @@ struct Carrier {
 [[nodiscard]] Result<Carrier> find_carrier(pid_t root, const std::string& interface,
                                            const std::string& expected);
 
-// Nanoseconds on a CPU of all its threads so far (schedstat).
+// What all its threads did so far (schedstat): on a CPU, and ready for one but waiting.
+struct SchedTime {
+  std::uint64_t running_ns = 0;
+  std::uint64_t runnable_ns = 0;
+};
+[[nodiscard]] Result<SchedTime> sched_time(pid_t pid);
 [[nodiscard]] Result<std::uint64_t> cpu_ns(pid_t pid);
 
 }  // namespace glassbox::bench

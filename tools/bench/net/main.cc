@@ -5,6 +5,7 @@
 
 #include "tools/bench/net/agent.h"
 #include "tools/bench/net/bare_nat.h"
+#include "tools/bench/net/explain.h"
 #include "tools/bench/net/measure.h"
 #include "tools/bench/net/net_report.h"
 #include "tools/bench/net/net_stack.h"
@@ -56,7 +57,7 @@ int report(const nlohmann::json& result, const std::string& json_path) {
   return 1;
 }
 
-int run(const NetSpec& spec, const std::string& json_path) {
+int run(const NetSpec& spec, const std::string& explain, const std::string& json_path) {
   const nlohmann::json machine = describe_machine();
   const auto rows = measure_net(spec);
   if (!rows) {
@@ -65,6 +66,7 @@ int run(const NetSpec& spec, const std::string& json_path) {
   }
   nlohmann::json result = net_json(spec, machine, *rows);
   result["machine"]["load_average_after"] = describe_machine()["load_average"];
+  if (explain != "none") result["explanations"] = explain_targets(spec, result["targets"], explain == "all");
   if (const int status = report(result, json_path); status != 0) return status;
   const bool missing = !spec.stacks.empty() && std::any_of(rows->begin(), rows->end(), [](const NetRow& row) {
     return !row.refused.empty();
@@ -105,6 +107,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> names;
   std::vector<std::string> parts;
   std::vector<std::string> merged;
+  std::string explain = "missed";
   for (const NetStackKind& kind : net_stack_kinds())
     names.push_back(kind.name);
   CLI::App app{"TCP latency, throughput, system calls and CPU time of user-mode NATs, interleaved in rounds"};
@@ -134,6 +137,10 @@ int main(int argc, char** argv) {
   app.add_option("--idle-flows", spec.idle_flows, "open flows that do nothing")
       ->capture_default_str()
       ->check(CLI::Range(1, 15'000));
+  app.add_option("--explain", explain,
+                 "targets for which a traced run and counts say where the time goes: missed, none, all")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"missed", "none", "all"}));
   app.add_option("--json", json_path, "file for the figures as JSON");
   app.footer(kFooter);
   try {
@@ -143,5 +150,5 @@ int main(int argc, char** argv) {
   }
   if (!merged.empty()) return merge(merged, json_path);
   spec.parts = parts_of(parts);
-  return run(spec, json_path);
+  return run(spec, explain, json_path);
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "tools/bench/net/explain.h"
 #include "tools/bench/net/targets.h"
 #include "tools/trace/machine.h"
 
@@ -181,6 +182,24 @@ std::string target_table(const json& result) {
   return out;
 }
 
+// Of the parts' explanations those whose target the whole misses too; of one subject the first.
+json still_missed(const json& targets, const std::vector<json>& results) {
+  json kept = json::array();
+  const auto missed = [&](const json& subject) {
+    return std::any_of(targets.begin(), targets.end(), [&](const json& target) {
+      return target["verdict"] == "missed" && target.value("subject", json()) == subject;
+    });
+  };
+  for (const json& result : results) {
+    for (const json& one : result.value("explanations", json::array())) {
+      const bool known = std::any_of(kept.begin(), kept.end(),
+                                     [&](const json& other) { return other["subject"] == one["subject"]; });
+      if (!known && missed(one["subject"])) kept.push_back(one);
+    }
+  }
+  return kept;
+}
+
 }  // namespace
 
 double median(std::vector<double> values) {
@@ -246,6 +265,7 @@ Result<json> merge_net_json(const std::vector<json>& results) {
     }
   }
   merged["targets"] = net_targets(merged);
+  merged["explanations"] = still_missed(merged["targets"], results);
   return merged;
 }
 
@@ -263,6 +283,7 @@ std::string net_table(const json& result) {
                      [](const json& one) { return fmt::format("{} at once", one["flows"].get<int>()); });
   out += idle_table(result);
   out += target_table(result);
+  out += explanation_table(result.value("explanations", json::array()));
   out += "\nPackets carried by:\n";
   for (const json& row : result["stacks"]) {
     if (!row["refused"].is_null()) continue;

@@ -68,6 +68,8 @@ Figure better_peer(const Get& get, const Better& better) {
 
 class Targets {
  public:
+  // What the targets that follow are about: an exchange on one of our stacks that a run can repeat.
+  void about(json subject) { subject_ = std::move(subject); }
   void at_most(const std::string& target, Figure measured, double limit, const char* unit) {
     add(target, measured, limit, unit, measured && *measured <= limit);
   }
@@ -85,7 +87,9 @@ class Targets {
                      {"verdict", !measured ? "not measured"
                                  : met     ? "met"
                                            : "missed"}});
+    if (!subject_.is_null()) list_.back()["subject"] = subject_;
   }
+  json subject_;
   json list_ = json::array();
 };
 
@@ -96,13 +100,17 @@ void latencies(const Reader& read, Targets& out) {
   const auto peer = [&](const char* what) {
     return better_peer([&](const char* stack) { return p50(stack, what); }, std::less<>());
   };
+  out.about({{"stack", kOff}, {"exchange", "crr"}});
   out.at_most("system calls a CRR, --poll off", read.at(kOff, "/system_calls_per_crr"), 24, "");
   out.at_most("CRR p50, --poll off / better peer", ratio(p50(kOff, "crr"), peer("crr")), 0.85, "x");
   out.at_most("CRR p50, --poll off / bare", ratio(p50(kOff, "crr"), p50("bare", "crr")), 1.1, "x");
+  out.about({{"stack", kDefault}, {"exchange", "crr"}});
   out.at_most("CRR p50, adaptive / better peer", ratio(p50(kDefault, "crr"), peer("crr")), 0.6, "x");
   out.at_most("CRR p50, adaptive / bare spinning", ratio(p50(kDefault, "crr"), p50("bare-spin", "crr")), 1.1,
               "x");
+  out.about({{"stack", kOff}, {"exchange", "rr"}});
   out.at_most("RR p50, --poll off / better peer", ratio(p50(kOff, "rr"), peer("rr")), 1.0, "x");
+  out.about({{"stack", kDefault}, {"exchange", "rr"}});
   out.at_most("RR p50, adaptive / better peer", ratio(p50(kDefault, "rr"), peer("rr")), 0.45, "x");
 }
 
@@ -115,6 +123,7 @@ void streams(const Reader& read, Targets& out) {
       const Figure ours = gbps(kDefault);
       const bool is_out = direction == std::string("out");
       const std::string what = fmt::format("stream {}, MTU {}", direction, mtu);
+      out.about({{"stack", kDefault}, {"exchange", fmt::format("stream-{}", direction)}, {"mtu", mtu}});
       out.at_least(what + " / better peer", ratio(ours, better_peer(gbps, std::greater<>())),
                    is_out ? 1.5 : 1.1, "x");
       if (is_out) out.at_least(what + " / relay", ratio(ours, gbps("relay")), 0.8, "x");
@@ -127,15 +136,19 @@ void flows(const Reader& read, Targets& out) {
     const auto rate = [&](const char* stack) {
       return read.in(stack, "parallel", {{"flows", flows}}, "crr_per_s_median");
     };
+    out.about({{"stack", kDefault}, {"exchange", "crr"}, {"flows", flows}});
     out.at_least(fmt::format("CRR/s, {} parallel flows / better peer", flows),
                  ratio(rate(kDefault), better_peer(rate, std::greater<>())), 1.0, "x");
   }
+  out.about(nullptr);
   out.at_most("10,000 idle flows: of a core", read.at(kDefault, "/idle/cpu_percent"), 1, "%");
   const Figure kib = read.at(kDefault, "/idle/resident_kib");
   out.at_most("10,000 idle flows: resident", kib ? Figure(*kib / 1024) : std::nullopt, 40, "MiB");
+  out.about({{"stack", kDefault}, {"exchange", "crr"}, {"idle_flows", 10'000}});
   out.at_most("10,000 idle flows: CRR p50 / unloaded",
               ratio(read.at(kDefault, "/idle/crr_p50_us"), read.at(kDefault, "/idle/unloaded_crr_p50_us")),
               1.1, "x");
+  out.about(nullptr);
   out.at_most("half-closed flows: wake-ups a second", read.at(kDefault, "/idle/half_closed_wakeups_per_s"), 2,
               "");
 }
