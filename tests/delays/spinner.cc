@@ -78,6 +78,14 @@ std::int64_t run_delay_ns(pid_t pid, pid_t tid) {
   return waiting_ns;
 }
 
+bool is_runnable(pid_t pid, pid_t tid) {
+  std::ifstream in(tasks_of(pid) / std::to_string(tid) / "stat");
+  std::string line;
+  std::getline(in, line);
+  const auto name_ends = line.rfind(") ");  // the name may hold anything, this too
+  return name_ends != std::string::npos && line.compare(name_ends + 2, 1, "R") == 0;
+}
+
 pid_t thread_named(pid_t pid, const std::string& name) {
   for (const auto& task : fs::directory_iterator(tasks_of(pid))) {
     std::ifstream in(task.path() / "comm");

@@ -39,6 +39,9 @@ class Spinner {
 // How long a thread could run and had no CPU, by the scheduler's own account (/proc/PID/task/TID/schedstat).
 [[nodiscard]] std::int64_t run_delay_ns(pid_t pid, pid_t tid);
 
+// Whether it runs or could.
+[[nodiscard]] bool is_runnable(pid_t pid, pid_t tid);
+
 // The first thread of that name; 0: there is none.
 [[nodiscard]] pid_t thread_named(pid_t pid, const std::string& name);
 

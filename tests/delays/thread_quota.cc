@@ -13,8 +13,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kQuotaUs = "1000", kPeriodUs = "1000000";
 constexpr std::int64_t kQuotaNs = 1'000'000;
-constexpr int kStillMs = 3, kLongStillMs = 30,
-              kThrottleLimitMs = 900;  // less than a period, which gives a new quota
+constexpr int kStillMs = 3, kLongStillMs = 30, kThrottleLimitMs = 10'000;
 const fs::path kV1 = "/sys/fs/cgroup/cpu", kV2 = "/sys/fs/cgroup";
 
 Status put(const fs::path& file, std::string_view text) {
@@ -109,20 +108,33 @@ std::int64_t ThreadQuota::burnt_ns() {
   return used.tv_sec * 1'000'000'000 + used.tv_nsec;
 }
 
+std::int64_t ThreadQuota::times_throttled() {
+  std::ifstream in(group_ / "cpu.stat");
+  std::string name;
+  std::int64_t value = 0;
+  while (in >> name >> value)
+    if (name == "nr_throttled") return value;
+  return 0;
+}
+
 Status ThreadQuota::hold() {
+  const std::int64_t throttled_before = times_throttled();
   GB_TRY(limit(true));
   const std::int64_t begin_ns = burnt_ns();
   burns_ = true;
   burns_.notify_one();
-  // Throttled: it has had its quota, and gets no further; or, where the other thread had some of it, it
-  // stands for longer than a busy machine keeps it waiting.
+  // The burner has had the quota, and gets no further. Or the other thread had some of it, or all: then the
+  // kernel has throttled the group, and the burner stands for longer than what a CPU may hold back unused.
   std::int64_t last_ns = begin_ns;
-  for (int still = 0, ms = 0; still < kLongStillMs && (still < kStillMs || last_ns - begin_ns < kQuotaNs);
-       ++ms) {
+  const auto spent = [&](int still_ms) {
+    if (still_ms >= kStillMs && last_ns - begin_ns >= kQuotaNs) return true;
+    return still_ms >= kLongStillMs && times_throttled() > throttled_before;
+  };
+  for (int still = 0, ms = 0; !spent(still); ++ms) {
     if (ms > kThrottleLimitMs) return fail("the kernel does not throttle {}", group_.string());
     ::usleep(1000);
     const std::int64_t now_ns = burnt_ns();
-    still = now_ns == last_ns && now_ns > begin_ns ? still + 1 : 0;
+    still = now_ns == last_ns ? still + 1 : 0;
     last_ns = now_ns;
   }
   burns_ = false;  // it goes to sleep when it next runs

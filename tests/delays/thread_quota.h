@@ -37,6 +37,7 @@ class ThreadQuota {
   [[nodiscard]] Status start_burner();
   [[nodiscard]] Status limit(bool on);
   [[nodiscard]] std::int64_t burnt_ns();
+  [[nodiscard]] std::int64_t times_throttled();
   void burn();
 
   bool v2_ = false;
