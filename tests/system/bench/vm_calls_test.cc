@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "tests/system/bench/live_vm.h"
-#include "tools/bench/net/syscall_count.h"
+#include "tools/bench/kernel_counter.h"
 
 namespace glassbox::bench::testing {
 namespace {
@@ -34,21 +34,17 @@ TEST(VmCalls, ACycleTakesFew) {
   cycles(10);  // addresses are resolved, the program is in the guest's cache
   const pid_t thread = thread_named(vm.pid(), "gb-net");
   ASSERT_GT(thread, 0);
-  const auto counter = SyscallCount::start(vm.pid(), thread);
+  const auto counter = KernelCounter::start({vm.pid()}, thread);
   ASSERT_TRUE(counter.has_value()) << counter.error().message;
-  const auto before = (*counter)->counts();
+  const KernelCounts before = (*counter)->read();
   cycles(kCycles);
-  double total = 0;
-  for (const auto& [number, count] : (*counter)->counts()) {
-    const auto earlier = before.find(number);
-    const double each =
-        static_cast<double>(count - (earlier == before.end() ? 0 : earlier->second)) / kCycles;
-    std::printf("%-14s %.2f\n", syscall_name(number).c_str(), each);
-    total += each;
-  }
-  std::printf("%-14s %.2f a CRR\n", "all", total);
-  EXPECT_GT(total, 8);
-  EXPECT_LE(total, kMostCalls);
+  KernelCounts each = (*counter)->read() - before;
+  each /= kCycles;
+  for (const auto& [name, count] : each.by_call)
+    std::printf("%-14s %.2f\n", name.c_str(), count);
+  std::printf("%-14s %.2f a CRR\n", "all", each.calls);
+  EXPECT_GT(each.calls, 8);
+  EXPECT_LE(each.calls, kMostCalls);
 }
 
 }  // namespace

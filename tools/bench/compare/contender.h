@@ -15,6 +15,7 @@
 #include "tools/bench/compare/qemu_stack.h"
 #include "tools/bench/compare/verdict.h"
 #include "tools/bench/echo.h"
+#include "tools/bench/kernel_counter.h"
 
 namespace glassbox::bench {
 

@@ -51,11 +51,6 @@ void add_vm_counts(pid_t pid, ProcessCounts& to) {
   }
 }
 
-void subtract(std::map<std::string, double>& from, const std::map<std::string, double>& what) {
-  for (const auto& [name, value] : what)
-    from[name] -= value;
-}
-
 }  // namespace
 
 ProcessCounts operator-(const ProcessCounts& later, const ProcessCounts& earlier) {
@@ -81,66 +76,6 @@ Result<ProcessCounts> read_process_counts(const std::vector<pid_t>& pids) {
     add_vm_counts(pid, all);
   }
   return all;
-}
-
-KernelCounts operator-(KernelCounts later, const KernelCounts& earlier) {
-  later.calls -= earlier.calls;
-  later.wakeups -= earlier.wakeups;
-  later.exits -= earlier.exits;
-  subtract(later.by_call, earlier.by_call);
-  subtract(later.by_reason, earlier.by_reason);
-  return later;
-}
-
-KernelCounts& operator+=(KernelCounts& to, const KernelCounts& more) {
-  to.calls += more.calls;
-  to.wakeups += more.wakeups;
-  to.exits += more.exits;
-  for (const auto& [name, value] : more.by_call)
-    to.by_call[name] += value;
-  for (const auto& [name, value] : more.by_reason)
-    to.by_reason[name] += value;
-  return to;
-}
-
-KernelCounts& operator/=(KernelCounts& counts, double by) {
-  counts.calls /= by;
-  counts.wakeups /= by;
-  counts.exits /= by;
-  for (auto& [name, value] : counts.by_call)
-    value /= by;
-  for (auto& [name, value] : counts.by_reason)
-    value /= by;
-  return counts;
-}
-
-std::map<std::uint32_t, std::string> exit_reasons(const std::string& format, std::uint32_t isa) {
-  constexpr std::string_view kList = "__print_symbolic(";
-  std::size_t at = format.find(kList);
-  if (at != std::string::npos && isa != 1) at = format.find(kList, at + 1);
-  std::map<std::uint32_t, std::string> names;
-  if (at == std::string::npos) return names;
-  const std::size_t end = std::min(format.find("})", at), format.size());
-  // { 0x040 + 1, "DB excp" }, ...
-  for (at = format.find('{', at); at < end; at = format.find('{', at + 1)) {
-    const std::size_t quote = format.find('"', at);
-    const std::size_t close = format.find('"', quote + 1);
-    if (close == std::string::npos) break;
-    std::uint32_t value = 0;
-    std::string term;
-    for (const char c : format.substr(at + 1, quote - at - 1) + "+") {
-      if (c != '+' && c != ',') {
-        term += c;
-        continue;
-      }
-      if (term.find_first_of("0123456789") != std::string::npos) {
-        value += static_cast<std::uint32_t>(std::strtol(term.c_str(), nullptr, 0));
-      }
-      term.clear();
-    }
-    names.emplace(value, format.substr(quote + 1, close - quote - 1));
-  }
-  return names;
 }
 
 }  // namespace glassbox::bench

@@ -4,10 +4,10 @@
 #include <array>
 #include <memory>
 
+#include "tools/bench/kernel_counter.h"
 #include "tools/bench/net/idle.h"
 #include "tools/bench/net/net_stack.h"
 #include "tools/bench/net/servers.h"
-#include "tools/bench/net/syscall_count.h"
 
 namespace glassbox::bench {
 namespace {
@@ -64,22 +64,17 @@ class Session {
   void count_calls() {
     for (Running& at : stacks_) {
       if (!at.stack->carrier() || !at.row->refused.empty()) continue;
-      auto counter = SyscallCount::start(at.stack->carrier()->pid);
+      const auto counter = KernelCounter::start({at.stack->carrier()->pid});
       if (!counter) {
         at.row->calls_missing = counter.error().message;
         continue;
       }
-      const auto before = (*counter)->counts();
+      const KernelCounts before = (*counter)->read();
       if (!run(at, Exchange::kCrr, kCounted)) continue;
-      double total = 0;
-      for (const auto& [number, count] : (*counter)->counts()) {
-        const auto earlier = before.find(number);
-        const double each =
-            static_cast<double>(count - (earlier == before.end() ? 0 : earlier->second)) / kCounted;
-        at.row->calls[syscall_name(number)] = each;
-        total += each;
-      }
-      at.row->calls_per_crr = total;
+      KernelCounts each = (*counter)->read() - before;
+      each /= kCounted;
+      at.row->calls = std::move(each.by_call);
+      at.row->calls_per_crr = each.calls;
     }
   }
 

@@ -13,6 +13,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile __u32 reason_offset = 8;
 const volatile __u32 isa_offset = 24;
 
+const volatile __u32 counted_thread = 0;  // whose system calls; 0: of all threads
+
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 16);
@@ -42,7 +44,8 @@ static int is_counted(__u32 tgid) {
 
 // Arguments: registers, number.
 SEC("raw_tp/sys_enter") int count_call(struct bpf_raw_tracepoint_args* ctx) {
-  if (!is_counted(bpf_get_current_pid_tgid() >> 32)) return 0;
+  __u64 id = bpf_get_current_pid_tgid();
+  if (!is_counted(id >> 32) || (counted_thread != 0 && (__u32)id != counted_thread)) return 0;
   __u32 number = (__u32)ctx->args[1];
   __u64* count = bpf_map_lookup_elem(&calls, &number);
   if (count) __sync_fetch_and_add(count, 1);
