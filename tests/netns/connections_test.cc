@@ -1,23 +1,28 @@
 // Many short connections over several destination ports, then silence: nothing of them is left in the NAT, no
 // descriptor, no flow, no memory. The long run is the same with other numbers:
 //   GLASSBOX_CONNECTIONS=200000 GLASSBOX_IDLE_S=60 build/tests/netns_connections_test
+// With GLASSBOX_CONNECTIONS_JSON=FILE it leaves its figures there (tools/bench/results/connections.json).
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <fmt/chrono.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
@@ -184,9 +189,11 @@ TEST(NetnsConnections, NothingIsLeftOfThem) {
   ASSERT_NE(inside.take_until("warm\n").find("warm"), std::string::npos);
   ASSERT_TRUE(none_open(inside));
   const Footprint before = settled_footprint(inside.pid());
+  const auto begin = std::chrono::steady_clock::now();
   ::kill(inside.pid(), SIGUSR2);  // which is passed on
   const std::string said = inside.take_until("done\n");
   ASSERT_NE(said.find("done\n"), std::string::npos) << said;
+  const double connecting_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   EXPECT_EQ(said.find("failed"), std::string::npos) << said;
   EXPECT_EQ(servers.answered, connections + kWarmUp);
   EXPECT_TRUE(none_open(inside)) << flows_line(inside);
@@ -199,6 +206,29 @@ TEST(NetnsConnections, NothingIsLeftOfThem) {
       "flows: %s",
       connections, idle_s, before.descriptors, after.descriptors, before.resident_kb, after.resident_kb,
       after.wakes - quiet.wakes, flows.c_str());
+  if (const char* path = std::getenv("GLASSBOX_CONNECTIONS_JSON"); path != nullptr) {
+    const auto figures = [](const Footprint& seen) {
+      return nlohmann::ordered_json{{"descriptors", seen.descriptors}, {"resident_kb", seen.resident_kb}};
+    };
+    utsname system{};
+    ::uname(&system);
+    const nlohmann::ordered_json report = {
+        {"command", "netns_connections_test"},
+        {"measured_at", fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr)))},
+        {"kernel", system.release},
+        {"cpus", std::thread::hardware_concurrency()},
+        {"poll", "adaptive"},
+        {"connections", connections},
+        {"destination_ports", kPorts},
+        {"threads", kThreads},
+        {"connecting_s", connecting_s},
+        {"idle_s", idle_s},
+        {"before", figures(before)},
+        {"after", figures(after)},
+        {"wakes_while_idle", after.wakes - quiet.wakes},
+        {"flows", flows.substr(0, flows.find('\n'))}};
+    std::ofstream(path) << report.dump(2) << "\n";
+  }
   EXPECT_EQ(after.descriptors, before.descriptors) << before.names << "and now\n" << after.names;
   EXPECT_LE(after.resident_kb, before.resident_kb + 256 * kPageKb);
   EXPECT_LE(after.wakes - quiet.wakes, 2 + idle_s * 2);

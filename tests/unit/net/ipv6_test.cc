@@ -11,6 +11,7 @@
 #include "net/router_advertisement.h"
 #include "net/socket_address.h"
 #include "test_guest.h"
+#include "virtual_loop.h"
 
 namespace glassbox::net {
 namespace {
@@ -88,6 +89,9 @@ TEST_F(NatIpv6, NeighbourSolicitationForOurAddressesOnly) {
   }
   expect_dropped(build_ipv6({}, solicitation({kNetwork6, 9}), 2), DropReason::kNeighbourNotOurs);
   expect_dropped(build_ipv6({}, solicitation(kGuestIp6), 2), DropReason::kNeighbourNotOurs);
+  // The gateway's IPv4 address is none of IPv6, mapped or not.
+  expect_dropped(build_ipv6({}, solicitation(IpAddress::from_v4(kGatewayIp)), 2),
+                 DropReason::kNeighbourNotOurs);
 }
 
 TEST_F(NatIpv6, DuplicateOfOurAddressIsDefended) {
@@ -140,16 +144,54 @@ TEST_F(NatIpv6, RouterAdvertisementTellsOfTheNetwork) {
   EXPECT_EQ(answer.destination, kGuestLinkLocal);
   EXPECT_EQ(answer.hops, 255);
   EXPECT_EQ(ra[0], 134);
+  EXPECT_EQ(ra[4], 64);  // hop limit
   EXPECT_EQ(ra[5], 0x40);
   EXPECT_EQ(load_be16(&ra[6]), host_reaches_ipv6() ? 1800 : 0);
-  bool mtu = false, prefix = false, servers = false;
+  constexpr std::uint32_t kForever = ~std::uint32_t{0};
+  bool mtu = false, prefix = false, servers = false, source = false;
   for (std::size_t at = 16; at < ra.size(); at += std::size_t{8} * ra[at + 1]) {
     ASSERT_NE(ra[at + 1], 0);
     if (ra[at] == 5) mtu = load_be32(&ra[at + 4]) == 1500;
-    if (ra[at] == 3) prefix = ra[at + 2] == 64 && ra[at + 3] == 0xc0 && load_be64(&ra[at + 16]) == kNetwork6;
-    if (ra[at] == 25) servers = IpAddress::load(&ra[at + 8]) == kDnsIp6;
+    if (ra[at] == 1) source = std::equal(kGatewayMac.begin(), kGatewayMac.end(), &ra[at + 2]);
+    if (ra[at] == 3) {
+      prefix = ra[at + 2] == 64 && ra[at + 3] == 0xc0 && load_be64(&ra[at + 16]) == kNetwork6;
+      EXPECT_EQ(load_be32(&ra[at + 4]), kForever);
+      EXPECT_EQ(load_be32(&ra[at + 8]), kForever);
+    }
+    if (ra[at] == 25) {
+      servers = IpAddress::load(&ra[at + 8]) == kDnsIp6;
+      EXPECT_EQ(load_be32(&ra[at + 4]), kForever);
+    }
   }
-  EXPECT_TRUE(mtu && prefix && servers);
+  EXPECT_TRUE(mtu && prefix && servers && source);
+}
+
+// Before its life as the default router ends (RFC 4861, 6.2.1: a third of it), the guest hears of it again.
+TEST(NatIpv6Router, AdvertisesAgainInTime) {
+  VirtualLoop loop;
+  FakePort port;
+  auto nat = std::move(*Nat::create({.allow_host_loopback = false, .mtu = 1500}, loop, port));
+  Bytes solicit(8);
+  solicit[0] = 133;
+  const Bytes frame =
+      build_ipv6({.source = kGuestLinkLocal, .destination = kAllRouters, .mac = kAllRoutersMac}, solicit, 2);
+  const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
+  nat->on_guest_frame(std::span(&piece, 1), {}, 0);
+  loop.turn();
+  ASSERT_EQ(port.published.size(), 1U);
+  for (int times = 0; times < 3; ++times) {
+    port.published.clear();
+    const std::uint64_t began_ns = loop.now_ns();
+    while (port.published.empty() && loop.deadline_ns() != 0) {
+      loop.advance_to(loop.deadline_ns());
+      loop.turn();
+    }
+    ASSERT_EQ(port.published.size(), 1U);
+    EXPECT_LT(loop.now_ns() - began_ns, kRouterLifetimeSeconds * std::uint64_t{1'000'000'000});
+    const Bytes& bytes = port.published.front().bytes;
+    EXPECT_EQ(IpAddress::load(&bytes[kEthernetHeader + 24]), kAllNodes);
+    EXPECT_EQ(bytes[kEthernetHeader + kIpv6Header], 134);
+  }
 }
 
 TEST(Dhcpv6, InformationRequestIsToldTheNameServer) {
@@ -314,12 +356,21 @@ TEST(NatIpv6Policy, ClosedMeansClosed) {
       {{0xfd00'0ec2'0000'0000, 0x254}, RefuseReason::kDenied},
       {{0xfd20'00ce'0000'0000, 0x254}, RefuseReason::kDenied}};
   Bench bench({.allow_host_loopback = false, .mtu = 1500});
+  const Bytes echo = {128, 0, 0, 0, 1, 2, 3, 4};
   for (const auto& [destination, reason] : cases) {
     const auto before = bench.nat->counters()[reason];
     bench.inject(build_ipv6({kProtocolTcp, kGuestIp6, destination}, tcp_segment(80, 1, 0, kTcpSyn), 16));
-    EXPECT_EQ(bench.nat->counters()[reason], before + 1) << name_of(reason);
+    bench.inject(build_ipv6({kProtocolUdp, kGuestIp6, destination}, udp_datagram(5000, 80, "x"), 6));
+    std::uint64_t refusals = 2;
+    if (destination != kGatewayIp6) {  // which answers for itself
+      bench.inject(build_ipv6({.destination = destination}, echo, 2));
+      ++refusals;
+    }
+    EXPECT_EQ(bench.nat->counters()[reason], before + refusals) << name_of(reason);
   }
   EXPECT_EQ(bench.nat->counters().flows_opened, 0U);
+  EXPECT_EQ(bench.nat->counters().udp_flows_opened, 0U);
+  EXPECT_EQ(bench.nat->counters().echo_flows_opened, 0U);
 }
 
 }  // namespace

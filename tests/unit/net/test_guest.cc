@@ -305,7 +305,13 @@ void GuestTcp::take(const Seen& seen) {
   }
   if (seq_ge(seen.ack, acked)) {
     acked = seen.ack;
-    peer_window = std::uint32_t{seen.window} << (peer_scale_ > 0 && offer_scale ? peer_scale_ : 0);
+    const int scale = peer_scale_ > 0 && offer_scale ? peer_scale_ : 0;
+    peer_window = std::uint32_t{seen.window} << scale;
+    // The right edge of a window never moves back (RFC 9293, 3.8.6), but for what the scale rounds off.
+    const Seq edge = acked + peer_window + (1U << scale) - 1;
+    EXPECT_TRUE(!window_seen_ || seq_ge(edge, window_edge_)) << window_edge_ - edge;
+    window_edge_ = acked + peer_window;
+    window_seen_ = true;
   }
   largest_payload = std::max(largest_payload, seen.payload.size());
   const bool fin = (seen.flags & kTcpFin) != 0;

@@ -126,6 +126,8 @@ class GuestTcp {
   std::uint16_t guest_port_;
   Ipv4 dst_;
   int peer_scale_ = -1;
+  Seq window_edge_ = 0;
+  bool window_seen_ = false;
 };
 
 // A listener on 127.0.0.1 that serves connections one after the other with a function, in a thread.

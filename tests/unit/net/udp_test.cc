@@ -10,6 +10,7 @@
 #include "net/checksum.h"
 #include "private_net.h"
 #include "test_guest.h"
+#include "virtual_loop.h"
 
 namespace glassbox::net {
 namespace {
@@ -103,6 +104,44 @@ TEST(NatUdp, RequestAndAnswersOverOneSocket) {
     ASSERT_TRUE(empty);
     EXPECT_EQ(empty->payload.size(), kUdpHeader);
   }
+}
+
+// RFC 4787, REQ-5: not before two minutes of silence; but then, and not much later (the sweep is every 5 s).
+TEST(NatUdp, FlowsEndAfterTwoMinutesOfSilence) {
+  constexpr std::uint64_t kSecondNs = 1'000'000'000;
+  UdpServer server;
+  VirtualLoop loop;
+  FakePort port;
+  auto nat = std::move(*Nat::create({.allow_host_loopback = true, .mtu = 1500}, loop, port));
+  const auto ask = [&] {
+    const auto frame = build_ipv4(kProtocolUdp, kGatewayIp, datagram(5000, server.port, "question"));
+    const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
+    nat->on_guest_frame(std::span(&piece, 1), {}, 0);
+    loop.turn();
+  };
+  const auto pass = [&](std::uint64_t seconds) {
+    const std::uint64_t end_ns = loop.now_ns() + seconds * kSecondNs;
+    while (loop.deadline_ns() != 0 && loop.deadline_ns() <= end_ns) {
+      loop.advance_to(loop.deadline_ns());
+      loop.turn();
+    }
+    loop.advance_to(end_ns);
+    loop.turn();
+  };
+  ask();
+  pass(119);
+  EXPECT_EQ(nat->counters().udp_flows_open, 1U);
+  EXPECT_EQ(server.receive(), "question");
+  server.answer("answer");  // either direction keeps it
+  loop.turn();
+  pass(119);
+  EXPECT_EQ(nat->counters().udp_flows_open, 1U);
+  ask();
+  pass(119);
+  EXPECT_EQ(nat->counters().udp_flows_open, 1U);
+  pass(7);
+  EXPECT_EQ(nat->counters().udp_flows_open, 0U);
+  EXPECT_EQ(nat->counters().udp_flows_opened, 1U);
 }
 
 TEST(NatUdp, TooLargeForTheMtuIsDropped) {
