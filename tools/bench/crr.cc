@@ -74,6 +74,15 @@ Result<CrrResult> run_workload(const CrrSpec& spec, const std::string& trace_pat
     progress.stage("warm-up cycle");
     GB_TRY(run.cycles(spec.warm_up));
   }
+  // A block of the untraced cycles around a trace.
+  const auto untraced = [&](std::uint32_t count) -> Status {
+    if (!spec.trace || count == 0) return {};
+    progress.stage("untraced cycle");
+    GB_ASSIGN(const auto times, run.cycles(count));
+    result.untraced_ns.insert(result.untraced_ns.end(), times.begin(), times.end());
+    return {};
+  };
+  GB_TRY(untraced(spec.untraced / 2));
   result.measured_at = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
   if (spec.trace) {
     progress.stage("attaching the collector");
@@ -85,6 +94,7 @@ Result<CrrResult> run_workload(const CrrSpec& spec, const std::string& trace_pat
     }
     progress.stage("collecting the guest's events");
     GB_TRY(recorder->finish(watch));
+    GB_TRY(untraced(spec.untraced - spec.untraced / 2));
     GB_TRY(add_description(trace_path, result));
   } else {
     progress.stage("cycle");

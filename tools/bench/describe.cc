@@ -12,6 +12,23 @@ nlohmann::json in_us(std::optional<std::uint64_t> ns) {
   return static_cast<double>(*ns) / 1e3;
 }
 
+// What the collector's report prints beside its own account of the probes' tax.
+nlohmann::json tracing_cost(const CrrResult& result) {
+  const Summary traced = summarize(result.cycle_ns), untraced = summarize(result.untraced_ns);
+  nlohmann::json cost{{"traced_n", traced.n},
+                      {"traced_p50_us", in_us(traced.p50_ns)},
+                      {"untraced_n", untraced.n},
+                      {"untraced_p50_us", in_us(untraced.p50_ns)}};
+  if (const auto difference = median_difference(result.cycle_ns, result.untraced_ns)) {
+    const auto us = [](std::int64_t ns) { return static_cast<double>(ns) / 1e3; };
+    cost["difference_us"] = us(difference->difference_ns);
+    cost["low_us"] = us(difference->low_ns);
+    cost["high_us"] = us(difference->high_ns);
+    cost["confidence"] = difference->confidence;
+  }
+  return cost;
+}
+
 }  // namespace
 
 nlohmann::json describe(const CrrResult& result, const Summary& summary) {
@@ -40,6 +57,7 @@ nlohmann::json describe(const CrrResult& result, const Summary& summary) {
                                  {"confidence", interval->confidence}};
   }
   all["client"] = std::move(client);
+  if (!result.untraced_ns.empty()) all["tracing_cost"] = tracing_cost(result);
   if (result.cycle_ns.size() <= kMaxListed) all["client_cycle_ns"] = result.cycle_ns;
   return all;
 }

@@ -12,7 +12,8 @@
 
 namespace glassbox::bench {
 
-// {"workload": {...}, "client": {...}, "client_cycle_ns": [...]}; what may not be stated is null. Times of
+// {"workload": {...}, "client": {...}, "client_cycle_ns": [...]}, of a run with untraced cycles
+// around its trace "tracing_cost" as well; what may not be stated is null. Times of
 // single cycles are left out of a run so long that they would not fit a chunk of the trace.
 [[nodiscard]] nlohmann::json describe(const CrrResult& result, const Summary& summary);
 

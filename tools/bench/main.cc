@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 
 #include "tools/bench/accept_poll.h"
 #include "tools/bench/carry_on.h"
@@ -24,6 +25,7 @@ struct Args {
   std::string stack = "glassbox";
   std::string named_case;
   bool ipv6 = false;
+  std::optional<std::uint32_t> untraced;
   CrrSpec spec;
 };
 
@@ -44,6 +46,9 @@ void add_crr(CLI::App& app, Args& args) {
   app.add_option("--stack", args.stack, "glassbox: a guest behind our NAT; loopback: the client natively")
       ->capture_default_str();
   app.add_flag("--trace", spec.trace, "record both sides and print where each cycle's time went");
+  app.add_option("--untraced", args.untraced,
+                 "with --trace: cycles without it, half before and half after, to tell what tracing costs "
+                 "(default: as many as traced; 0: none)");
   app.add_option("--json", spec.json_path,
                  "write the report to this file too, as JSON (tools/trace/report.schema.json)")
       ->take_last();
@@ -54,7 +59,7 @@ void add_crr(CLI::App& app, Args& args) {
                      "accept-poll: a server that polls accept() with a sleep, and what its clock "
                      "reads, beside the client's own clock and two other runs (ACCEPT-POLL.md)");
   named->check(CLI::IsMember({"accept-poll"}));
-  for (const char* other : {"--workload", "--server", "--json", "--keep-trace", "--trace"})
+  for (const char* other : {"--workload", "--server", "--json", "--keep-trace", "--trace", "--untraced"})
     named->excludes(app.get_option(other));
   app.add_option("--vcpus", spec.vcpus, "virtual CPUs of the guest")->capture_default_str();
   app.add_option("--memory", spec.memory_mib, "MiB of the guest")->capture_default_str();
@@ -66,6 +71,8 @@ Result<CrrSpec> resolve(const Args& args) {
   GB_ASSIGN(spec.server, parse_server(args.server));
   spec.server.ipv6 |= args.ipv6;
   GB_ASSIGN(spec.stack, parse_stack(args.stack));
+  if (spec.trace) spec.untraced = args.untraced.value_or(spec.cycles);
+  if (!spec.trace && args.untraced) return fail("--untraced is of no use without --trace");
   GB_TRY(check(spec));
   return spec;
 }

@@ -63,6 +63,7 @@ Status check(const CrrSpec& spec) {
   if (spec.cycles < 1 || spec.cycles > kMaxCycles) {
     return fail("--cycles {}: 1 to {}", spec.cycles, kMaxCycles);
   }
+  if (spec.untraced > kMaxCycles) return fail("--untraced {}: 0 to {}", spec.untraced, kMaxCycles);
   if (spec.warm_up > 1000) return fail("--warm-up {}: 0 to 1000", spec.warm_up);
   if (spec.trace && spec.stack != StackKind::kGlassbox) {
     return fail("--trace needs the glassbox stack: {} passes no probe of ours", name(spec.stack));

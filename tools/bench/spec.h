@@ -43,6 +43,8 @@ struct CrrSpec {
   std::uint32_t vcpus = 1;
   std::uint32_t memory_mib = 256;
   bool trace = false;
+  // With a trace: cycles without one, half before it and half after it, to tell what tracing costs. 0: none.
+  std::uint32_t untraced = 0;
   std::string json_path = {};   // empty: none; "-": standard output instead of the table
   std::string keep_trace = {};  // empty: the trace file goes away with the run
 };

@@ -54,6 +54,18 @@ std::optional<Interval> median_interval(std::span<const std::uint64_t> sorted, d
   return Interval{sorted[best_rank - 1], sorted[n - best_rank], best_confidence};
 }
 
+std::optional<MedianDifference> median_difference(std::vector<std::uint64_t> a_ns,
+                                                  std::vector<std::uint64_t> b_ns) {
+  constexpr double kEach = 1 - (1 - kMedianConfidence) / 2;  // Bonferroni
+  std::sort(a_ns.begin(), a_ns.end());
+  std::sort(b_ns.begin(), b_ns.end());
+  const auto a = median_interval(a_ns, kEach), b = median_interval(b_ns, kEach);
+  if (!a || !b) return std::nullopt;
+  const auto less = [](std::uint64_t x, std::uint64_t y) { return static_cast<std::int64_t>(x - y); };
+  return MedianDifference{less(*percentile(a_ns, 0.5), *percentile(b_ns, 0.5)), less(a->low_ns, b->high_ns),
+                          less(a->high_ns, b->low_ns), a->confidence + b->confidence - 1};
+}
+
 Summary summarize(std::vector<std::uint64_t> samples_ns) {
   std::sort(samples_ns.begin(), samples_ns.end());
   Summary summary;

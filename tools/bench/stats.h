@@ -41,6 +41,16 @@ struct Summary {
 [[nodiscard]] std::optional<Interval> median_interval(std::span<const std::uint64_t> sorted,
                                                       double confidence);
 
+// Of two medians, a less b. The interval is made of an interval of each median, so that both hold at once
+// with at least 95 %; empty where either has none (n < 7).
+struct MedianDifference {
+  std::int64_t difference_ns = 0;
+  std::int64_t low_ns = 0, high_ns = 0;
+  double confidence = 0;
+};
+[[nodiscard]] std::optional<MedianDifference> median_difference(std::vector<std::uint64_t> a_ns,
+                                                                std::vector<std::uint64_t> b_ns);
+
 [[nodiscard]] Summary summarize(std::vector<std::uint64_t> samples_ns);
 
 }  // namespace glassbox::bench

@@ -82,6 +82,19 @@ json verdict_rows(const Report& r) {
   return rows;
 }
 
+json compared(const ProbeTax& tax) {
+  if (!tax.compared) return nullptr;
+  const ProbeTax::Comparison& c = *tax.compared;
+  return {{"traced_p50_us", us(c.traced_p50_ns)},
+          {"traced_n", c.traced_n},
+          {"untraced_p50_us", us(c.untraced_p50_ns)},
+          {"untraced_n", c.untraced_n},
+          {"difference_us", us(c.difference_ns)},
+          {"low_us", us(c.low_ns)},
+          {"high_us", us(c.high_ns)},
+          {"confidence", c.difference_ns ? json(c.confidence) : json()}};
+}
+
 // What the client did not or may not state is null, not absent (a merge of metadata drops nulls).
 json client_times(const Report& r) {
   if (!r.client.is_object()) return nullptr;
@@ -132,7 +145,9 @@ json to_json(const Report& r) {
       {"probe_tax",
        {{"hits_per_cycle", r.tax.hits_per_cycle},
         {"hit_us", us(r.tax.hit_ns)},
-        {"share", number(r.tax.share)}}},
+        {"share", number(r.tax.share)},
+        {"compared", compared(r.tax)},
+        {"compared_missing", r.tax.compared ? json() : json(kNotCompared)}}},
   };
 }
 

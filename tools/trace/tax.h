@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "tools/trace/attribute.h"
 #include "tools/trace/trace.h"
@@ -19,11 +20,22 @@ struct ProbeTax {
   std::optional<std::int64_t> hit_ns;  // as measured when the recording began (meta "probe_cost")
   std::optional<double> ns_per_cycle;  // hits x cost
   std::optional<double> share;         // of the cycles' time
+  // The same workload with and without a trace, by the client's own clock, in one run (meta "tracing_cost").
+  // This holds all of tracing, the other account the host's USDT hits alone.
+  struct Comparison {
+    std::uint64_t traced_n = 0, untraced_n = 0;
+    std::int64_t traced_p50_ns = 0, untraced_p50_ns = 0;
+    std::optional<std::int64_t> difference_ns, low_ns, high_ns;  // where there are cycles enough
+    double confidence = 0;
+  };
+  std::optional<Comparison> compared;  // none where `record` ran alone
 };
+inline constexpr std::string_view kNotCompared =
+    "no untraced cycles beside the trace (glassbox-bench crr --trace runs them)";
 
 [[nodiscard]] ProbeTax probe_tax(const Trace& trace, const Attribution& cycles);
 
-// "probes' tax: 31.0 hits a cycle x 0.81 us = 25.1 us, ..."
+// "probes' tax: 31.0 hits a cycle x 0.81 us = 25.1 us, ..."; then what the comparison says
 [[nodiscard]] std::string format_tax(const ProbeTax& tax);
 
 [[nodiscard]] Verdict probe_tax_verdict(const ProbeTax& tax, const Attribution& cycles);

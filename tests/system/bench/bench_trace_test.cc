@@ -62,6 +62,10 @@ TEST_P(TracedReport, IsWhole) {
   EXPECT_EQ(report_["clock"]["violations"], 0);
   EXPECT_GT(report_["clock"]["exchanges"], 10);
   EXPECT_GT(report_["clock"]["bound_us"], 0);
+  const json& compared = report_["probe_tax"]["compared"];  // what it costs is the machine's business
+  ASSERT_TRUE(compared.is_object());
+  EXPECT_EQ(compared["untraced_n"], report_["workload"]["cycles"]);
+  EXPECT_LE(compared["low_us"], compared["difference_us"]);
   // What KVM says may disagree; that it was asked may not be missing.
   for (const char* id : {"tsc_offset", "kvm_clock"}) {
     const json& check = report_["clock"]["checks"][id];

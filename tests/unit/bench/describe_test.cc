@@ -39,6 +39,19 @@ TEST(Describe, WhatMayNotBeStatedIsNull) {
   EXPECT_TRUE(json["client"]["median_interval"].is_null());
 }
 
+TEST(Describe, UntracedCyclesGiveTheCostOfTracing) {
+  CrrResult result = a_run(50);
+  EXPECT_FALSE(describe(result, summarize(result.cycle_ns)).contains("tracing_cost"));
+  result.untraced_ns.assign(40, 1'000'000);
+  const auto cost = describe(result, summarize(result.cycle_ns))["tracing_cost"];
+  EXPECT_EQ(cost["untraced_n"], 40);
+  EXPECT_DOUBLE_EQ(cost["difference_us"], 234.5);
+  EXPECT_DOUBLE_EQ(cost["low_us"], 234.5);
+  EXPECT_GE(cost["confidence"], 0.95);
+  result.untraced_ns.resize(3);
+  EXPECT_FALSE(describe(result, summarize(result.cycle_ns))["tracing_cost"].contains("low_us"));
+}
+
 TEST(Describe, FitsAChunkOfTheTrace) {
   const CrrResult result = a_run(kMaxCycles);
   EXPECT_LT(describe(result, summarize(result.cycle_ns)).dump().size(), std::size_t{1} << 20);

@@ -115,5 +115,20 @@ TEST(MedianInterval, CoversTheMedianAsOftenAsItSays) {
   EXPECT_NEAR(covered / static_cast<double>(kRounds), 0.957, 0.018);
 }
 
+TEST(MedianDifference, HasAnIntervalOfBothMedians) {
+  std::vector<std::uint64_t> later = one_to(100);
+  for (auto& value : later)
+    value += 1000;
+  const auto difference = median_difference(later, one_to(100));
+  ASSERT_TRUE(difference.has_value());
+  EXPECT_EQ(difference->difference_ns, 1000);
+  EXPECT_GE(difference->confidence, 0.95);
+  EXPECT_LT(difference->low_ns, 1000);
+  EXPECT_GT(difference->low_ns, 1000 - 30);
+  EXPECT_EQ(difference->high_ns - 1000, 1000 - difference->low_ns);
+  EXPECT_EQ(median_difference(one_to(100), later)->difference_ns, -1000);
+  EXPECT_FALSE(median_difference(later, one_to(6)).has_value());
+}
+
 }  // namespace
 }  // namespace glassbox::bench

@@ -59,5 +59,34 @@ TEST(ProbeTax, WithoutAMeasurementNothingIsClaimed) {
   }
 }
 
+TEST(ProbeTax, TheComparisonIsPrintedOrSaidToBeMissing) {
+  Trace trace = priced(800);
+  EXPECT_THAT(format_table(make_report(trace)), HasSubstr("\ntracing's cost by comparison: no untraced"));
+  EXPECT_TRUE(to_json(make_report(trace))["probe_tax"]["compared_missing"].is_string());
+  trace.meta["tracing_cost"] = {{"traced_n", 200U},          {"traced_p50_us", 8510.0}, {"untraced_n", 200U},
+                                {"untraced_p50_us", 8010.0}, {"difference_us", 500.0},  {"low_us", -20.0},
+                                {"high_us", 900.0},          {"confidence", 0.96}};
+  const Report r = make_report(trace);
+  EXPECT_THAT(format_table(r), HasSubstr("traced p50 8.51 ms (n 200), untraced p50 8.01 ms (n 200): +500 us "
+                                         "(-20.0 us to +900 us, 96 %)"));
+  const auto json = to_json(r)["probe_tax"];
+  EXPECT_TRUE(json["compared_missing"].is_null());
+  EXPECT_DOUBLE_EQ(json["compared"]["low_us"].get<double>(), -20);
+}
+
+// The file may claim anything.
+TEST(ProbeTax, AComparisonThatCannotBeIsNone) {
+  for (const nlohmann::json& cost :
+       {nlohmann::json(3), nlohmann::json({{"traced_n", 1}}),
+        nlohmann::json(
+            {{"traced_n", 1U}, {"untraced_n", 1U}, {"traced_p50_us", 1e300}, {"untraced_p50_us", 1}}),
+        nlohmann::json(
+            {{"traced_n", 0U}, {"untraced_n", 1U}, {"traced_p50_us", 1}, {"untraced_p50_us", 1}})}) {
+    Trace trace = priced(800);
+    trace.meta["tracing_cost"] = cost;
+    EXPECT_FALSE(make_report(trace).tax.compared.has_value()) << cost;
+  }
+}
+
 }  // namespace
 }  // namespace glassbox::trace
