@@ -1,4 +1,5 @@
 #include "tools/bench/net/explain.h"
+#include "tools/bench/kernel_counter.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -11,7 +12,6 @@
 
 #include "tools/bench/net/net_stack.h"
 #include "tools/bench/net/servers.h"
-#include "tools/bench/net/syscall_count.h"
 #include "tools/bench/paths.h"
 
 namespace glassbox::bench {
@@ -146,13 +146,11 @@ class Subject {
   }
 
   Status calls(json& out) {
-    GB_ASSIGN(const auto counter, SyscallCount::start(stack_->carrier()->pid));
-    const auto before = counter->counts();
+    GB_ASSIGN(const auto counter, KernelCounter::start({stack_->carrier()->pid}));
+    const KernelCounts before = counter->read();
     GB_ASSIGN(const double n, run(kExchanges));
-    for (const auto& [number, count] : counter->counts()) {
-      const auto earlier = before.find(number);
-      const std::uint64_t more = count - (earlier == before.end() ? 0 : earlier->second);
-      if (more != 0) out["calls"][syscall_name(number)] = static_cast<double>(more) / n;
+    for (const auto& [name, count] : (counter->read() - before).by_call) {
+      if (count > 0) out["calls"][name] = count / n;
     }
     return {};
   }
