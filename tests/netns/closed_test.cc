@@ -48,13 +48,11 @@ class Service {
   UniqueFd fd_;
 };
 
-class NetnsClosed : public testing::Test {
+class NetnsClosed : public NetnsWorld {
  protected:
   void SetUp() override {
-    if (const std::string why = why_no_netns(); !why.empty()) GTEST_SKIP() << why;
-    if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make a network of namespaces";
-    world = std::make_unique<World>();
-    ASSERT_EQ(world->why_not(), "");
+    NetnsWorld::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
     if (!world->has_ipv6()) GTEST_SKIP() << "this kernel has no IPv6";
   }
   // Sends a frame of each protocol to the address, and looks at the counters until they have the line.
@@ -68,7 +66,6 @@ class NetnsClosed : public testing::Test {
     }
     return counters;
   }
-  std::unique_ptr<World> world;
 };
 
 TEST_F(NetnsClosed, EachIsRefusedUnderItsReason) {

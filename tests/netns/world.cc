@@ -83,4 +83,11 @@ void World::make() {
   if (outcome6.status != 0) why_not_ = outcome6.output;
 }
 
+void NetnsWorld::SetUp() {
+  if (const std::string why = why_no_netns(); !why.empty()) GTEST_SKIP() << why;
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make a network of namespaces";
+  world = std::make_unique<World>();
+  ASSERT_EQ(world->why_not(), "");
+}
+
 }  // namespace glassbox

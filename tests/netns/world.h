@@ -7,6 +7,8 @@
 // The router says "host unreachable" about 203.0.113.0/24 and "prohibited" about 192.88.99.0/24.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,6 +44,13 @@ class World {
   std::unique_ptr<Process> router_, far_;
   std::string why_not_;
   bool has_ipv6_ = false;
+};
+
+// A test in such a world; skipped where there can be none.
+class NetnsWorld : public testing::Test {
+ protected:
+  void SetUp() override;
+  std::unique_ptr<World> world;
 };
 
 }  // namespace glassbox

@@ -31,17 +31,6 @@ std::vector<std::string> self(std::vector<std::string> role) {
   return words;
 }
 
-class NetnsWorld : public testing::Test {
- protected:
-  void SetUp() override {
-    if (const std::string why = why_no_netns(); !why.empty()) GTEST_SKIP() << why;
-    if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make a network of namespaces";
-    world = std::make_unique<World>();
-    ASSERT_EQ(world->why_not(), "");
-  }
-  std::unique_ptr<World> world;
-};
-
 TEST_F(NetnsWorld, PingGoesOutAndComesBack) {
   const Outcome outcome = run(netns({"busybox", "ping", "-c", "3", "-i", "0.01", "-W", "20", World::kFar}));
   EXPECT_EQ(outcome.status, 0) << outcome.output;

@@ -5,9 +5,13 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdlib>
+#include <string_view>
 
 namespace glassbox::bench {
 namespace {
@@ -98,6 +102,17 @@ Result<std::unique_ptr<Child>> Child::start(ChildSpec spec) {
       new Child(std::move(spec), pid, std::move(pidfd), std::move(out.read), std::move(err.read)));
   if (!child->pidfd_) return fail_errno(pidfd_error, "pidfd_open");  // the destructor ends it
   return child;
+}
+
+bool in_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path != nullptr ? path : "/usr/bin:/bin";
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find(':'), rest.size());
+    if (::access((std::string(rest.substr(0, end)) + "/" + program).c_str(), X_OK) == 0) return true;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return false;
 }
 
 Child::Child(ChildSpec spec, pid_t pid, UniqueFd pidfd, UniqueFd out, UniqueFd err)

@@ -72,6 +72,9 @@ class Child {
   std::optional<ExitStatus> status_;
 };
 
+// Whether a shell would find it.
+[[nodiscard]] bool in_path(const std::string& program);
+
 // The last line with text in it, at most 300 bytes.
 [[nodiscard]] std::string last_line(const std::string& text);
 

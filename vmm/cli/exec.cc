@@ -33,15 +33,7 @@ int exec(const ExecOptions& options, int argc, char** argv) {
   if (!signals) return report(signals.error(), kExitOurFailure);
   auto outcome = client::run_command(std::move(*connection), spec, {}, *signals);
   if (!outcome) return report(outcome.error(), kExitOurFailure);
-  switch (outcome->kind) {
-    case client::Outcome::Kind::kExited:
-    case client::Outcome::Kind::kInterrupted:
-      return outcome->status;
-    case client::Outcome::Kind::kCannotRun:
-      return report(Error{outcome->message, 0}, outcome->status);
-    case client::Outcome::Kind::kLost:
-      break;
-  }
+  if (const auto status = exit_status(*outcome)) return *status;
   const auto end = watch->wait(kEndMs);
   if (!end) return report(Error{fmt::format("{}: {}", options.name, outcome->message), 0}, kExitOurFailure);
   // A VM that was stopped while the command ran: the command did not end by itself.

@@ -27,6 +27,19 @@ int exit_status(const Outcome& outcome) {
   return kExitOurFailure;
 }
 
+std::optional<int> exit_status(const client::Outcome& outcome) {
+  switch (outcome.kind) {
+    case client::Outcome::Kind::kExited:
+    case client::Outcome::Kind::kInterrupted:
+      return outcome.status;
+    case client::Outcome::Kind::kCannotRun:
+      return report(Error{outcome.message, 0}, outcome.status);
+    case client::Outcome::Kind::kLost:
+      break;
+  }
+  return std::nullopt;
+}
+
 Result<VmWatch> VmWatch::open(const RunningVm& vm) {
   UniqueFd pid_fd(static_cast<int>(::syscall(SYS_pidfd_open, vm.pid, 0)));
   if (!pid_fd) return fail_errno(errno, "cannot watch the VM {} (pid {})", vm.name, vm.pid);

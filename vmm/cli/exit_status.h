@@ -10,6 +10,7 @@
 
 #include "vmm/base/result.h"
 #include "vmm/base/runtime_dir.h"
+#include "vmm/client/session.h"
 #include "vmm/machine/outcome.h"
 
 namespace glassbox::cli {
@@ -17,6 +18,8 @@ namespace glassbox::cli {
 inline constexpr const char* kOutcomeFile = "outcome";
 
 [[nodiscard]] int exit_status(const Outcome& outcome);
+// Of a command in the guest, after it was said why it could not run; nothing where the connection was lost.
+[[nodiscard]] std::optional<int> exit_status(const client::Outcome& outcome);
 
 struct EndOfVm {
   int status;

@@ -111,15 +111,7 @@ int run_with_command(const RunOptions& options) {
   if (!connection) return report(connection.error(), kExitOurFailure);
   auto outcome = client::run_command(std::move(*connection), command_spec(options), {}, *signals);
   if (!outcome) return report(outcome.error(), kExitOurFailure);
-  switch (outcome->kind) {
-    case client::Outcome::Kind::kExited:
-    case client::Outcome::Kind::kInterrupted:
-      return outcome->status;
-    case client::Outcome::Kind::kCannotRun:
-      return report(Error{outcome->message, 0}, outcome->status);
-    case client::Outcome::Kind::kLost:
-      break;
-  }
+  if (const auto status = exit_status(*outcome)) return *status;
   return report_end(**vm);
 }
 

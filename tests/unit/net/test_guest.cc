@@ -397,8 +397,8 @@ std::string pattern(std::size_t bytes, unsigned seed) {
   return out;
 }
 
-std::uint16_t closed_port() {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+std::uint16_t closed_port(int type) {
+  const UniqueFd fd(::socket(AF_INET, type | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

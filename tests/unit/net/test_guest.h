@@ -2,6 +2,8 @@
 // take part in a connection. Host servers are real sockets in threads.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -152,6 +154,6 @@ std::string read_some(int fd, std::size_t at_least);
 void write_all(int fd, const std::string& data);
 [[nodiscard]] std::string pattern(std::size_t bytes, unsigned seed = 1);
 // A port of 127.0.0.1 on which nobody listens.
-[[nodiscard]] std::uint16_t closed_port();
+[[nodiscard]] std::uint16_t closed_port(int type = SOCK_STREAM);
 
 }  // namespace glassbox::net

@@ -13,17 +13,6 @@ namespace {
 
 constexpr std::uint16_t kGuestPort = 5353;
 
-std::uint16_t free_udp_port() {
-  const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-  return ntohs(address.sin_port);
-}
-
 NatConfig publishing(std::uint16_t host_port) {
   NatConfig config{.allow_host_loopback = false, .mtu = 1500};
   config.publish = {{IpAddress::from_v4(ipv4(127, 0, 0, 1)), host_port, kGuestPort, true}};
@@ -70,7 +59,7 @@ std::uint16_t source_port(const Seen& seen) {
 }
 
 TEST(NatUdpPublish, PeersAreToldApartAndAnswered) {
-  const std::uint16_t port = free_udp_port();
+  const std::uint16_t port = closed_port(SOCK_DGRAM);
   Bench bench(publishing(port));
   Client first(port);
   Client second(port);
@@ -97,7 +86,7 @@ TEST(NatUdpPublish, PeersAreToldApartAndAnswered) {
 }
 
 TEST(NatUdpPublish, PeerThatIsGoneIsPortUnreachableForTheGuest) {
-  const std::uint16_t port = free_udp_port();
+  const std::uint16_t port = closed_port(SOCK_DGRAM);
   Bench bench(publishing(port));
   std::optional<Seen> request;
   {
@@ -118,7 +107,7 @@ TEST(NatUdpPublish, PeerThatIsGoneIsPortUnreachableForTheGuest) {
 
 // A guest cannot use the published socket to reach what is closed: only who has spoken to it is answered.
 TEST(NatUdpPublish, StrangersAreStillBehindThePolicy) {
-  const std::uint16_t port = free_udp_port();
+  const std::uint16_t port = closed_port(SOCK_DGRAM);
   Bench bench(publishing(port));
   Client bystander(port);
   Seen never_asked;
@@ -133,7 +122,7 @@ TEST(NatUdpPublish, StrangersAreStillBehindThePolicy) {
 }
 
 TEST(NatUdpPublish, IdlePeersGo) {
-  const std::uint16_t port = free_udp_port();
+  const std::uint16_t port = closed_port(SOCK_DGRAM);
   VirtualLoop loop;
   FakePort guest;
   auto nat = std::move(*Nat::create(publishing(port), loop, guest));
@@ -155,7 +144,7 @@ TEST(NatUdpPublish, IdlePeersGo) {
 }
 
 TEST(NatUdpPublish, PortThatIsTakenIsAnErrorThatNamesIt) {
-  const std::uint16_t port = free_udp_port();
+  const std::uint16_t port = closed_port(SOCK_DGRAM);
   Bench first(publishing(port));
   auto loop = std::move(*EventLoop::create(ProbeMode::kNone));
   FakePort guest;

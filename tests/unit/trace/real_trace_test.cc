@@ -16,6 +16,22 @@ namespace {
 
 using testing::without_kind;
 
+// Without events of a kind: unattributed rises by the time of the steps that the kind bounds. It rises by
+// more only where the lost event would have told which of two boundaries came first.
+void expect_unattributed_instead(const Attribution& full, const Attribution& less, std::uint16_t kind) {
+  ASSERT_EQ(less.cycles.size(), full.cycles.size()) << kind_name(kind);
+  for (std::size_t k = 0; k < full.cycles.size(); ++k) {
+    const CycleResult& a = full.cycles[k];
+    const CycleResult& b = less.cycles[k];
+    std::int64_t touched = 0;
+    for (const Step& step : a.path.steps)
+      if (slot_kind(step.from) == kind || slot_kind(step.to) == kind) touched += step.end_ns - step.begin_ns;
+    EXPECT_EQ(b.total_ns(), a.total_ns()) << kind_name(kind);
+    EXPECT_GE(b.unattributed_ns, touched) << kind_name(kind) << ", cycle " << k + 1;
+    EXPECT_EQ(std::accumulate(b.segment_ns.begin(), b.segment_ns.end(), b.unattributed_ns), b.total_ns());
+  }
+}
+
 class RealTrace : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
@@ -47,24 +63,10 @@ TEST_P(RealTrace, IsAttributedInFull) {
   }
 }
 
-// Unattributed rises by the time of the steps that the kind bounds. It rises by more only where the lost
-// event would have told which of two boundaries came first.
 TEST_P(RealTrace, WithoutOneKindItsTimeIsUnattributed) {
   for (std::size_t s = 0; s < static_cast<std::size_t>(Slot::kCount); ++s) {
     const std::uint16_t kind = slot_kind(static_cast<Slot>(s));
-    const Attribution less = attribute(without_kind(trace_, kind), clock_);
-    ASSERT_EQ(less.cycles.size(), full_.cycles.size()) << kind_name(kind);
-    for (std::size_t k = 0; k < full_.cycles.size(); ++k) {
-      const CycleResult& a = full_.cycles[k];
-      const CycleResult& b = less.cycles[k];
-      std::int64_t touched = 0;
-      for (const Step& step : a.path.steps)
-        if (slot_kind(step.from) == kind || slot_kind(step.to) == kind)
-          touched += step.end_ns - step.begin_ns;
-      EXPECT_EQ(b.total_ns(), a.total_ns()) << kind_name(kind);
-      EXPECT_GE(b.unattributed_ns, touched) << kind_name(kind) << ", cycle " << k + 1;
-      EXPECT_EQ(std::accumulate(b.segment_ns.begin(), b.segment_ns.end(), b.unattributed_ns), b.total_ns());
-    }
+    expect_unattributed_instead(full_, attribute(without_kind(trace_, kind), clock_), kind);
   }
 }
 
@@ -104,19 +106,7 @@ TEST_P(NativeTrace, WithoutOneKindItsTimeIsUnattributed) {
   const Attribution full = attribute(trace_, derive_clock(trace_));
   for (std::uint16_t kind = 1; kind < 128; ++kind) {
     if (kind_name(kind) == "?") continue;
-    const Attribution less = attribute(without_kind(trace_, kind), ClockReport{});
-    ASSERT_EQ(less.cycles.size(), full.cycles.size()) << kind_name(kind);
-    for (std::size_t k = 0; k < full.cycles.size(); ++k) {
-      const CycleResult& a = full.cycles[k];
-      const CycleResult& b = less.cycles[k];
-      std::int64_t touched = 0;
-      for (const Step& step : a.path.steps)
-        if (slot_kind(step.from) == kind || slot_kind(step.to) == kind)
-          touched += step.end_ns - step.begin_ns;
-      EXPECT_EQ(b.total_ns(), a.total_ns()) << kind_name(kind);
-      EXPECT_GE(b.unattributed_ns, touched) << kind_name(kind) << ", cycle " << k + 1;
-      EXPECT_EQ(std::accumulate(b.segment_ns.begin(), b.segment_ns.end(), b.unattributed_ns), b.total_ns());
-    }
+    expect_unattributed_instead(full, attribute(without_kind(trace_, kind), ClockReport{}), kind);
   }
 }
 

@@ -19,17 +19,6 @@ std::vector<std::string> server_options(std::size_t service, const CompareSpec& 
           "--stream-bytes",  std::to_string(std::uint64_t{spec.stream_mib} << 20)};
 }
 
-bool in_path(const std::string& program) {
-  const char* path = std::getenv("PATH");
-  std::string_view rest = path != nullptr ? path : "/usr/bin:/bin";
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find(':'), rest.size());
-    if (::access((std::string(rest.substr(0, end)) + "/" + program).c_str(), X_OK) == 0) return true;
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  return false;
-}
-
 // One name for all rows of a kind would make two of them one VM.
 std::string vm_name() {
   static int made = 0;

@@ -53,17 +53,6 @@ Result<std::string> capture(std::vector<std::string> argv, const std::string& wh
   return child->out();
 }
 
-bool installed(const std::string& program) {
-  const char* path = std::getenv("PATH");
-  std::string_view rest = path != nullptr ? path : "/usr/bin:/bin";
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find(':'), rest.size());
-    if (::access((std::string(rest.substr(0, end)) + "/" + program).c_str(), X_OK) == 0) return true;
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  return false;
-}
-
 }  // namespace
 
 const std::vector<NetStackKind>& net_stack_kinds() {
@@ -98,7 +87,7 @@ Status prepare_tun() {
 
 Result<std::unique_ptr<NetStack>> NetStack::start(const NetStackKind& kind, std::uint16_t mtu) {
   const bool ours = kind.package.empty();
-  if (!ours && !installed(kind.name)) return fail("not installed: apt-get install {}", kind.package);
+  if (!ours && !in_path(kind.name)) return fail("not installed: apt-get install {}", kind.package);
   std::unique_ptr<NetStack> stack(new NetStack(kind));
   std::string directory = fs::temp_directory_path() / "bench_net-XXXXXX";
   if (::mkdtemp(directory.data()) == nullptr) return fail_errno(errno, "cannot make a directory");
