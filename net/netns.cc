@@ -205,6 +205,9 @@ Result<UniqueFd> receive_tap(int socket) {
 
 Result<NamespaceChild> start_in_namespace(const std::vector<std::string>& command, const NatConfig& config,
                                           const sigset_t& signal_mask) {
+  if (::access("/proc/self/stat", F_OK) != 0) {
+    return fail_errno(errno, "/proc is not mounted: what the command leaves behind could not be found there");
+  }
   std::array<int, 2> pair;
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) {
     return fail_errno(errno, "socketpair");

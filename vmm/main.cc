@@ -36,7 +36,10 @@ int main(int argc, char** argv) {
     app.parse(static_cast<int>(dashes - argv), argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return glassbox::cli::report(glassbox::Error{glassbox::usage_error(cli.app, error), 0},
+    std::string message = glassbox::usage_error(cli.app, error);
+    const bool extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+    if (takes_command && extra) message += " (a command to run goes behind --)";
+    return glassbox::cli::report(glassbox::Error{message, 0},
                                  takes_command ? glassbox::cli::kExitOurFailure : glassbox::cli::kExitUsage);
   }
   return cli.action();

@@ -38,13 +38,14 @@ std::vector<std::string> sh(const std::string& script) {
   return {"/bin/sh", "-c", script};
 }
 
-Process::Process(const std::vector<std::string>& words, uid_t uid) {
+Process::Process(const std::vector<std::string>& words, uid_t uid, bool own_group) {
   int pipe_fds[2] = {};
   EXPECT_EQ(::pipe2(pipe_fds, O_CLOEXEC), 0);
   out_.reset(pipe_fds[0]);
   pid_ = ::fork();
   if (pid_ == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (own_group) ::setpgid(0, 0);
     ::dup2(pipe_fds[1], 1);
     ::dup2(pipe_fds[1], 2);
     if (uid != 0 && !own_tun_device()) ::_exit(97);

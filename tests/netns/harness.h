@@ -25,8 +25,8 @@ struct Outcome {
 class Process {
  public:
   // Another uid than 0 gets a /dev/net/tun that it may open, in a mount namespace of its own: machines differ
-  // in who may.
-  explicit Process(const std::vector<std::string>& words, uid_t uid = 0);
+  // in who may. own_group: as a shell starts a job.
+  explicit Process(const std::vector<std::string>& words, uid_t uid = 0, bool own_group = false);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;

@@ -36,8 +36,20 @@ class ChildWatch final : public net::FdHandler {
   pid_t pid_;
 };
 
+// As if we did not look at SIGTSTP: stops us if that is what it does to a process of our group, until
+// SIGCONT.
+void stop_here() {
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTSTP);
+  ::raise(SIGTSTP);
+  ::sigprocmask(SIG_UNBLOCK, &stop, nullptr);
+  ::sigprocmask(SIG_BLOCK, &stop, nullptr);
+}
+
 // Passes signals on. One that the terminal made has reached the command already, as a member of our group.
-// SIGUSR1 is ours: it prints what the NAT has counted.
+// SIGUSR1 is ours: it prints what the NAT has counted. A command that is stopped has its NAT stopped with it,
+// so that a shell sees the whole job stop; SIGCONT lets both go on.
 class SignalRelay final : public net::FdHandler {
  public:
   SignalRelay(int fd, pid_t pid, const net::Nat& nat) : fd_(fd), pid_(pid), nat_(nat) {}
@@ -49,6 +61,7 @@ class SignalRelay final : public net::FdHandler {
       } else if (info.ssi_code != SI_KERNEL) {
         ::kill(pid_, static_cast<int>(info.ssi_signo));
       }
+      if (info.ssi_signo == SIGTSTP) stop_here();
     }
   }
 
@@ -61,7 +74,7 @@ class SignalRelay final : public net::FdHandler {
 sigset_t relayed_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2})
+  for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT})
     sigaddset(&set, number);
   return set;
 }
@@ -94,7 +107,7 @@ Result<int> netns(const std::vector<std::string>& command, const net::NatConfig&
 void add_netns(Cli& cli) {
   auto config = std::make_shared<net::NatConfig>();
   CLI::App* command = cli.app.add_subcommand("netns", "Run a command in a network namespace behind the NAT");
-  add_network_options(*command, *config);
+  add_network_options(cli, *command, *config);
   command->footer(
       "netns [OPTIONS] -- CMD ARGS...: without CMD, a shell. Needs /dev/net/tun, and user namespaces where "
       "the caller is not root.\nSIGUSR1 prints what the NAT has counted. Exit status: the command's own, "

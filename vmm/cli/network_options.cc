@@ -2,6 +2,8 @@
 
 #include <sys/resource.h>
 
+#include "net/resolver.h"
+
 namespace glassbox::cli {
 namespace {
 
@@ -11,13 +13,24 @@ T value_or_error(Result<T> result, const char* option) {
   return std::move(*result);
 }
 
+// Whether our part of the command line has the word.
+bool was_said(const Cli& cli, std::string_view word) {
+  for (int i = 1; i < cli.argc && cli.argv[i] != std::string_view("--"); ++i)
+    if (cli.argv[i] == word) return true;
+  return false;
+}
+
 }  // namespace
 
-void add_network_options(CLI::App& command, net::NatConfig& config) {
+void add_network_options(Cli& cli, CLI::App& command, net::NatConfig& config) {
   command
       .add_option_function<std::string>(
           "--allow-host-loopback",
-          [&config](const std::string& ports) {
+          [&config, &cli](const std::string& ports) {
+            // The parser takes "=" and nothing for no "=" at all; who wrote "=$PORT" did not mean all ports.
+            if (ports.empty() && was_said(cli, "--allow-host-loopback=")) {
+              throw CLI::ValidationError("--allow-host-loopback", "no port after the =");
+            }
             config.allow_host_loopback = true;
             if (ports.empty()) return;
             config.loopback_ports = value_or_error(net::parse_ports(ports), "--allow-host-loopback");
@@ -43,6 +56,8 @@ void add_network_options(CLI::App& command, net::NatConfig& config) {
           [&config](const std::vector<std::string>& servers) {
             for (const std::string& text : servers)
               config.dns.push_back(value_or_error(net::parse_address(text), "--dns"));
+            if (config.dns.size() > net::NameServers::kMax)
+              throw CLI::ValidationError("--dns", "three at most");
           },
           "Name server behind 10.0.2.3 and fd00:10:0:2::3; up to three, asked in turn (default: the host's, "
           "from "

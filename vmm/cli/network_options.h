@@ -4,11 +4,13 @@
 #include <CLI/CLI.hpp>
 
 #include "net/nat_config.h"
+#include "vmm/cli/command.h"
 
 namespace glassbox::cli {
 
-// config must live until the command line was parsed. A bad value is a CLI::ValidationError of one line.
-void add_network_options(CLI::App& command, net::NatConfig& config);
+// config must live until the command line was parsed, and so must cli, of which the command is a part. A bad
+// value is a CLI::ValidationError of one line.
+void add_network_options(Cli& cli, CLI::App& command, net::NatConfig& config);
 
 // A flow is a descriptor; the soft limit is meant for programs that use select().
 void raise_descriptor_limit();

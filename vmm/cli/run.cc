@@ -47,7 +47,7 @@ void add_run(Cli& cli) {
   command->add_flag(
       "--console", options->console,
       "Serial console on stdin and stdout and no command; with a command: console output to stderr");
-  add_network_options(*command, vm.nat);
+  add_network_options(cli, *command, vm.nat);
   command->footer(
       "Without a command: a shell. Stdin, terminal and signals go to the command; SIGUSR1 prints what the "
       "NAT has "
