@@ -67,6 +67,8 @@ void add_compare(CLI::App& app, CompareSpec& spec) {
   app.add_option("--memory", spec.memory_mib, "MiB of a guest")->capture_default_str();
   app.add_flag("!--no-counts", spec.counts,
                "leave out the pass that counts system calls, wake-ups and exits");
+  app.add_flag("!--no-trace", spec.trace_misses,
+               "leave out the traced run that says where a missed target is held");
   app.add_option("--json", spec.json_path, "write all figures to this file; -: standard output, and no table")
       ->take_last();
   app.add_option("--markdown", spec.markdown_path, "write the tables to this file as Markdown")->take_last();

@@ -4,7 +4,9 @@
 
 #include "tools/bench/compare/compare_table.h"
 #include "tools/bench/compare/exercise.h"
+#include "tools/bench/compare/misses.h"
 #include "tools/bench/compare/targets.h"
+#include "tools/bench/net/explain.h"
 #include "vmm/machine/boot_stage.h"
 
 namespace glassbox::bench {
@@ -166,8 +168,11 @@ std::vector<Section> sections(const CompareResult& result) {
   if (auto lines = reasons(result); !lines.empty()) all.push_back({"A CRR in counts", std::move(lines)});
   if (const auto targets = targets_of(result); !targets.empty()) {
     Section section{"Targets, against the better of the QEMU stacks of this run", {}};
-    for (const Target& target : targets)
+    for (const Target& target : targets) {
       section.lines.push_back(describe(target));
+      for (const std::string& line : where_held(result, target))
+        section.lines.push_back("  " + line);
+    }
     if (const auto floor = floor_text(result); !floor.empty()) section.lines.push_back(floor);
     all.push_back(std::move(section));
   }
@@ -223,7 +228,7 @@ std::string compare_markdown(const CompareResult& result) {
   for (const Section& section : sections(result)) {
     text += "\n" + section.title + ":\n\n";
     for (const std::string& line : section.lines)
-      text += "- " + line + "\n";
+      text += line.starts_with("  ") ? "  - " + line.substr(2) + "\n" : "- " + line + "\n";
   }
   return text;
 }
@@ -286,8 +291,11 @@ json compare_json(const CompareResult& result) {
                               {"peer_value", number(target.peers)},
                               {"ratio", number(target.ratio())},
                               {"limit", target.limit},
-                              {"met", target.met()}});
+                              {"met", target.met()},
+                              {"held_by", where_held(result, target)}});
   }
+  if (!result.traced.is_null()) out["traced"] = summary_of_trace(result.traced);
+  if (!result.trace_missing.empty()) out["trace_missing"] = result.trace_missing;
   return out;
 }
 

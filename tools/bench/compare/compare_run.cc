@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tools/bench/compare/exercise.h"
+#include "tools/bench/compare/misses.h"
 #include "tools/bench/net/exchange.h"
 #include "tools/bench/net/net_report.h"
 #include "tools/bench/net/net_stack.h"
@@ -236,6 +237,7 @@ Result<CompareResult> run_compare(const CompareSpec& spec, Watch& watch) {
   progress.stage("stopping");
   session.stop();
   if (wants_boot(spec) && watch.signal() == 0) measure_boots(result, session.door(), watch, progress);
+  if (spec.trace_misses && watch.signal() == 0) trace_misses(result, watch, progress);
   result.interrupted = watch.signal() != 0;
   result.machine["load_average_after"] = describe_machine()["load_average"];
   progress.clear();

@@ -47,6 +47,8 @@ struct CompareResult {
   std::vector<BootRow> boots;
   std::string counts_missing;  // why there is no pass of counts
   std::string marks_missing;
+  nlohmann::json traced;      // report of a traced run of glassbox, where a target is missed (misses.h)
+  std::string trace_missing;  // why there is none
 };
 
 [[nodiscard]] Result<CompareResult> run_compare(const CompareSpec& spec, Watch& watch);

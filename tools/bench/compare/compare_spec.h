@@ -54,6 +54,7 @@ struct CompareSpec {
   std::uint32_t memory_mib = 256;
   std::string qemu_machine = "auto";
   bool counts = true;
+  bool trace_misses = true;
   std::string json_path, markdown_path;
 };
 

@@ -64,18 +64,21 @@ bool wanted(const CompareResult& result, const char* workload) {
 
 std::vector<Goal> goals(const CompareResult& result) {
   std::vector<Goal> all;
-  const auto add = [&](const char* what, const char* unit, double limit, bool below, Figure figure) {
-    all.push_back({{what, unit, limit, below, {}, {}, {}, {}}, std::move(figure)});
+  const auto add = [&](const char* what, const char* unit, Target::About about, double limit, bool below,
+                       Figure figure) {
+    all.push_back({{what, unit, about, limit, below, {}, {}, {}, {}}, std::move(figure)});
   };
   if (wanted(result, "crr")) {
-    add("exits per CRR", "", 0.5, false, count_of(&ProcessCounts::exits));
-    add("interrupts injected per CRR", "", 0.7, false, count_of(&ProcessCounts::injections));
-    add("CRR p50", " us", 0.7, false, p50_of("crr"));
+    add("exits per CRR", "", Target::About::kCount, 0.5, false, count_of(&ProcessCounts::exits));
+    add("interrupts injected per CRR", "", Target::About::kCount, 0.7, false,
+        count_of(&ProcessCounts::injections));
+    add("CRR p50", " us", Target::About::kCrr, 0.7, false, p50_of("crr"));
   }
-  if (wanted(result, "rr")) add("RR p50", " us", 0.7, false, p50_of("rr"));
+  if (wanted(result, "rr")) add("RR p50", " us", Target::About::kRr, 0.7, false, p50_of("rr"));
   if (wanted(result, "boot")) {
-    add("start to the first guest instruction", " ms", 0.5, false, boot_of(&BootRow::first_entry));
-    add("start to agent ready", " ms", 1, true, boot_of(&BootRow::ready));
+    add("start to the first guest instruction", " ms", Target::About::kBoot, 0.5, false,
+        boot_of(&BootRow::first_entry));
+    add("start to agent ready", " ms", Target::About::kBoot, 1, true, boot_of(&BootRow::ready));
   }
   return all;
 }

@@ -13,8 +13,10 @@
 namespace glassbox::bench {
 
 struct Target {
+  enum class About { kCount, kCrr, kRr, kBoot };
   std::string what;  // "exits per CRR"
   std::string unit;
+  About about = About::kCount;
   double limit = 0;    // of the ratio
   bool below = false;  // less than the limit, not at most
   std::optional<double> ours, peers;

@@ -1,0 +1,133 @@
+#include "tools/bench/compare/misses.h"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+
+#include "tools/bench/compare/compare_table.h"
+#include "tools/bench/net/explain.h"
+#include "tools/bench/paths.h"
+
+namespace glassbox::bench {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::uint32_t kTracedCycles = 200;
+constexpr int kTraceLimitS = 180;
+constexpr std::size_t kShown = 5;
+
+// Ids of bpf/segments.def between the client's send() and its having the reply: all that an RR has of a CRR.
+constexpr std::array kRequestAndReply = {
+    "guest_request_out", "kick_request", "nat_request", "server_read_wait", "server_think",
+    "server_reply",      "nat_reply",    "irq_reply",   "reply_rest",       "guest_reply_read"};
+
+bool missed(const Target& target) {
+  return target.ratio() && !target.met();
+}
+
+Result<json> traced_run(const CompareSpec& spec, Watch& watch) {
+  GB_ASSIGN(const TempDir directory, TempDir::create());
+  const std::string path = directory.file("report.json");
+  GB_ASSIGN(const auto run,
+            Child::start({.what = "the traced run",
+                          .argv = {program("glassbox-bench"), "crr", "--workload", "single", "--cycles",
+                                   std::to_string(kTracedCycles), "--vcpus", std::to_string(spec.vcpus),
+                                   "--memory", std::to_string(spec.memory_mib), "--trace", "--json", path},
+                          .stop_signal = SIGINT}));
+  GB_ASSIGN(const ExitStatus status, watch.wait(*run, kTraceLimitS));
+  if (!status.ok()) return fail("{}", run->epitaph());
+  std::ifstream file(path);
+  json report = json::parse(file, nullptr, /*allow_exceptions=*/false);
+  if (!report.is_object()) return fail("the traced run's report is not JSON");
+  return report;
+}
+
+std::vector<std::string> segments(const CompareResult& result, bool only_request) {
+  if (result.traced.is_null()) {
+    if (result.trace_missing.empty()) return {};
+    return {"not traced: " + result.trace_missing};
+  }
+  json report = result.traced;
+  if (only_request) {
+    json kept = json::array();
+    for (const json& segment : report["segments"]) {
+      const bool of_rr = std::any_of(kRequestAndReply.begin(), kRequestAndReply.end(),
+                                     [&](const char* id) { return segment.value("id", "") == id; });
+      if (of_rr) kept.push_back(segment);
+    }
+    report["segments"] = std::move(kept);
+  }
+  const json summary = summary_of_trace(report);
+  std::vector<std::string> lines;
+  for (const json& segment : summary["segments"]) {
+    if (lines.size() == kShown) break;
+    if (!segment["p50_us"].is_number()) continue;
+    lines.push_back(fmt::format("traced, {:4.1f} % of a CRR: {}, {}: p50 {:.0f} us",
+                                segment["share"].get<double>() * 100, segment["side"].get<std::string>(),
+                                segment["label"].get<std::string>(), segment["p50_us"].get<double>()));
+  }
+  return lines;
+}
+
+const KernelCounts* crr_counts(const CompareResult& result, const std::string& label) {
+  for (const Contender& row : result.rows) {
+    const auto cell = row.cells.find("crr");
+    if (row.label == label && cell != row.cells.end() && cell->second.kernel) return &*cell->second.kernel;
+  }
+  return nullptr;
+}
+
+std::string exits_by_reason(const CompareResult& result, const std::string& peer) {
+  const KernelCounts* const ours = crr_counts(result, "glassbox");
+  const KernelCounts* const theirs = crr_counts(result, peer);
+  if (ours == nullptr || theirs == nullptr || ours->by_reason.empty()) return {};
+  return fmt::format("exits: {}; {}: {}", largest(ours->by_reason), peer, largest(theirs->by_reason));
+}
+
+std::vector<std::string> stages(const CompareResult& result) {
+  std::vector<std::string> lines;
+  const auto ms = [](const Rounds& rounds) {
+    return static_cast<double>(summarize(pooled(rounds)).p50_ns.value_or(0)) / 1e6;
+  };
+  for (const BootRow& row : result.boots) {
+    if (row.label != "glassbox") continue;
+    double before = 0;
+    for (const auto& [stage, rounds] : row.stages) {
+      lines.push_back(fmt::format("until {}: {:.1f} ms more", stage_name(stage), ms(rounds) - before));
+      before = ms(rounds);
+    }
+  }
+  return lines;
+}
+
+}  // namespace
+
+void trace_misses(CompareResult& result, Watch& watch, Progress& progress) {
+  const auto targets = targets_of(result);
+  const bool wanted = std::any_of(targets.begin(), targets.end(), [](const Target& target) {
+    return missed(target) && target.about != Target::About::kBoot;
+  });
+  if (!wanted) return;
+  progress.stage("tracing glassbox, since a target is missed");
+  auto report = traced_run(result.spec, watch);
+  if (report) {
+    result.traced = std::move(*report);
+  } else {
+    result.trace_missing = report.error().message;
+  }
+}
+
+std::vector<std::string> where_held(const CompareResult& result, const Target& target) {
+  if (!missed(target)) return {};
+  if (target.about == Target::About::kBoot) return stages(result);
+  std::vector<std::string> lines;
+  if (target.about == Target::About::kCount) {
+    if (auto line = exits_by_reason(result, target.peer); !line.empty()) lines.push_back(std::move(line));
+  }
+  for (std::string& line : segments(result, target.about == Target::About::kRr))
+    lines.push_back(std::move(line));
+  return lines;
+}
+
+}  // namespace glassbox::bench
