@@ -19,13 +19,14 @@ Result<PollConfig> parse_poll(const std::string& text) {
 
 std::uint64_t PollPolicy::spin_ns(bool had_work, std::uint64_t now_ns) {
   if (config_.mode == PollConfig::Mode::kOff || !had_work) return 0;
-  if (config_.mode == PollConfig::Mode::kFixed) return std::uint64_t{config_.spin_us} * 1000;
+  const std::uint64_t longest_ns = std::uint64_t{config_.spin_us} * 1000;
+  if (config_.mode == PollConfig::Mode::kFixed) return longest_ns;
   count_turn(now_ns);
-  return spins_ ? kSpinNs : 0;
+  return spins_ ? longest_ns : 0;
 }
 
 void PollPolicy::count_turn(std::uint64_t now_ns) {
-  const std::uint64_t gap_ns = std::min(now_ns - last_turn_ns_, kLongestGapNs);
+  const std::uint64_t gap_ns = std::min(now_ns - last_turn_ns_, kLongestGap * config_.spin_us * 1000);
   last_turn_ns_ = now_ns;
   if (turns_ == kSettling) {
     cpu_start_ns_ = cpu_clock_();

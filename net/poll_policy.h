@@ -3,8 +3,10 @@
 //
 // Theory of operation. Waking a sleeping thread costs its waker some 10 us and takes 26; a thread that looks
 // again and again sees the event in one. It offers its core with sched_yield() between two looks, so whoever
-// waits for that core has it at once; and it looks for kSpinNs at the most, and only after a turn that had
-// work, since that is where another packet of the same cycle is due.
+// waits for that core has it at once; and it looks for PollConfig::spin_us at the most, and only after a turn
+// that had work, since that is where another packet of the same cycle is due. Behind a tap that is some tens
+// of microseconds; a guest's next step is further away, and to see it saves the guest an exit for the kick,
+// so there a spin may be ten times as long.
 //
 // Whether that pays depends on where the scheduler puts client, server and this thread, on the machine and on
 // what else wants the cores, and it changes within seconds. So adaptive does not guess, it compares. Turns
@@ -27,20 +29,20 @@ namespace glassbox::net {
 struct PollConfig {
   enum class Mode { kOff, kAdaptive, kFixed };
   Mode mode = Mode::kAdaptive;
-  std::uint32_t spin_us = 0;  // kFixed
+  std::uint32_t spin_us = 50;  // at most
 };
+inline constexpr std::uint32_t kGuestSpinUs = 500;  // adaptive, with a guest at the other end
 
 // "adaptive", "off" or microseconds, 1 to 1000.
 [[nodiscard]] Result<PollConfig> parse_poll(const std::string& text);
 
 class PollPolicy {
  public:
-  static constexpr std::uint64_t kSpinNs = 50'000;
   static constexpr std::uint32_t kWindow = 512;    // turns with work
   static constexpr std::uint32_t kSettling = 128;  // of them, not judged: threads move to other cores first
   static constexpr std::uint64_t kMarginPercent = 3;
-  static constexpr std::uint64_t kLongestGapNs = 250'000;  // between two such turns; a pause counts as this
-  static constexpr std::uint32_t kMinPatience = 2;         // windows between two trials
+  static constexpr std::uint64_t kLongestGap = 5;   // spins between two such turns; a pause counts as this
+  static constexpr std::uint32_t kMinPatience = 2;  // windows between two trials
   static constexpr std::uint32_t kMaxPatience = 256;
 
   using CpuClock = std::uint64_t (*)();  // nanoseconds that the thread was on a CPU; asked twice a window

@@ -14,7 +14,7 @@ std::uint64_t cpu_clock() {
   return cpu_ns;
 }
 
-PollPolicy policy_of(PollConfig::Mode mode, std::uint32_t us = 0) {
+PollPolicy policy_of(PollConfig::Mode mode, std::uint32_t us = 50) {
   return {PollConfig{.mode = mode, .spin_us = us}, cpu_clock};
 }
 
@@ -69,7 +69,7 @@ TEST(PollPolicy, FixedSpinsWhateverComesOfIt) {
 TEST(PollPolicy, SpinsOnlyAfterWork) {
   PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
   EXPECT_EQ(policy.spin_ns(false, 0), 0U);
-  EXPECT_EQ(policy.spin_ns(true, 0), PollPolicy::kSpinNs);
+  EXPECT_EQ(policy.spin_ns(true, 0), 50 * kUs);
 }
 
 TEST(PollPolicy, GoesOnWhereTurnsComeFaster) {
@@ -95,6 +95,16 @@ TEST(PollPolicy, StopsWhereItOnlyCosts) {
   constexpr int kTurns = 100'000;
   EXPECT_LT(spins_in(policy, now_ns, kTurns, sparse), 0.01);
   EXPECT_LT(cpu_ns - before_ns, std::uint64_t{kTurns} * 12 * kUs);  // ten of them are the turn's own
+}
+
+// A guest whose steps are a millisecond apart, and less where it need not kick.
+TEST(PollPolicy, ALongerSpinJudgesLongerSteps) {
+  const Workload guest = constant(400, 700, 400, 60);
+  std::uint64_t now_ns = 0;
+  PollPolicy shorter = policy_of(PollConfig::Mode::kAdaptive);
+  EXPECT_LT(spins_in(shorter, now_ns, 400'000, guest), 0.03);
+  PollPolicy longer = policy_of(PollConfig::Mode::kAdaptive, kGuestSpinUs);
+  EXPECT_GT(spins_in(longer, now_ns, 400'000, guest), 0.97);
 }
 
 TEST(PollPolicy, FollowsTheMachineWhenItChanges) {
