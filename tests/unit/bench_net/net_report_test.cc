@@ -89,6 +89,14 @@ TEST(NetReport, PartsOfARunMakeOneResult) {
   EXPECT_EQ((*merged)["stacks"][0]["crr"]["p50_us"], 90.0);
   EXPECT_EQ((*merged)["stacks"][0]["streams"][0]["gbps_median"], 8.0);
   EXPECT_EQ(target(*merged, "CRR p50, adaptive / better peer")["verdict"], "met");
+  NetRow other = stream;
+  other.streams = {{.mtu = 1500, .out = true, .gbps = {7}, .refused = {}},
+                   {.mtu = 1500, .out = false, .gbps = {9}, .refused = {}}};
+  const auto both = merge_net_json({result_of({stream}), result_of({other})});
+  ASSERT_TRUE(both);
+  ASSERT_EQ((*both)["stacks"][0]["streams"].size(), 2U);
+  EXPECT_EQ((*both)["stacks"][0]["streams"][0]["gbps_median"], 8.0) << "the first one's stay";
+  EXPECT_EQ((*both)["stacks"][0]["streams"][1]["direction"], "in");
   stream.version = "2.0";
   EXPECT_FALSE(merge_net_json({result_of({latency}), result_of({stream})}));
   EXPECT_FALSE(merge_net_json({nlohmann::json(1)}));

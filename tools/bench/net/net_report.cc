@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <ctime>
 
@@ -14,6 +15,9 @@ namespace glassbox::bench {
 namespace {
 
 using nlohmann::json;
+
+// What tells the objects of a row's arrays apart.
+constexpr std::array<const char*, 3> kLabels = {"mtu", "direction", "flows"};
 
 json us(const std::optional<std::uint64_t>& ns) {
   return ns ? json(static_cast<double>(*ns) / 1000) : json();
@@ -182,6 +186,21 @@ std::string target_table(const json& result) {
   return out;
 }
 
+// Of an array's objects those that are of other MTU, direction or number of flows than the ones that are
+// there.
+void add_missing(json& to, const json& from) {
+  const auto same = [](const json& a, const json& b) {
+    return std::all_of(std::begin(kLabels), std::end(kLabels),
+                       [&](const char* key) { return a.value(key, json()) == b.value(key, json()); });
+  };
+  const json before = to;
+  for (const json& one : from) {
+    if (std::none_of(before.begin(), before.end(), [&](const json& other) { return same(one, other); })) {
+      to.push_back(one);
+    }
+  }
+}
+
 // Of the parts' explanations those whose target the whole misses too; of one subject the first.
 json still_missed(const json& targets, const std::vector<json>& results) {
   json kept = json::array();
@@ -260,7 +279,11 @@ Result<json> merge_net_json(const std::vector<json>& results) {
       if (row["version"] != (*same)["version"])
         return fail("results of different versions of {}", row["stack"].dump());
       for (const auto& [key, value] : row.items()) {
-        if (!same->contains(key) || empty((*same)[key])) (*same)[key] = value;
+        if (!same->contains(key) || empty((*same)[key])) {
+          (*same)[key] = value;
+        } else if (key == "streams" || key == "parallel") {
+          add_missing((*same)[key], value);
+        }
       }
     }
   }
