@@ -128,6 +128,18 @@ TEST_F(FakePath, OneThatFailsIsShownWithItsLastLineAndTheOthersGoOn) {
   EXPECT_THAT(outcome.out, ContainsRegex("rr, us +loopback +[0-9]"));
 }
 
+TEST_F(FakePath, APeerThatIsAnotherProgramIsRefusedWhateverItsName) {
+  if (::access("/usr/bin/slirp4netns", X_OK) != 0) GTEST_SKIP() << "slirp4netns is not installed";
+  if (::access("/usr/bin/pasta", X_OK) != 0) GTEST_SKIP() << "pasta is not installed";
+  // One peer under the other's name. It wants other options, or carries packets and is found out; never a
+  // row.
+  fs::copy_file("/usr/bin/slirp4netns", dir_ + "/pasta");
+  const Outcome outcome = compare({"--stacks", "pasta,loopback", "--workloads", "rr", "--rounds", "1"},
+                                  dir_ + ":/usr/sbin:/usr/bin:/sbin:/bin");
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("pasta: NO ROW: "));
+}
+
 // The client of this build, seen from the tests' folder.
 class Loopback final : public Stack {
  public:

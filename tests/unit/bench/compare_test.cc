@@ -116,6 +116,29 @@ TEST(CarrierCheck, AnotherBuildsMonitorIsAnotherPeer) {
   EXPECT_FALSE(check_carrier(ours, owner("/elsewhere/glassbox"), self).has_value());
 }
 
+TEST(CarrierCheck, ARenamedProgramGivesItselfAway) {
+  EXPECT_THAT(own_version("passt", "/x/pasta", "slirp4netns version 1.2.0\n").error().message,
+              HasSubstr("/x/pasta is not of package passt and calls itself \"slirp4netns version 1.2.0\""));
+  EXPECT_FALSE(own_version("passt", "/x/pasta", ""));
+  EXPECT_EQ(own_version("passt", "/x/pasta", "pasta 2024\nmore\n").value(),
+            "pasta 2024 (not of package passt)");
+}
+
+TEST(Claims, ACacheThatAnswersAndAClockThatRunsAreRefused) {
+  const Workload crr{Load::kCrr, 1, "crr"};
+  CompareSpec spec;
+  const std::vector<std::uint64_t> times(10, 1'000'000);
+  EXPECT_TRUE(check_claims(crr, spec, times, 10, 10, 12'000'000));
+  EXPECT_TRUE(check_claims(crr, spec, times, 10, std::nullopt, 12'000'000));
+  EXPECT_THAT(check_claims(crr, spec, times, 10, 1, 12'000'000).error().message,
+              HasSubstr("claims 10 cycles and the server has served 1"));
+  EXPECT_THAT(check_claims(crr, spec, times, 10, 10, 9'000'000).error().message,
+              HasSubstr("cannot be trusted"));
+  EXPECT_FALSE(check_claims({Load::kConnectRate, 2, "connect-rate 2"}, spec, {1'000'000}, 10, 10, 9'000'000));
+  spec.rate = 100;  // late cycles overlap
+  EXPECT_TRUE(check_claims(crr, spec, times, 10, 10, 9'000'000));
+}
+
 TEST(SocketInode, IsFoundByBothEnds) {
   const std::string text =
       "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

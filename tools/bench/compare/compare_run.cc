@@ -1,5 +1,7 @@
 #include "tools/bench/compare/compare_run.h"
 
+#include <poll.h>
+
 #include <algorithm>
 
 #include "tools/bench/compare/exercise.h"
@@ -141,10 +143,29 @@ class Session {
     GB_ASSIGN(auto client,
               row.stack->run_client(exercise_command(workload, spec_, *row.stack, host,
                                                      servers.port(service_of(workload.load)), cycles)));
+    const Service service = service_of(workload.load);
+    const auto served_before = servers.served(service);
+    const std::uint64_t start_ns = monotonic_ns();
     const int limit_s = kStallS + (spec_.rate > 0 ? static_cast<int>(cycles / spec_.rate) : 0);
     GB_ASSIGN(const ExitStatus status, watch_.wait(*client, limit_s));
     if (!status.ok()) return fail("{}", client->epitaph());
-    return parse_exercise(workload, spec_, client->out(), cycles);
+    const std::uint64_t lifetime_ns = monotonic_ns() - start_ns;
+    GB_ASSIGN(auto times, parse_exercise(workload, spec_, client->out(), cycles));
+    std::optional<std::uint64_t> served;
+    if (served_before) served = settled(servers, service, *served_before + cycles) - *served_before;
+    GB_TRY(check_claims(workload, spec_, times, cycles, served, lifetime_ns));
+    return times;
+  }
+
+  // A server counts after its last write, when the client may be gone already.
+  static std::uint64_t settled(const Servers& servers, Service service, std::uint64_t expected) {
+    constexpr int kLimitMs = 1000;
+    std::uint64_t served = servers.served(service).value_or(0);
+    for (int waited_ms = 0; served < expected && waited_ms < kLimitMs; ++waited_ms) {
+      ::poll(nullptr, 0, 1);
+      served = servers.served(service).value_or(0);
+    }
+    return served;
   }
 
   // The warm-up's samples go; connect-rate has one for the whole run.

@@ -1,6 +1,8 @@
 #include "tools/bench/compare/contender.h"
 
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "tools/bench/compare/native_stack.h"
 #include "tools/bench/net/exchange.h"
@@ -32,9 +34,13 @@ Result<Servers> Servers::start(std::uint32_t address, const CompareSpec& spec) {
   for (std::size_t i = 0; i < kServices.size(); ++i) {
     GB_ASSIGN(const UniqueFd listener, listen_on(address));
     GB_ASSIGN(servers.ports_.at(i), bound_port(listener));
+    UniqueFd& counter = servers.counters_.at(i);
+    counter.reset(::memfd_create("glassbox-bench-counter", MFD_CLOEXEC));
+    if (!counter || ::ftruncate(counter.get(), sizeof(std::uint64_t)) < 0) return fail_errno(errno, "memfd");
     ChildSpec child{.what = "the server",
-                    .argv = {program("gb-echo"), "--listen-fd", std::to_string(listener.get())},
-                    .inherit = {listener.get()}};
+                    .argv = {program("gb-echo"), "--listen-fd", std::to_string(listener.get()),
+                             "--counter-fd", std::to_string(counter.get())},
+                    .inherit = {listener.get(), counter.get()}};
     for (std::string& option : server_options(i, spec))
       child.argv.push_back(std::move(option));
     GB_ASSIGN(auto server, Child::start(std::move(child)));
@@ -55,6 +61,13 @@ Result<Servers> Servers::start_in(Stack& stack, const CompareSpec& spec, Watch& 
     servers.children_.push_back(std::move(server));
   }
   return servers;
+}
+
+std::optional<std::uint64_t> Servers::served(Service service) const {
+  const UniqueFd& counter = counters_.at(static_cast<std::size_t>(service));
+  std::uint64_t count = 0;
+  if (!counter || ::pread(counter.get(), &count, sizeof(count), 0) != sizeof(count)) return std::nullopt;
+  return count;
 }
 
 Status check_installed(const StackEntry& entry) {

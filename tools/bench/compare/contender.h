@@ -29,9 +29,12 @@ class Servers {
   [[nodiscard]] std::uint16_t port(Service service) const {
     return ports_.at(static_cast<std::size_t>(service));
   }
+  // Requests, connections or streams served so far; nothing where the server runs in a guest.
+  [[nodiscard]] std::optional<std::uint64_t> served(Service service) const;
 
  private:
   std::array<std::uint16_t, 4> ports_{};
+  std::array<UniqueFd, 4> counters_;  // shared with the servers on this host (gb-echo --counter-fd)
   std::vector<std::unique_ptr<Child>> children_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "tools/bench/workload.h"
 
@@ -80,6 +81,22 @@ Result<std::vector<std::uint64_t>> parse_exercise(const Workload& workload, cons
     return fail("gb-crr: no time of the whole run");
   }
   return std::vector<std::uint64_t>{json["wall_ns"].get<std::uint64_t>() / cycles};
+}
+
+Status check_claims(const Workload& workload, const CompareSpec& spec,
+                    const std::vector<std::uint64_t>& times, std::uint32_t cycles,
+                    std::optional<std::uint64_t> served, std::uint64_t lifetime_ns) {
+  if (served && *served < cycles) {  // more: the last one of the client before was counted late
+    return fail("the client claims {} cycles and the server has served {}", cycles, *served);
+  }
+  if (spec.rate > 0) return {};  // timed from when a cycle was due: they overlap
+  std::uint64_t claimed_ns = std::accumulate(times.begin(), times.end(), std::uint64_t{0});
+  if (workload.load == Load::kConnectRate) claimed_ns *= cycles;  // the mean of all
+  if (claimed_ns > lifetime_ns + lifetime_ns / 100) {             // two clocks, of which one may be a guest's
+    return fail("the client's cycles took {} ms of the {} ms that it ran: its clock cannot be trusted",
+                claimed_ns / 1'000'000, lifetime_ns / 1'000'000);
+  }
+  return {};
 }
 
 }  // namespace glassbox::bench

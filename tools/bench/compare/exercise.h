@@ -32,4 +32,11 @@ namespace glassbox::bench {
                                                                 std::string_view output,
                                                                 std::uint32_t cycles);
 
+// Whether what the client says can be: the server has served as much as the client claims, and the cycles did
+// not take longer than the client's whole life by the launcher's clock. served: nothing where the server does
+// not tell.
+[[nodiscard]] Status check_claims(const Workload& workload, const CompareSpec& spec,
+                                  const std::vector<std::uint64_t>& times, std::uint32_t cycles,
+                                  std::optional<std::uint64_t> served, std::uint64_t lifetime_ns);
+
 }  // namespace glassbox::bench

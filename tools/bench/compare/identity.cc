@@ -7,6 +7,7 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "tools/bench/echo.h"
@@ -52,16 +53,38 @@ std::string shown_path(const std::string& path) {
   return relative.empty() || relative.starts_with("..") ? path : (dir.filename() / relative).string();
 }
 
-std::string version_of(const StackEntry& entry, Watch& watch) {
-  if (entry.package.empty()) return GLASSBOX_VERSION;
-  auto child =
-      Child::start({.what = "dpkg-query", .argv = {"dpkg-query", "-W", "-f", "${Version}", entry.package}});
-  if (!child) return "?";
+std::string output_of(std::vector<std::string> argv, Watch& watch) {
+  auto child = Child::start({.what = argv.front(), .argv = argv});
+  if (!child) return {};
   const auto status = watch.wait(**child, kLimitS);
-  return status && status->ok() ? (*child)->out() : "?";
+  return status && status->ok() ? (*child)->out() : std::string();
+}
+
+// A name says little: the file has to come from the package of the row, or say itself that it is that
+// program.
+Result<std::string> version_of(const std::string& package, const std::string& file, Watch& watch) {
+  if (package.empty()) return std::string(GLASSBOX_VERSION);
+  if (output_of({"dpkg-query", "-S", file}, watch).starts_with(package + ":")) {
+    return output_of({"dpkg-query", "-W", "-f", "${Version}", package}, watch);
+  }
+  return own_version(package, file, output_of({file, "--version"}, watch));
 }
 
 }  // namespace
+
+Result<std::string> own_version(const std::string& package, const std::string& file,
+                                const std::string& said) {
+  const std::string line = said.substr(0, said.find('\n'));
+  // What the programs of the packages call themselves.
+  static const std::map<std::string, std::vector<std::string>> names = {
+      {"passt", {"pasta", "passt"}},
+      {"slirp4netns", {"slirp4netns"}},
+      {"qemu-system-x86", {"QEMU emulator"}}};
+  for (const std::string& name : names.at(package)) {
+    if (line.starts_with(name)) return line + " (not of package " + package + ")";
+  }
+  return fail("{} is not of package {} and calls itself \"{}\"", file, package, line);
+}
 
 std::optional<std::uint64_t> socket_inode(std::string_view proc_net_tcp, const Endpoint& local,
                                           const Endpoint& remote) {
@@ -125,15 +148,16 @@ Result<Identity> identify(const StackEntry& entry, Stack& stack, std::uint32_t a
   if (!status.ok()) return fail("{}", client->epitaph());
   GB_TRY(check_carrier(entry, owner, program("glassbox")));
   Identity found = owner.value_or(Identity{});
-  found.version = version_of(entry, watch);
+  GB_ASSIGN(found.version, version_of(entry.package, found.program, watch));
   found.text = owner ? fmt::format("{} {} (process {})", shown_path(found.program), found.version, found.pid)
                      : "the kernel";
   if (entry.programs.size() > 1) {
     // The monitor in front of the carrier.
-    StackEntry monitor = entry;
-    monitor.package = "qemu-system-x86";
-    found.text += fmt::format(", guest in {} {} (process {})", entry.programs.front(),
-                              version_of(monitor, watch), stack.pid());
+    std::error_code error;
+    const std::string monitor = fs::read_symlink(fmt::format("/proc/{}/exe", stack.pid()), error);
+    GB_ASSIGN(const std::string version, version_of("qemu-system-x86", monitor, watch));
+    found.text += fmt::format(", guest in {} {} (process {})", fs::path(monitor).filename().string(), version,
+                              stack.pid());
   }
   return found;
 }

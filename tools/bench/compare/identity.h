@@ -34,6 +34,11 @@ struct Identity {
 [[nodiscard]] Status check_carrier(const StackEntry& entry, const std::optional<Identity>& owner,
                                    const std::string& own_monitor);
 
+// The version line of a file that no package owns; an error unless the program names itself as one of the
+// package would. Pure.
+[[nodiscard]] Result<std::string> own_version(const std::string& package, const std::string& file,
+                                              const std::string& said);
+
 struct Endpoint {
   std::uint32_t address = 0;  // IPv4, host order
   std::uint16_t port = 0;
