@@ -135,7 +135,7 @@ Attribution attribute(const Trace& trace, const ClockReport& clock) {
     const std::int64_t begin = clock.hull->to_host(static_cast<std::int64_t>(c.first_ns));
     const std::int64_t end = clock.hull->to_host(static_cast<std::int64_t>(c.last_ns));
     const std::int64_t slack = clock.hull->at(begin).half_width_ns() + 1;
-    const HostFlow* flow = flows.find(c.local_port, c.peer_port, begin - slack, end + slack);
+    const HostFlow* flow = flows.find(c.ports(), begin - slack, end + slack);
     auto chain = build_chain(cycle, flow, context);
     if (chain.size() < 2 || !chain.front().at_ns || *chain.front().at_ns > *chain.back().at_ns) {
       ++out.incomplete;

@@ -10,10 +10,6 @@ namespace {
 enum TcpFlag : std::uint64_t { kFin = 1, kSyn = 2, kAck = 16 };
 constexpr int kFlags = 4, kPayload = 9;  // arguments of guest_xmit and guest_receive
 
-std::uint32_t ports_key(std::uint64_t local, std::uint64_t peer) {
-  return static_cast<std::uint32_t>((local & 0xffff) << 16 | (peer & 0xffff));
-}
-
 // The last frame with payload that was in before the client had read all.
 EventRef last_payload(const std::vector<EventRef>& frames, const GuestConnection& c) {
   if (c.read == nullptr) return nullptr;
@@ -123,8 +119,8 @@ class Builder : public ChainBuilder {
 
 GuestFrames::GuestFrames(const Trace& trace) {
   for (const gb_event& e : trace.guest.events) {
-    if (e.kind == GB_KIND_guest_xmit) by_ports_[ports_key(e.arg[0], e.arg[1])].xmit.push_back(&e);
-    if (e.kind == GB_KIND_guest_receive) by_ports_[ports_key(e.arg[0], e.arg[1])].receive.push_back(&e);
+    if (e.kind == GB_KIND_guest_xmit) by_ports_[frame_key(e)].xmit.push_back(&e);
+    if (e.kind == GB_KIND_guest_receive) by_ports_[frame_key(e)].receive.push_back(&e);
     if (e.kind == GB_KIND_guest_irq) irqs_.push_back(&e);
   }
 }
@@ -135,8 +131,8 @@ EventRef GuestFrames::irq(std::uint64_t from_ns, std::uint64_t to_ns) const {
   return later != irqs_.begin() && (*(later - 1))->ts_ns >= from_ns ? *(later - 1) : nullptr;
 }
 
-const GuestFrames::Frames& GuestFrames::of(std::uint16_t guest_port, std::uint16_t peer_port) const {
-  const auto it = by_ports_.find(ports_key(guest_port, peer_port));
+const GuestFrames::Frames& GuestFrames::of(const FlowPorts& ports) const {
+  const auto it = by_ports_.find(flow_key(ports));
   return it == by_ports_.end() ? none_ : it->second;
 }
 
@@ -144,7 +140,7 @@ std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow, con
   static const HostFlow kUnseen;
   const HostFlow& f = flow != nullptr ? *flow : kUnseen;
   const GuestConnection& c = cycle.connection;
-  const GuestFrames::Frames& frames = context.frames.of(c.local_port, c.peer_port);
+  const GuestFrames::Frames& frames = context.frames.of(c.ports());
   const auto frame = [&c](const std::vector<EventRef>& list, std::uint64_t mask, std::uint64_t flags,
                           bool payload, std::uint64_t from_ns) {
     return first_frame(list, from_ns, std::max(c.last_ns, c.first_ns), [&](const gb_event& e) {

@@ -11,19 +11,19 @@
 
 namespace glassbox::trace {
 
-// TCP frames of the guest by its port and the peer's.
+// TCP frames of the guest by its connection.
 class GuestFrames {
  public:
   explicit GuestFrames(const Trace& trace);
   struct Frames {
     std::vector<EventRef> xmit, receive;  // by time
   };
-  [[nodiscard]] const Frames& of(std::uint16_t guest_port, std::uint16_t peer_port) const;
+  [[nodiscard]] const Frames& of(const FlowPorts& ports) const;
   // The last interrupt of a receive queue in [from_ns, to_ns], guest time, or null.
   [[nodiscard]] EventRef irq(std::uint64_t from_ns, std::uint64_t to_ns) const;
 
  private:
-  std::unordered_map<std::uint32_t, Frames> by_ports_;
+  std::unordered_map<std::uint64_t, Frames> by_ports_;
   std::vector<EventRef> irqs_;  // by time
   Frames none_;
 };

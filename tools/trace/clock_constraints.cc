@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 
+#include "tools/trace/flow_key.h"
 #include "tools/trace/kinds.h"
 #include "tools/trace/records.h"
 
@@ -61,11 +63,8 @@ struct Sighting {
 };
 using Sightings = std::unordered_map<FrameKey, Sighting, FrameKeyHash>;
 
-std::uint64_t ports_of(std::uint64_t guest_port, std::uint64_t dst_port) {
-  return (guest_port & 0xffff) << 16 | (dst_port & 0xffff);
-}
-
 constexpr std::uint64_t kEthernetHeader = 14;
+constexpr std::uint64_t kEtherIpv6 = 0x86dd, kFamilyIpv6 = 10;
 
 bool same_length(const Sighting& s) {
   return s.host_len == s.guest_len || s.host_len == s.guest_len + kEthernetHeader;
@@ -73,9 +72,12 @@ bool same_length(const Sighting& s) {
 
 void collect_host_frames(const Trace& trace, Sightings& out_of_guest, Sightings& into_guest) {
   std::unordered_map<std::uint64_t, std::uint64_t> ports;  // by flow
+  std::unordered_set<std::uint64_t> six;                   // flows that had an IPv6 frame
   for (const gb_event& e : trace.host.events) {
-    if (e.kind == GB_KIND_tcp_syn) ports[e.arg[0]] = ports_of(e.arg[4], e.arg[7]);
-    if (e.kind == GB_KIND_syn_ack_queued) ports[e.arg[0]] = ports_of(e.arg[1], e.arg[2]);
+    if (e.kind == GB_KIND_tcp_syn) ports[e.arg[0]] = flow_key(e.arg[1] == kFamilyIpv6, e.arg[4], e.arg[7]);
+    if (e.kind == GB_KIND_process_guest_frame && e.arg[2] == kEtherIpv6) six.insert(e.arg[0]);
+    if (e.kind == GB_KIND_syn_ack_queued)
+      ports.try_emplace(e.arg[0], flow_key(six.contains(e.arg[0]), e.arg[1], e.arg[2]));
   }
   std::unordered_map<std::uint32_t, std::int64_t> begun;  // by thread: the frame in hand since
   const auto add = [](Sightings& frames, const FrameKey& key, std::int64_t t, std::uint64_t len) {
@@ -102,7 +104,7 @@ void collect_host_frames(const Trace& trace, Sightings& out_of_guest, Sightings&
 }
 
 void add_guest_frame(Sightings& frames, const gb_event& e) {
-  const auto known = frames.find(FrameKey{ports_of(e.arg[0], e.arg[1]), e.arg[2], e.arg[4] & 0xff});
+  const auto known = frames.find(FrameKey{frame_key(e), e.arg[2], e.arg[4] & 0xff});
   if (known == frames.end()) return;  // the guest cannot make the table grow
   Sighting& s = known->second;
   s.guest_ns = static_cast<std::int64_t>(e.ts_ns);

@@ -14,6 +14,8 @@ using Refs = std::vector<EventRef>;  // by time
 enum TcpFlag : std::uint64_t { kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16 };
 enum TcpState : std::uint64_t { kEstablished = 1, kSynSent = 2 };
 
+constexpr std::uint64_t kEtherIpv6 = 0x86dd, kFamilyIpv6 = 10;
+
 // Longer than any frame without payload: Ethernet, IPv6 and TCP headers with all options.
 constexpr std::uint64_t kMaxBareFrame = 14 + 40 + 60;
 
@@ -28,7 +30,8 @@ struct HostIndex {
   std::unordered_map<std::uint32_t, Refs> connects_by_tid;   // host_sock_state into SYN_SENT
   std::unordered_map<std::uint64_t, Refs> states_by_socket;  // host_sock_state by skaddr
   std::unordered_map<std::uint64_t, Refs> inbound_by_peer_port;  // host_inbound
-  std::unordered_map<std::uint64_t, Refs> server_by_nat_port;    // server-side events by their peer's port
+  std::unordered_map<std::uint64_t, Refs> server_by_nat_port;    // server-side events: version, peer's port
+  SocketVersions versions;
 
   explicit HostIndex(const Trace& trace) {
     for (const gb_event& e : trace.host.events)
@@ -37,6 +40,7 @@ struct HostIndex {
 
   void add(const gb_event& e) {
     if (const std::uint64_t flow = flow_of(e)) by_flow[flow].push_back(&e);
+    versions.note(e);
     switch (e.kind) {
       case GB_KIND_process_guest_frame_begin:
       case GB_KIND_process_guest_frame:
@@ -62,7 +66,7 @@ struct HostIndex {
       case GB_KIND_host_server_write_enter:
       case GB_KIND_host_server_write:
       case GB_KIND_host_server_shutdown:
-        server_by_nat_port[e.arg[3]].push_back(&e);
+        server_by_nat_port[flow_key(versions.six(e.arg[1]), 0, e.arg[3])].push_back(&e);
         break;
       default:
         break;
@@ -128,6 +132,7 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
     switch (e->kind) {
       case GB_KIND_process_guest_frame: {
         const std::uint64_t flags = e->arg[4];
+        f.six |= e->arg[2] == kEtherIpv6;
         if (flags & kSyn)
           set(syn_end);
         else if ((flags & kPsh) || e->arg[5] > kMaxBareFrame)
@@ -197,7 +202,8 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
   f.eof_irq = irq_after(index, f.eof_inject, f.eof_recv);
 }
 
-// The NAT's own port towards the server: its socket went to SYN_SENT inside connect(), on the same thread.
+// The NAT's own port towards the server, as server_by_nat_port has it: its socket went to SYN_SENT inside
+// connect(), on the same thread.
 std::optional<std::uint64_t> nat_port(const HostIndex& index, HostFlow& f) {
   const EventRef anchor = f.connect_begin ? f.connect_begin : f.syn;
   if (anchor == nullptr) return {};
@@ -207,7 +213,7 @@ std::optional<std::uint64_t> nat_port(const HostIndex& index, HostFlow& f) {
   for (const EventRef e :
        from_time(refs(index.states_by_socket, sockets.front()->arg[0]), sockets.front()->ts_ns)) {
     f.remote_server = !is_loopback(e->arg[8], e->arg[9]);
-    if (e->arg[4] != 0) return e->arg[4];
+    if (e->arg[4] != 0) return flow_key(is_ipv6(e->arg[8], e->arg[9]), 0, e->arg[4]);
   }
   return {};
 }
@@ -262,10 +268,6 @@ void fill_server_side(const HostIndex& index, HostFlow& f) {
   f.remote_server &= !f.accept && !f.read && !f.write_enter && !f.server_close;
 }
 
-std::uint32_t ports_key(std::uint16_t guest_port, std::uint16_t dst_port) {
-  return std::uint32_t{guest_port} << 16 | dst_port;
-}
-
 }  // namespace
 
 FlowTable::FlowTable(const Trace& trace) {
@@ -284,6 +286,7 @@ FlowTable::FlowTable(const Trace& trace) {
     if (f.syn) {
       f.guest_port = static_cast<std::uint16_t>(f.syn->arg[4]);
       f.dst_port = static_cast<std::uint16_t>(f.syn->arg[7]);
+      f.six = f.syn->arg[1] == kFamilyIpv6;
     } else if (f.syn_ack_queued) {
       f.guest_port = static_cast<std::uint16_t>(f.syn_ack_queued->arg[1]);
       f.dst_port = static_cast<std::uint16_t>(f.syn_ack_queued->arg[2]);
@@ -297,12 +300,11 @@ FlowTable::FlowTable(const Trace& trace) {
     return a.first_ns != b.first_ns ? a.first_ns < b.first_ns : a.flow < b.flow;
   });
   for (std::size_t k = 0; k < flows_.size(); ++k)
-    by_ports_[ports_key(flows_[k].guest_port, flows_[k].dst_port)].push_back(k);
+    by_ports_[flow_key(flows_[k].six, flows_[k].guest_port, flows_[k].dst_port)].push_back(k);
 }
 
-const HostFlow* FlowTable::find(std::uint16_t guest_port, std::uint16_t dst_port, std::int64_t from_ns,
-                                std::int64_t to_ns) const {
-  const auto list = by_ports_.find(ports_key(guest_port, dst_port));
+const HostFlow* FlowTable::find(const FlowPorts& ports, std::int64_t from_ns, std::int64_t to_ns) const {
+  const auto list = by_ports_.find(flow_key(ports));
   if (list == by_ports_.end()) return nullptr;
   const auto first =
       std::lower_bound(list->second.begin(), list->second.end(), from_ns,

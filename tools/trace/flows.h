@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "tools/trace/flow_key.h"
 #include "tools/trace/trace.h"
 
 namespace glassbox::trace {
@@ -16,6 +17,7 @@ using EventRef = const gb_event*;  // null: not seen
 struct HostFlow {
   std::uint64_t flow = 0;
   std::uint16_t guest_port = 0, dst_port = 0;
+  bool six = false;  // IPv6 in the guest
   std::int64_t first_ns = 0, last_ns = 0;
   // By host_flow_span: when the SYN's frame was taken up and the first reply published; 0: not known.
   std::uint64_t begin_ns = 0, reply_ns = 0;
@@ -42,12 +44,11 @@ class FlowTable {
 
   [[nodiscard]] const std::vector<HostFlow>& flows() const { return flows_; }
   // The first flow between these ports that begins in [from_ns, to_ns] host time.
-  [[nodiscard]] const HostFlow* find(std::uint16_t guest_port, std::uint16_t dst_port, std::int64_t from_ns,
-                                     std::int64_t to_ns) const;
+  [[nodiscard]] const HostFlow* find(const FlowPorts& ports, std::int64_t from_ns, std::int64_t to_ns) const;
 
  private:
-  std::vector<HostFlow> flows_;  // by time of their first event
-  std::unordered_map<std::uint32_t, std::vector<std::size_t>> by_ports_;
+  std::vector<HostFlow> flows_;                                           // by time of their first event
+  std::unordered_map<std::uint64_t, std::vector<std::size_t>> by_ports_;  // by flow_key()
 };
 
 }  // namespace glassbox::trace

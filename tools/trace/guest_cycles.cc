@@ -201,10 +201,12 @@ class Finder {
     switch (e->kind) {
       case GB_KIND_guest_connect_begin:
         c.connect_begin = e;
+        c.six = is_ipv6(e->arg[3], e->arg[4]);
         ports(0, e->arg[2]);
         break;
       case GB_KIND_guest_sock_state:
         if (e->arg[3] == kEstablished) set(c.established);
+        if (!c.connect_begin) c.six = is_ipv6(e->arg[8], e->arg[9]);
         ports(e->arg[4], e->arg[5]);
         break;
       case GB_KIND_guest_connect_done:

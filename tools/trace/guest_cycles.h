@@ -38,6 +38,8 @@ struct GuestConnection {
   std::uint32_t tgid = 0;
   std::uint64_t skaddr = 0;
   std::uint16_t local_port = 0, peer_port = 0;
+  bool six = false;  // IPv6
+  [[nodiscard]] FlowPorts ports() const { return {six, local_port, peer_port}; }
   std::uint64_t first_ns = 0, last_ns = 0;  // guest time
   EventRef socket{}, connect_begin{}, connect_done{}, established{}, send{}, read{}, read_eof{};
   EventRef half_close{}, close{}, close_done{};

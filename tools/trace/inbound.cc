@@ -8,10 +8,6 @@ namespace {
 enum TcpFlag : std::uint64_t { kSyn = 2, kAck = 16 };
 constexpr int kFlags = 4, kPayload = 9;  // arguments of guest_xmit and guest_receive
 
-std::uint32_t ports_key(std::uint64_t local, std::uint64_t peer) {
-  return static_cast<std::uint32_t>((local & 0xffff) << 16 | (peer & 0xffff));
-}
-
 // What the guest did for a request, between the flow's beginning and its end.
 struct Guest {
   EventRef syn{}, syn_ack{}, request{}, reply{};
@@ -51,7 +47,7 @@ Guest find(const HostFlow& f, const GuestServers& servers, const ChainContext& c
   };
   const std::uint64_t from = guest_time(f.first_ns, context.clock.at(f.first_ns).lo_ns);
   const std::uint64_t to = guest_time(f.last_ns, context.clock.at(f.last_ns).hi_ns);
-  const GuestFrames::Frames& frames = context.frames.of(f.guest_port, f.dst_port);
+  const GuestFrames::Frames& frames = context.frames.of({f.six, f.guest_port, f.dst_port});
   const auto frame = [&](const std::vector<EventRef>& list, std::uint64_t flags) {
     return first_frame(list, from, to,
                        [flags](const gb_event& e) { return (e.arg[kFlags] & (kSyn | kAck)) == flags; });
@@ -102,13 +98,15 @@ class Builder : public ChainBuilder {
 }  // namespace
 
 GuestServers::GuestServers(const Trace& trace) {
+  SocketVersions versions;
   for (const gb_event& e : trace.guest.events) {
+    versions.note(e);
     switch (e.kind) {
       case GB_KIND_guest_accept:
       case GB_KIND_guest_recv_enter:
       case GB_KIND_guest_recv:
       case GB_KIND_guest_send:
-        by_ports_[ports_key(e.arg[2], e.arg[3])].push_back(&e);
+        by_ports_[flow_key(versions.six(e.arg[0]), e.arg[2], e.arg[3])].push_back(&e);
         break;
       default:
         break;
@@ -117,7 +115,7 @@ GuestServers::GuestServers(const Trace& trace) {
 }
 
 const std::vector<EventRef>& GuestServers::of(const HostFlow& flow) const {
-  const auto it = by_ports_.find(ports_key(flow.guest_port, flow.dst_port));
+  const auto it = by_ports_.find(flow_key(flow.six, flow.guest_port, flow.dst_port));
   return it == by_ports_.end() ? none_ : it->second;
 }
 

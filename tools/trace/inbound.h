@@ -16,7 +16,7 @@ class GuestServers {
   [[nodiscard]] const std::vector<EventRef>& of(const HostFlow& flow) const;  // by time
 
  private:
-  std::unordered_map<std::uint32_t, std::vector<EventRef>> by_ports_;
+  std::unordered_map<std::uint64_t, std::vector<EventRef>> by_ports_;
   std::vector<EventRef> none_;
 };
 

@@ -17,10 +17,6 @@ bool has_payload(std::uint64_t flags, std::uint64_t len) {
   return (flags & kPsh) != 0 || len > kMaxBareFrame;
 }
 
-std::uint32_t ports_key(std::uint64_t local, std::uint64_t peer) {
-  return static_cast<std::uint32_t>((local & 0xffff) << 16 | (peer & 0xffff));
-}
-
 std::span<const EventRef> between(const std::vector<EventRef>& list, std::int64_t from, std::int64_t to) {
   const auto before = [](EventRef e, std::int64_t t) { return static_cast<std::int64_t>(e->ts_ns) < t; };
   const auto first = std::lower_bound(list.begin(), list.end(), from, before);
@@ -37,11 +33,13 @@ Traffic::Traffic(const Trace& trace, const ClockReport& clock) : clock_(clock), 
     if ((e.kind == GB_KIND_rx_inject || e.kind == GB_KIND_process_guest_frame) && e.arg[0] != 0)
       host_[e.arg[0]].push_back(&e);
   if (!clock.hull) return;
+  SocketVersions versions;
   for (const gb_event& e : trace.guest.events) {
+    versions.note(e);
     if (e.kind == GB_KIND_guest_xmit || e.kind == GB_KIND_guest_receive)
-      guest_[ports_key(e.arg[0], e.arg[1])].push_back(&e);
+      guest_[frame_key(e)].push_back(&e);
     else if (e.kind == GB_KIND_guest_send && e.arg[1] > 0)
-      guest_[ports_key(e.arg[2], e.arg[3])].push_back(&e);
+      guest_[flow_key(versions.six(e.arg[0]), e.arg[2], e.arg[3])].push_back(&e);
     guest_is_traced_ |= e.kind == GB_KIND_guest_xmit;
   }
 }
@@ -82,7 +80,7 @@ CycleTraffic Traffic::of(const CycleResult& cycle) const {
           .push_back({static_cast<std::int64_t>(e->ts_ns), e->arg[1], marks});
     }
   }
-  if (const auto found = guest_.find(ports_key(f->guest_port, f->dst_port)); found != guest_.end()) {
+  if (const auto found = guest_.find(flow_key(f->six, f->guest_port, f->dst_port)); found != guest_.end()) {
     const auto guest_time = [this](std::int64_t host_ns) {
       return host_ns + clock_.hull->at(host_ns).mid_ns();
     };

@@ -45,7 +45,7 @@ class Traffic {
   bool guest_is_traced_ = false;
   std::unordered_map<std::uint64_t, const HostFlow*> by_number_;
   std::unordered_map<std::uint64_t, Refs> host_;   // by flow
-  std::unordered_map<std::uint32_t, Refs> guest_;  // by ports
+  std::unordered_map<std::uint64_t, Refs> guest_;  // by ports
 };
 
 }  // namespace glassbox::trace

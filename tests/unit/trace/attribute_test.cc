@@ -216,5 +216,35 @@ TEST(Segments, APairBelongsToOneSegment) {
     EXPECT_EQ(segment_of(p.from, p.to), p.segment);
 }
 
+// A connection of either IP version between the same ports at once, also between NAT and server.
+TEST(Attribute, IpVersionsWithEqualPortsAreToldApart) {
+  for (const bool six_first : {false, true}) {
+    testing::TraceBuilder builder;
+    for (int k = 0; k < 5; ++k)
+      builder.exchange(1'000'000'000 + k * 200'000);
+    testing::CycleOptions slow{.fork = false}, fast{.fork = false};
+    slow.six = six_first;
+    fast.six = !six_first;
+    slow.port = fast.port = 41'000;
+    slow.think_ns = 40'000'000;
+    builder.cycle(1'010'000'000, slow);
+    builder.cycle(1'025'000'000, fast);
+    builder.idle(1'010'000'000, 1'090'000'000);
+    const Trace trace = builder.build();
+    const ClockReport clock = derive_clock(trace);
+    EXPECT_EQ(clock.hull->violations(), 0U);
+    EXPECT_GE(clock.evidence.frames, 8U);
+    const Attribution a = attribute(trace, clock);
+    ASSERT_EQ(a.cycles.size(), 2U);
+    EXPECT_EQ(a.without_flow, 0U);
+    for (const CycleResult& c : a.cycles) {
+      EXPECT_EQ(c.unattributed_ns, 0);
+      const bool is_slow = c.flow == 1;
+      EXPECT_EQ(c.segment_ns[static_cast<std::size_t>(Segment::server_think)] > 30'000'000, is_slow);
+    }
+    EXPECT_NE(a.cycles[0].flow, a.cycles[1].flow);
+  }
+}
+
 }  // namespace
 }  // namespace glassbox::trace

@@ -10,6 +10,7 @@ namespace {
 constexpr std::uint32_t kNetTid = 77, kServerTid = 88, kShell = 500, kPrintf = 1, kClient = 2;
 constexpr std::uint64_t kGuestFin = 1, kGuestSyn = 2, kPsh = 8, kAck = 16;
 constexpr std::uint64_t kLoopback = 0xffff7f000001;
+constexpr std::uint64_t kGateway = 0xffff0a000202, kGateway6Hi = 0xfd00001000000002;
 
 gb_event make(std::int64_t t, std::uint16_t kind, std::uint16_t cpu, std::uint64_t seq, std::uint32_t tgid,
               std::uint32_t tid, std::initializer_list<std::uint64_t> args) {
@@ -86,7 +87,11 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   const std::uint64_t flow = next_flow_++;
   const std::uint64_t sk = 0x100000 + flow * 64, nat_sk = 0x9000000 + flow * 64,
                       srv_sk = 0xa000000 + flow * 64;
-  const std::uint64_t port = 32768 + flow % 20000, dst = 7777, nat_port = 40000 + flow % 20000;
+  const std::uint64_t port = o.port ? o.port : 32768 + flow % 20000, dst = 7777,
+                      nat_port = o.port ? o.port : 40000 + flow % 20000;
+  const std::uint64_t family = o.six ? 10 : 2, ethertype = o.six ? 0x86dd : 0x800;
+  const std::uint64_t gateway_hi = o.six ? kGateway6Hi : 0, gateway_lo = o.six ? 2 : kGateway;
+  const std::uint64_t loopback = o.six ? 1 : kLoopback;
   const std::uint64_t isn = 1000 * flow, irs = 500 * flow + 7;
   const auto us = [this](std::int64_t n) { return step(n * 1000); };
   const auto wake = [&](std::int64_t at, std::int64_t timeout_ms, std::uint64_t raw, std::uint64_t kicked) {
@@ -94,18 +99,19 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   };
   const auto frame_in = [&](std::int64_t at, std::uint64_t len, bool woken = true) {
     if (woken) wake(at - 500, -1, 1, 1);
-    host(at, GB_KIND_process_guest_frame_begin, kNetTid, {0x800, len, 1});
+    host(at, GB_KIND_process_guest_frame_begin, kNetTid, {ethertype, len, 1});
   };
   const auto frame_done = [&](std::int64_t at, std::uint64_t seq, std::uint64_t flags, std::uint64_t len) {
-    host(at, GB_KIND_process_guest_frame, kNetTid, {flow, seq, 0x800, 6, flags, len, 0});
+    host(at, GB_KIND_process_guest_frame, kNetTid, {flow, seq, ethertype, 6, flags, len, 0});
   };
   const auto xmit = [&](std::int64_t at, std::uint64_t seq, std::uint64_t flags, std::uint64_t len,
                         std::uint64_t payload) {
-    guest(at, GB_KIND_guest_xmit, client, {port, dst, seq, len, flags, 0, 0, 0, 0, payload});
+    guest(at, GB_KIND_guest_xmit, client,
+          {port, dst, seq, len, flags, gateway_hi, gateway_lo, 0, 0, payload});
   };
   const auto receive = [&](std::int64_t at, std::uint64_t seq, std::uint64_t flags, std::uint64_t len,
                            std::uint64_t payload) {
-    guest(at, GB_KIND_guest_receive, 0, {port, dst, seq, len, flags, 0, 0, 0, 0, payload});
+    guest(at, GB_KIND_guest_receive, 0, {port, dst, seq, len, flags, gateway_hi, gateway_lo, 0, 0, payload});
   };
   // Publishes a frame at t; the interrupt follows unless the guest wants none. Returns when the guest has it.
   const auto inject = [&](std::int64_t at, std::uint64_t seq, std::uint64_t flags, std::uint64_t len,
@@ -133,31 +139,31 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
     guest(t += us(900) + o.exec_ns, GB_KIND_guest_exec_done, client, {});
   }
   const std::uint64_t made = guest(t += us(400), GB_KIND_guest_socket, client, {2, 1, 0});
-  guest(t += us(30) + o.start_ns, GB_KIND_guest_connect_begin, client, {sk, 2, dst, 0, 0, made});
+  guest(t += us(30) + o.start_ns, GB_KIND_guest_connect_begin, client,
+        {sk, family, dst, gateway_hi, gateway_lo, made});
   guest(t + 100, GB_KIND_guest_sock_state, client, {sk, 2, 7, 2, 0, dst});
   xmit(t += us(40) + o.syn_ns, isn, kGuestSyn, 74, 0);
   if (o.syn_twice) xmit(t + 1000, isn, kGuestSyn, 74, 0);
   frame_in(t += us(120), 74);
   const auto flow_began = static_cast<std::uint64_t>(t);
-  host(t += us(5), GB_KIND_tcp_syn, kNetTid, {flow, 2, 0, 0, port, 0, 0, dst, isn});
+  host(t += us(5), GB_KIND_tcp_syn, kNetTid, {flow, family, 0, 0, port, 0, 0, dst, isn});
   host(t += us(5), GB_KIND_tcp_connect_begin, kNetTid, {flow, 9});
-  host(t + 100, GB_KIND_host_sock_state, kNetTid, {nat_sk, 2, 7, 2, 0, dst, 0, kLoopback, 0, kLoopback});
+  host(t + 100, GB_KIND_host_sock_state, kNetTid, {nat_sk, 2, 7, 2, 0, dst, 0, loopback, 0, loopback});
   t += us(60) + o.host_connect_ns;
   if (o.syn_again) {
     xmit(t - 200'000, isn, kGuestSyn, 74, 0);
     frame_done(t - 100'000, isn, kGuestSyn, 74);
   }
   host(t - 1000, GB_KIND_host_sock_state, kNetTid,
-       {nat_sk, 2, 2, 1, nat_port, dst, 0, kLoopback, 0, kLoopback});
-  host(t - 500, GB_KIND_host_sock_state, kNetTid,
-       {srv_sk, 2, 3, 1, dst, nat_port, 0, kLoopback, 0, kLoopback});
+       {nat_sk, 2, 2, 1, nat_port, dst, 0, loopback, 0, loopback});
+  host(t - 500, GB_KIND_host_sock_state, kNetTid, {srv_sk, 2, 3, 1, dst, nat_port, 0, loopback, 0, loopback});
   host(t, GB_KIND_tcp_connect_done, kNetTid, {flow, 9, 0, 1});
   std::int64_t server = t + us(30);
   host(t += us(5), GB_KIND_syn_ack_queued, kNetTid, {flow, port, dst, 1});
   frame_done(t += us(5), isn, kGuestSyn, 74);
   t = inject(t += us(10), irs, kGuestSyn | kAck, 66, 0);
   if (!o.late_accept) {
-    host(server, GB_KIND_host_accept, kServerTid, {5, srv_sk, dst, nat_port});
+    host(server, GB_KIND_host_accept, kServerTid, {5, srv_sk, dst, nat_port, 0, loopback, 0, loopback});
     if (!o.late_read)
       host(server += us(10), GB_KIND_host_server_read_enter, kServerTid, {5, srv_sk, dst, nat_port});
   }

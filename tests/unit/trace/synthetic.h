@@ -45,6 +45,8 @@ struct CycleOptions {
   std::int64_t syn_ns = 0;   // connect() to the SYN's transmit
   bool syn_again = false;    // ... again while the host's connect() lasts (1 ms at least), and it arrives
   std::int64_t rest_ns = 0;  // single only: the reply's second part, after its first
+  bool six = false;          // IPv6
+  std::uint64_t port = 0;    // of the guest and of the NAT's socket; 0: by the flow's number
   std::int64_t second_send_ns = 0;  // a second send(), whose segment leaves so late, on an acknowledgement
 };
 
