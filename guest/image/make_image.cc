@@ -121,7 +121,7 @@ Status add_applets(CpioWriter& image, const std::string& busybox) {
 }
 
 Status make(const Options& options) {
-  CpioWriter image;
+  GB_ASSIGN(CpioWriter image, CpioWriter::create());
   for (const std::string_view dir : kDirectories)
     GB_TRY(image.add_directory(dir, dir == "root" ? 0700 : 0755));
   GB_TRY(image.add_directory("tmp", 01777));
@@ -134,7 +134,7 @@ Status make(const Options& options) {
   GB_TRY(image.add_symlink("etc/mtab", "/proc/mounts"));
   GB_TRY(add_applets(image, options["--busybox"]));
   GB_TRY(add_modules(image, options["--modules"], options["--release"]));
-  const std::vector<char> bytes = image.finish();
+  GB_ASSIGN(const std::vector<char> bytes, image.finish());
 
   // Under another name first: a build that is interrupted leaves no half image behind.
   const std::string& out = options["--out"];

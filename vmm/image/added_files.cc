@@ -18,13 +18,15 @@ namespace fs = std::filesystem;
 
 class Packer {
  public:
+  explicit Packer(CpioWriter writer) : writer_(std::move(writer)) {}
+
   Status add(const AddedPath& path) {
     struct stat info {};
     if (::stat(path.host.c_str(), &info) < 0) return fail_errno(errno, "--add {}", path.host);
     GB_TRY(add_parents(path.guest));
     return add_one(path.host, path.guest, info);
   }
-  std::vector<char> finish() { return writer_.finish(); }
+  Result<std::vector<char>> finish() { return writer_.finish(); }
 
  private:
   // Mode 0755 also where the image has the directory already; the kernel then keeps what is in it.
@@ -109,7 +111,8 @@ Result<AddedPath> parse_added_path(std::string_view argument) {
 
 Result<std::vector<char>> pack_added_files(std::span<const AddedPath> paths) {
   if (paths.empty()) return std::vector<char>();
-  Packer packer;
+  GB_ASSIGN(CpioWriter writer, CpioWriter::create());
+  Packer packer(std::move(writer));
   for (const AddedPath& path : paths)
     GB_TRY(packer.add(path));
   return packer.finish();

@@ -1,5 +1,7 @@
 #include "vmm/image/cpio_writer.h"
 
+#include <archive.h>
+#include <archive_entry.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -13,47 +15,73 @@
 namespace glassbox {
 namespace {
 
-constexpr std::string_view kTrailer = "TRAILER!!!";
-constexpr std::size_t kMaxName = 4000;
+la_ssize_t append(archive* /*archive*/, void* to, const void* bytes, size_t length) {
+  const auto* first = static_cast<const char*>(bytes);
+  auto* all = static_cast<std::vector<char>*>(to);
+  all->insert(all->end(), first, first + length);
+  return static_cast<la_ssize_t>(length);
+}
 
 }  // namespace
 
-void CpioWriter::align() {
-  bytes_.resize((bytes_.size() + 3) / 4 * 4, '\0');
+void CpioWriter::Free::operator()(archive* a) const {
+  archive_write_free(a);
 }
 
-void CpioWriter::append(std::string_view bytes) {
-  bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+Result<CpioWriter> CpioWriter::create() {
+  CpioWriter writer;
+  writer.archive_.reset(archive_write_new());
+  archive* a = writer.archive_.get();
+  if (a == nullptr || archive_write_set_format_cpio_newc(a) != ARCHIVE_OK ||
+      archive_write_add_filter_none(a) != ARCHIVE_OK ||
+      archive_write_set_bytes_in_last_block(a, 4) != ARCHIVE_OK ||
+      archive_write_open(a, writer.bytes_.get(), nullptr, append, nullptr) != ARCHIVE_OK) {
+    return fail("cannot make a cpio archive: {}", a != nullptr ? archive_error_string(a) : "out of memory");
+  }
+  return writer;
 }
 
-void CpioWriter::header(std::string_view name, unsigned inode, mode_t mode, std::uint64_t size,
-                        dev_t device) {
-  align();  // of the file before
-  // Inode, mode, owner, group, links, time, size, device, the device that it is, length of the name with its
-  // NUL, a checksum that only another form of the format has.
-  append(fmt::format("070701{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}",
-                     inode, mode, 0, 0, 1, 0, size, 0, 0, major(device), minor(device), name.size() + 1, 0));
-  append(name);
-  bytes_.push_back('\0');
-  align();
-}
-
-Status CpioWriter::entry(std::string_view name, mode_t mode, std::uint64_t size, dev_t device) {
+Status CpioWriter::header(std::string_view name, mode_t mode, std::uint64_t size, std::string_view link,
+                          dev_t device) {
   while (name.starts_with('/'))
     name.remove_prefix(1);
-  if (name.empty() || name.size() > kMaxName) return fail("{} is no name for a file in the guest", name);
-  header(name, next_inode_++, mode, size, device);
+  if (name.empty() || name.size() > 4000) return fail("{} is no name for a file in the guest", name);
+  struct Delete {
+    void operator()(archive_entry* e) const { archive_entry_free(e); }
+  };
+  const std::unique_ptr<archive_entry, Delete> entry(archive_entry_new());
+  archive_entry_set_pathname(entry.get(), std::string(name).c_str());
+  archive_entry_set_mode(entry.get(), mode);
+  archive_entry_set_size(entry.get(), static_cast<la_int64_t>(size));
+  archive_entry_set_mtime(entry.get(), 0, 0);
+  archive_entry_set_ino(entry.get(), next_inode_++);
+  archive_entry_set_nlink(entry.get(), 1);
+  if (!link.empty()) archive_entry_set_symlink(entry.get(), std::string(link).c_str());
+  if (device != 0) {
+    archive_entry_set_rdevmajor(entry.get(), major(device));
+    archive_entry_set_rdevminor(entry.get(), minor(device));
+  }
+  if (archive_write_header(archive_.get(), entry.get()) != ARCHIVE_OK) {
+    return fail("cannot put {} into the image: {}", name, archive_error_string(archive_.get()));
+  }
+  return {};
+}
+
+Status CpioWriter::data(std::string_view bytes) {
+  if (archive_write_data(archive_.get(), bytes.data(), bytes.size()) !=
+      static_cast<la_ssize_t>(bytes.size())) {
+    return fail("cannot write to the image: {}", archive_error_string(archive_.get()));
+  }
   return {};
 }
 
 Status CpioWriter::add_directory(std::string_view name, mode_t mode) {
-  return entry(name, S_IFDIR | (mode & 07777), 0, 0);
+  return header(name, S_IFDIR | (mode & 07777), 0, {}, 0);
 }
 
 Status CpioWriter::add_file(std::string_view name, mode_t mode, std::string_view content) {
-  GB_TRY(entry(name, S_IFREG | (mode & 07777), content.size(), 0));
-  append(content);
-  return {};
+  GB_TRY(header(name, S_IFREG | (mode & 07777), content.size(), {}, 0));
+  return data(content);
 }
 
 Status CpioWriter::add_file_from(std::string_view name, mode_t mode, const std::string& host_path) {
@@ -64,7 +92,7 @@ Status CpioWriter::add_file_from(std::string_view name, mode_t mode, const std::
   if (!S_ISREG(info.st_mode)) return fail("{} is not a regular file", host_path);
   if (info.st_size > 0xffffffffLL)
     return fail("{} is larger than 4 GiB, the limit of an initramfs", host_path);
-  GB_TRY(entry(name, S_IFREG | (mode & 07777), static_cast<std::uint64_t>(info.st_size), 0));
+  GB_TRY(header(name, S_IFREG | (mode & 07777), static_cast<std::uint64_t>(info.st_size), {}, 0));
   std::array<char, 128 * 1024> buffer;
   for (off_t rest = info.st_size; rest > 0;) {
     const auto want = static_cast<std::size_t>(std::min<off_t>(rest, static_cast<off_t>(buffer.size())));
@@ -72,25 +100,27 @@ Status CpioWriter::add_file_from(std::string_view name, mode_t mode, const std::
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno(errno, "cannot read {}", host_path);
     if (got == 0) return fail("{} became shorter while it was read", host_path);
-    append({buffer.data(), static_cast<std::size_t>(got)});
+    GB_TRY(data({buffer.data(), static_cast<std::size_t>(got)}));
     rest -= got;
   }
   return {};
 }
 
 Status CpioWriter::add_symlink(std::string_view name, std::string_view target) {
-  GB_TRY(entry(name, S_IFLNK | 0777, target.size(), 0));
-  append(target);
-  return {};
+  return header(name, S_IFLNK | 0777, 0, target, 0);
 }
 
 Status CpioWriter::add_char_device(std::string_view name, mode_t mode, unsigned major, unsigned minor) {
-  return entry(name, S_IFCHR | (mode & 07777), 0, makedev(major, minor));
+  return header(name, S_IFCHR | (mode & 07777), 0, {}, makedev(major, minor));
 }
 
-std::vector<char> CpioWriter::finish() {
-  header(kTrailer, 0, 0, 0, 0);
-  return std::move(bytes_);
+Result<std::vector<char>> CpioWriter::finish() {
+  if (archive_write_close(archive_.get()) != ARCHIVE_OK) {
+    return fail("cannot end the image: {}", archive_error_string(archive_.get()));
+  }
+  archive_.reset();
+  bytes_->resize((bytes_->size() + 3) / 4 * 4, '\0');
+  return std::move(*bytes_);
 }
 
 }  // namespace glassbox

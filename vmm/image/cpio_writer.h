@@ -9,16 +9,21 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "vmm/base/result.h"
 
+struct archive;
+
 namespace glassbox {
 
 class CpioWriter {
  public:
+  [[nodiscard]] static Result<CpioWriter> create();
+
   [[nodiscard]] Status add_directory(std::string_view name, mode_t mode);
   [[nodiscard]] Status add_file(std::string_view name, mode_t mode, std::string_view content);
   // Streams a file of this machine in.
@@ -27,16 +32,19 @@ class CpioWriter {
   [[nodiscard]] Status add_char_device(std::string_view name, mode_t mode, unsigned major, unsigned minor);
 
   // Ends the archive and hands it over; its size is a multiple of 4, so that another may follow.
-  [[nodiscard]] std::vector<char> finish();
+  [[nodiscard]] Result<std::vector<char>> finish();
 
  private:
-  void align();
-  void append(std::string_view bytes);
-  void header(std::string_view name, unsigned inode, mode_t mode, std::uint64_t size, dev_t device);
-  Status entry(std::string_view name, mode_t mode, std::uint64_t size, dev_t device);
+  struct Free {
+    void operator()(archive* a) const;
+  };
+  CpioWriter() = default;
+  Status header(std::string_view name, mode_t mode, std::uint64_t size, std::string_view link, dev_t device);
+  Status data(std::string_view bytes);
 
-  std::vector<char> bytes_;
-  unsigned next_inode_ = 1;
+  std::unique_ptr<std::vector<char>> bytes_ = std::make_unique<std::vector<char>>();
+  std::unique_ptr<archive, Free> archive_;
+  long next_inode_ = 1;
 };
 
 }  // namespace glassbox
