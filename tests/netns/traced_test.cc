@@ -2,11 +2,13 @@
 // them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include <fstream>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "tests/delays/recording.h"
 #include "tests/netns/harness.h"
@@ -155,6 +157,38 @@ for k in range(int(sys.argv[2])):
   }
   EXPECT_EQ(four.size(), static_cast<std::size_t>(kRounds));
   EXPECT_EQ(four, six);
+}
+
+// `glassbox-trace live` beside the same client: every cycle is counted, and Ctrl-C is its end.
+TEST_F(TracedNetns, LiveCountsCyclesAndEndsWithCtrlC) {
+  constexpr int kCycles = 300;
+  const auto client = start(program("guest/gb-crr") + " fd00:10:0:2::2 " + servers_.port() + " --cycles " +
+                            std::to_string(kCycles) + " > /dev/null; read y < " + go_);
+  Process live({program("glassbox-trace"), "live", "--json", "--interval", "0.2", "--pid",
+                std::to_string(client->pid())});
+  live.take_until("\n");  // the first look: everything is attached
+  go();
+  nlohmann::json snapshot;
+  do {
+    snapshot = nlohmann::json::parse(live.take_until("\n"), nullptr, false);
+    ASSERT_TRUE(snapshot.is_object());
+  } while (snapshot["cycles"] < kCycles);
+  EXPECT_EQ(snapshot["cycles"], kCycles);
+  EXPECT_EQ(snapshot["drops"], 0);
+  EXPECT_GT(snapshot["last_10s"]["cycles"], 0);
+  EXPECT_GT(snapshot["last_10s"]["total"]["p50_us"], 0);
+  EXPECT_LE(snapshot["last_10s"]["unattributed_share"], 0.02);
+  EXPECT_GT(snapshot["slowest"]["total_us"], 0);
+  ::kill(live.pid(), SIGINT);
+  EXPECT_EQ(live.wait().status, 0);
+  // Without --json a line a look; the end of the process is the end.
+  Process lines({program("glassbox-trace"), "live", "--pid", std::to_string(client->pid())});
+  EXPECT_THAT(lines.take_until("\n"), testing::HasSubstr(" cycles/s ("));
+  go();
+  EXPECT_EQ(client->wait().status, 0);
+  const Outcome outcome = lines.wait();
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  EXPECT_EQ(outcome.output.find('\x1b'), std::string::npos) << "no terminal";
 }
 
 }  // namespace

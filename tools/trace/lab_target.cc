@@ -44,6 +44,7 @@ bool lab_runs() {
 }
 
 Error record_in_lab(int argc, char** argv, const fs::path& output, std::string_view reason) {
+  if (output.empty()) return carry_on_in_lab(argc, argv, reason);
   const fs::path inside = fs::absolute(output).lexically_normal().lexically_relative(checkout());
   if (inside.empty() || *inside.begin() == "..")
     return Error{fmt::format("{}; the lab may have it, but {} would be lost there: name a file in {}", reason,

@@ -12,7 +12,7 @@ namespace glassbox::trace {
 [[nodiscard]] bool lab_runs();
 
 // Replaces this process by the same command inside the lab; returns only if that fails. A trace must go to
-// the checkout, all else that is written in the lab is gone with it.
+// the checkout, all else that is written in the lab is gone with it; no output is no file.
 [[nodiscard]] Error record_in_lab(int argc, char** argv, const std::filesystem::path& output,
                                   std::string_view reason);
 

@@ -11,6 +11,7 @@
 #include "tools/trace/doctor.h"
 #include "tools/trace/kinds.h"
 #include "tools/trace/lab_target.h"
+#include "tools/trace/live.h"
 #include "tools/trace/probes_page.h"
 #include "tools/trace/record.h"
 #include "tools/trace/report.h"
@@ -49,7 +50,8 @@ struct Args {
   double duration_s = 0;
   int ready_fd = -1;
   std::size_t cycle = 0, slowest = 0;
-  bool states = false, markdown = false;
+  bool states = false, markdown = false, json = false;
+  double interval_s = 1;
   std::vector<std::string> without;
 };
 
@@ -79,6 +81,19 @@ int run_record(const Args& args, int argc, char** argv) {
              summary->guest_drops, args.file);
   if (!summary->losses.empty()) fmt::print(stderr, "glassbox-trace: lost: {}\n", summary->losses);
   return 0;
+}
+
+int run_live(const Args& args, int argc, char** argv) {
+  auto target = find_target(args.name.empty() ? std::nullopt : std::optional(args.name),
+                            args.pid == 0 ? std::nullopt : std::optional(args.pid));
+  if (!target) {
+    if (args.pid == 0 && lab_runs()) return failed(record_in_lab(argc, argv, {}, target.error().message));
+    return failed(target.error());
+  }
+  LiveOptions options{std::move(*target), args.json, {}, args.interval_s};
+  if (args.duration_s > 0) options.duration_s = args.duration_s;
+  const Status status = live(options);
+  return status ? 0 : failed(status.error());
 }
 
 int print_cycles(const Trace& trace, const Args& args) {
@@ -167,6 +182,7 @@ int main(int argc, char** argv) {
   app.footer(
       "Examples:\n"
       "  glassbox-trace record --name demo -o demo.trace --duration 10\n"
+      "  glassbox-trace live --name demo\n"
       "  glassbox-trace report demo.trace\n"
       "  glassbox-trace report demo.trace --format json | jq .segments\n"
       "  glassbox-trace report demo.trace --slowest 3\n"
@@ -186,6 +202,23 @@ int main(int argc, char** argv) {
                      "descriptor that gets one byte when both sides are attached");
   record->add_option("--meta", args.meta, "JSON object to keep with the trace, or a file that has it");
   record->callback([&] { action = [&] { return run_record(args, argc, argv); }; });
+
+  auto* live = app.add_subcommand(
+      "live",
+      "Show the host side of a running VM or process, refreshed every second: cycles a second, "
+      "percentiles of the last second and the last ten, the slowest cycle, verdicts, drops");
+  auto* live_name =
+      live->add_option("--name", args.name, "VM to watch (see `glassbox ls`); the only one if left out");
+  live->add_option("--pid", args.pid, "process to watch, for example a `glassbox netns`")
+      ->check(CLI::PositiveNumber)
+      ->excludes(live_name);
+  live->add_flag("--json", args.json, "one JSON object a line (FORMAT.md)");
+  live->add_option("--interval", args.interval_s, "seconds between two looks")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  live->add_option("--duration", args.duration_s, "seconds; else until SIGINT or the process's end")
+      ->check(CLI::PositiveNumber);
+  live->callback([&] { action = [&] { return run_live(args, argc, argv); }; });
 
   auto* report = app.add_subcommand("report", "Print where each cycle's time went");
   report->add_option("trace", args.file, "trace file")->required();

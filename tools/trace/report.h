@@ -38,6 +38,9 @@ struct SegmentRow {
   std::optional<StateSplit> mean_states_ns;
 };
 
+// Of the cycles that have the segment; total_ns is of all cycles. Without states.
+[[nodiscard]] SegmentRow make_row(const Attribution& cycles, Segment segment, double total_ns);
+
 struct Report {
   std::string title;
   nlohmann::json machine, workload, client;  // as recorded; null where unknown
