@@ -62,6 +62,12 @@ Seen take_apart(const PublishedFrame& frame) {
     EXPECT_EQ(load_be16(l4 + 16), tcp.partial()) << "pseudo-header checksum";
     EXPECT_EQ(frame.facts.vnet.csum_start, 34);
     EXPECT_EQ(frame.facts.vnet.csum_offset, 16);
+    if (frame.facts.vnet.gso_type != 0) {
+      EXPECT_EQ(frame.facts.vnet.gso_type, 1) << "TCP over IPv4 (virtio 1.2, 5.1.6)";
+      EXPECT_EQ(frame.facts.vnet.hdr_len, kEthernetHeader + kIpv4Header + offset);
+      EXPECT_GT(frame.facts.vnet.gso_size, 0);
+      EXPECT_GT(seen.payload.size(), frame.facts.vnet.gso_size);
+    }
   } else {
     tcp.add(std::span(l4, l4_bytes));
     EXPECT_EQ(tcp.value(), 0) << "TCP checksum";

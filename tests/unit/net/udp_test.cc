@@ -106,6 +106,30 @@ TEST(NatUdp, RequestAndAnswersOverOneSocket) {
   }
 }
 
+// A checksum that comes out as 0 goes as all ones, since 0 says that there is none (RFC 768).
+TEST(NatUdp, ChecksumOfZeroIsSentAsAllOnes) {
+  UdpServer server;
+  Bench bench;
+  bench.port.offered = {};
+  bench.inject(build_ipv4(kProtocolUdp, kGatewayIp, datagram(5000, server.port, "question")));
+  EXPECT_EQ(server.receive(), "question");
+  // The payload is the complement of what the rest sums up to.
+  Checksum rest;
+  rest.add_pseudo_header(kGatewayIp, kGuestIp, kProtocolUdp, kUdpHeader + 2);
+  std::array<std::uint8_t, kUdpHeader> header{};
+  store_be16(header.data(), server.port);
+  store_be16(&header[2], 5000);
+  store_be16(&header[4], kUdpHeader + 2);
+  rest.add(header);
+  std::string payload(2, '\0');
+  store_be16(reinterpret_cast<std::uint8_t*>(payload.data()), rest.value());
+  server.answer(payload);
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  ASSERT_EQ(seen->payload.size(), kUdpHeader + 2);
+  EXPECT_EQ(load_be16(reinterpret_cast<const std::uint8_t*>(seen->payload.data()) + 6), 0xffff);
+}
+
 // RFC 4787, REQ-5: not before two minutes of silence; but then, and not much later (the sweep is every 5 s).
 TEST(NatUdp, FlowsEndAfterTwoMinutesOfSilence) {
   constexpr std::uint64_t kSecondNs = 1'000'000'000;
