@@ -189,7 +189,8 @@ void Tcp::take_payload(TcpFlow& flow, const TcpHeader& header, IovSlice& payload
 
 // The acknowledgement is due; a reply may be about to carry it.
 void Tcp::hold_ack(TcpFlow& flow) {
-  const bool short_request = flow.rcv_nxt - flow.acked < flow.mss && flow.overflow.empty();
+  const std::uint32_t most = std::min<std::uint32_t>(flow.mss, AckHold::kMaxBytes);
+  const bool short_request = flow.rcv_nxt - flow.acked < most && flow.overflow.empty();
   if (!flow.local || flow.hold_failed || flow.host_error || !short_request) return;
   if (flow.ack_by_ns == 0) flow.ack_by_ns = holds_.begin(flow.index, now());
   flow.ack_due = flow.ack_by_ns == 0;

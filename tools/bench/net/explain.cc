@@ -19,7 +19,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint32_t kWarmUp = 50;
+constexpr std::uint32_t kWarmUp = 5000;  // adaptive polling has made up its mind by then
 constexpr std::uint32_t kExchanges = 2000;
 constexpr std::uint32_t kTraced = 1000;
 constexpr int kRecorderLimitMs = 60'000;
