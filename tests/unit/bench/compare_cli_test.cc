@@ -188,6 +188,14 @@ TEST(CompareCli, CtrlCPrintsWhatIsThereAndLeavesNothing) {
   EXPECT_EQ(::kill(-child->pid(), 0), -1);
 }
 
+TEST(CompareCli, AFileThatCannotBeWrittenInTheEndTakesNothingAway) {
+  const Outcome outcome = compare({"--stacks", "loopback", "--workloads", "rr", "--rounds", "1", "--cycles",
+                                   "5", "--no-counts", "--json", "/proc/none"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, ContainsRegex("rr, us +loopback +[0-9]"));
+  EXPECT_THAT(outcome.err, HasSubstr("/proc/none"));
+}
+
 TEST(CompareCli, UsageIsStatus2) {
   for (const auto& arguments : std::vector<std::vector<std::string>>{
            {"--stacks", "nonsense"},

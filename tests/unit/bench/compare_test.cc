@@ -234,6 +234,14 @@ TEST(CompareSpecCheck, SaysWhatIsWrong) {
   spec.rounds = 0;
   EXPECT_THAT(check(spec).error().message, HasSubstr("--rounds 0"));
   spec.rounds = 8;
+  spec.cycles = 2;  // fewer than flows, which only connect-rate has
+  EXPECT_TRUE(check(spec).has_value());
+  spec.workloads = {"connect-rate"};
+  EXPECT_THAT(check(spec).error().message, HasSubstr("--flows 4"));
+  spec.cycles = 150;
+  spec.vcpus = 0;
+  EXPECT_THAT(check(spec).error().message, HasSubstr("--vcpus 0"));
+  spec.vcpus = 1;
   spec.workloads = {"boot"};
   spec.rate = 5;
   EXPECT_THAT(check(spec).error().message, HasSubstr("--rate"));

@@ -79,15 +79,12 @@ Result<bool> run_and_report(const CompareSpec& spec, Watch& watch) {
   GB_TRY(check_writable(spec.json_path));
   GB_TRY(check_writable(spec.markdown_path));
   GB_ASSIGN(const CompareResult result, run_compare(spec, watch));
-  if (!spec.markdown_path.empty()) GB_TRY(write_file(spec.markdown_path, compare_markdown(result)));
+  // The screen first: a disk that is full by now takes nothing away.
   const std::string json = compare_json(result).dump(1) + "\n";
-  if (spec.json_path == "-") {
-    fmt::print("{}", json);
-  } else {
-    if (!spec.json_path.empty()) GB_TRY(write_file(spec.json_path, json));
-    fmt::print("{}", compare_text(result));
-  }
+  fmt::print("{}", spec.json_path == "-" ? json : compare_text(result));
   std::fflush(stdout);
+  if (!spec.markdown_path.empty()) GB_TRY(write_file(spec.markdown_path, compare_markdown(result)));
+  if (!spec.json_path.empty() && spec.json_path != "-") GB_TRY(write_file(spec.json_path, json));
   const bool whole = std::all_of(result.rows.begin(), result.rows.end(), [](const Contender& row) {
     return row.refused.empty() && std::all_of(row.cells.begin(), row.cells.end(),
                                               [](const auto& cell) { return cell.second.failed.empty(); });

@@ -140,12 +140,11 @@ class Session {
   Result<std::vector<std::uint64_t>> run(Contender& row, const Workload& workload, std::uint32_t cycles) {
     const Servers& servers = row.own_servers ? *row.own_servers : *row.servers;
     const std::string host = row.own_servers ? "127.0.0.1" : row.stack->host();
-    GB_ASSIGN(auto client,
-              row.stack->run_client(exercise_command(workload, spec_, *row.stack, host,
-                                                     servers.port(service_of(workload.load)), cycles)));
     const Service service = service_of(workload.load);
     const auto served_before = servers.served(service);
     const std::uint64_t start_ns = monotonic_ns();
+    GB_ASSIGN(auto client, row.stack->run_client(exercise_command(workload, spec_, *row.stack, host,
+                                                                  servers.port(service), cycles)));
     const int limit_s = kStallS + (spec_.rate > 0 ? static_cast<int>(cycles / spec_.rate) : 0);
     GB_ASSIGN(const ExitStatus status, watch_.wait(*client, limit_s));
     if (!status.ok()) return fail("{}", client->epitaph());

@@ -66,8 +66,11 @@ Status check(const CompareSpec& spec) {
   GB_TRY(in_range("--payload", spec.payload, 1, kMaxRequestBytes));
   GB_TRY(in_range("--stream-mib", spec.stream_mib, 1, 1 << 20));
   GB_TRY(in_range("--rate", spec.rate, 0, 1'000'000));
-  for (const std::uint32_t flows : spec.flows)
-    GB_TRY(in_range("--flows", flows, 1, std::min(64U, spec.cycles)));
+  GB_TRY(in_range("--vcpus", spec.vcpus, 1, 64));
+  GB_TRY(in_range("--memory", spec.memory_mib, 128, 1 << 20));
+  for (const std::uint32_t flows : spec.flows) {
+    if (wants(spec, kConnectRate)) GB_TRY(in_range("--flows", flows, 1, std::min(64U, spec.cycles)));
+  }
   if (spec.rate > 0 && !wants(spec, "crr") && !wants(spec, "rr")) {
     return fail("--rate is for crr and rr");
   }
