@@ -1,6 +1,5 @@
 #include "bpf/host_tracer.h"
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <signal.h>
 #include <unistd.h>
@@ -12,15 +11,16 @@
 #include <map>
 #include <string_view>
 
+#include "bpf/event_ring.h"
 #include "bpf/libbpf_log.h"
 #include "bpf/links.h"
+#include "bpf/recursion.h"
 #include "bpf/sdt_notes.h"
 #include "gb_host.skel.h"
 
 namespace glassbox::trace {
 namespace {
 
-constexpr std::size_t kRecordHeader = 8;  // BPF_RINGBUF_HDR_SZ: the kernel's, before each event
 constexpr std::string_view kUsdtPrefix = "usdt_";
 constexpr std::string_view kProvider = "glassbox";
 constexpr int kCapSysAdmin = 21;  // linux/capability.h
@@ -83,32 +83,19 @@ bool is_wanted(const bpf_program* program, bool kernel_events, bool has_vm) {
   }
 }
 
-struct RingFree {
-  void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
-};
-
 }  // namespace
 
 struct HostTracer::Impl {
   ~Impl() {
     links.clear();
-    ring.reset();
+    ring.close();
     if (skeleton != nullptr) gb_host__destroy(skeleton);
   }
 
   gb_host* skeleton = nullptr;
   std::vector<LinkPtr> links;
-  std::unique_ptr<ring_buffer, RingFree> ring;
+  EventRing ring;
   std::vector<Hook> hooks;
-  std::size_t ring_events = 0;         // as many as it holds
-  const Consumer* consumer = nullptr;  // set during poll()
-  std::size_t left = 0;
-
-  static int on_event(void* self, void* data, std::size_t size) {
-    auto& impl = *static_cast<Impl*>(self);
-    if (size >= sizeof(gb_event)) (*impl.consumer)(*static_cast<const gb_event*>(data));
-    return --impl.left == 0 ? -ECANCELED : 0;  // consumed, and no further
-  }
 
   void attach_usdt(bpf_program* program, const std::string& name, pid_t pid, const std::string& exe,
                    const std::map<std::string, std::size_t>& sites) {
@@ -166,7 +153,6 @@ Result<std::unique_ptr<HostTracer>> HostTracer::open(pid_t pid, const Options& o
     return fail("cannot open the host's BPF programs: {}", take_libbpf_error(errno));
   impl->skeleton->rodata->target_tgid = static_cast<__u32>(pid);
   bpf_map__set_max_entries(impl->skeleton->maps.events, static_cast<__u32>(options.ring_bytes));
-  impl->ring_events = options.ring_bytes / (sizeof(gb_event) + kRecordHeader);
 
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, impl->skeleton->obj) {
@@ -175,9 +161,7 @@ Result<std::unique_ptr<HostTracer>> HostTracer::open(pid_t pid, const Options& o
   if (gb_host__load(impl->skeleton) != 0) {
     return fail("the kernel refuses the host's BPF programs: {}", take_libbpf_error(errno));
   }
-  impl->ring.reset(
-      ring_buffer__new(bpf_map__fd(impl->skeleton->maps.events), Impl::on_event, impl.get(), nullptr));
-  if (!impl->ring) return fail("cannot map the trace ring buffer: {}", take_libbpf_error(errno));
+  GB_TRY(impl->ring.open(bpf_map__fd(impl->skeleton->maps.events), options.ring_bytes));
 
   bpf_object__for_each_program(program, impl->skeleton->obj) {
     const std::string_view name = bpf_program__name(program);
@@ -201,13 +185,7 @@ const std::vector<Hook>& HostTracer::attached() const {
 }
 
 Result<std::size_t> HostTracer::poll(const Consumer& consumer) {
-  impl_->consumer = &consumer;
-  impl_->left = impl_->ring_events;
-  const int count = ring_buffer__consume(impl_->ring.get());
-  impl_->consumer = nullptr;
-  if (count == -ECANCELED) return impl_->ring_events;
-  if (count < 0) return fail_errno(-count, "cannot read the trace ring buffer");
-  return static_cast<std::size_t>(count);
+  return impl_->ring.consume(consumer);
 }
 
 HostDrops HostTracer::drops() const {
@@ -219,17 +197,9 @@ HostDrops HostTracer::drops() const {
   }
   drops.map_errors = bss->map_errors;
   drops.argument_errors = bss->usdt_errors;
-  bpf_program* program = nullptr;
-  bpf_object__for_each_program(program, impl_->skeleton->obj) {
-    bpf_prog_info info{};
-    __u32 size = sizeof(info);
-    const int fd = bpf_program__fd(program);
-    if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) != 0 || info.recursion_misses == 0) continue;
-    drops.recursion_misses += info.recursion_misses;
-    std::string_view name = bpf_program__name(program);
-    if (name.starts_with(kUsdtPrefix)) name.remove_prefix(kUsdtPrefix.size());
-    drops.misses_by_hook[std::string(name)] += info.recursion_misses;
-  }
+  drops.misses_by_hook = recursion_misses(impl_->skeleton->obj);
+  for (const auto& [hook, count] : drops.misses_by_hook)
+    drops.recursion_misses += count;
   return drops;
 }
 

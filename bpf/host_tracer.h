@@ -36,7 +36,7 @@ struct HostDrops {
   std::uint64_t ring_full = 0;
   std::array<std::uint64_t, GB_KIND_LIMIT> ring_full_by_kind{};
   std::uint64_t recursion_misses = 0;  // the kernel skipped a program that was running already on the CPU
-  std::map<std::string, std::uint64_t> misses_by_hook;  // those that have any
+  std::map<std::string, std::uint64_t> misses_by_hook;  // bpf/recursion.h
   std::uint64_t map_errors = 0;  // a connection or a call could not be remembered: its events are missing
   std::uint64_t argument_errors = 0;  // an argument of a probe could not be read and is 0 in the event
 

@@ -11,7 +11,7 @@
 
 namespace glassbox::protocol {
 
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 inline constexpr std::uint32_t kGuestCid = 3;
 inline constexpr std::uint32_t kExecPort = 1024;   // one command a connection
 inline constexpr std::uint32_t kTracePort = 1025;  // one trace session at a time
@@ -64,8 +64,11 @@ enum class MessageType : std::uint32_t {
       48,  // text, one line per hook: "<hook> <kprobe|tp_btf|fentry|fexit|raw_tp|missing>[ <remark>]"
   kTraceEvents = 49,  // n * sizeof(gb_event), n >= 1
   kTraceDrops = 50,   // TraceDrops, cumulative
-  kTraceEnd = 51,     // no payload, after the last events and drops
-  kTraceError = 52,   // text; the session is over
+  kTraceShares =
+      53,  // text, before kTraceDrops, one line a share of a counter (bpf/drop_share.h) that is not 0:
+           // "<counter> <kind or hook> <count>"
+  kTraceEnd = 51,    // no payload, after the last events and drops
+  kTraceError = 52,  // text; the session is over
 };
 
 struct TraceStart {

@@ -4,6 +4,7 @@
 // Thread: the trace session's.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -25,21 +26,22 @@ class EventBuffer {
 
   void push(const gb_event& event) {
     if (size_ == events_.size()) {
-      ++refused_;
+      ++refused_.at(event.kind % GB_KIND_LIMIT);
       return;
     }
     events_[size_++] = event;
   }
   [[nodiscard]] std::span<const gb_event> events() const { return events_.first(size_); }
   [[nodiscard]] bool half_full() const { return size_ >= events_.size() / 2; }
-  [[nodiscard]] std::uint64_t refused() const { return refused_; }
+  // By kind.
+  [[nodiscard]] const std::array<std::uint64_t, GB_KIND_LIMIT>& refused() const { return refused_; }
   void clear() { size_ = 0; }
 
  private:
   explicit EventBuffer(std::span<gb_event> events) : events_(events) {}
   std::span<gb_event> events_;
   std::size_t size_ = 0;
-  std::uint64_t refused_ = 0;
+  std::array<std::uint64_t, GB_KIND_LIMIT> refused_{};
 };
 
 }  // namespace glassbox::agent

@@ -19,7 +19,7 @@ class KernelEvents : public EventSource {
     if (const auto count = tracer_->consume(take); !count) say("{}", count.error().message);
   }
   void stop() override { tracer_->stop(); }
-  protocol::TraceDrops drops() override { return tracer_->drops(); }
+  trace::GuestDrops drops() override { return tracer_->drops(); }
 
  private:
   std::unique_ptr<trace::GuestTracer> tracer_;

@@ -1,5 +1,6 @@
 #include "guest/agent/trace_session.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/sysinfo.h>
@@ -58,9 +59,7 @@ class TraceSession {
     source_.stop();
     consume();
     GB_TRY(send_events());
-    protocol::TraceDrops drops = source_.drops();
-    drops.buffer_full += buffer_.refused();
-    GB_TRY(protocol::send_message(fd_, MessageType::kTraceDrops, protocol::as_payload(drops)));
+    GB_TRY(send_drops());
     return protocol::send_message(fd_, MessageType::kTraceEnd, {});
   }
 
@@ -137,6 +136,21 @@ class TraceSession {
     }
     buffer_.clear();
     return {};
+  }
+
+  Status send_drops() {
+    trace::GuestDrops drops = source_.drops();
+    for (std::size_t kind = 0; kind < buffer_.refused().size(); ++kind) {
+      const std::uint64_t count = buffer_.refused().at(kind);
+      if (count == 0) continue;
+      drops.totals.buffer_full += count;
+      drops.shares.push_back({"buffer_full", std::to_string(kind), count});
+    }
+    std::string text;
+    for (const trace::DropShare& share : drops.shares)
+      text += fmt::format("{} {} {}\n", share.counter, share.what, share.count);
+    if (!text.empty()) GB_TRY(protocol::send_message(fd_, MessageType::kTraceShares, text));
+    return protocol::send_message(fd_, MessageType::kTraceDrops, protocol::as_payload(drops.totals));
   }
 
   const int fd_;

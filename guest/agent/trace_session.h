@@ -20,6 +20,7 @@
 
 #include "bpf/events.h"
 #include "guest/agent/clock_device.h"
+#include "guest/guest_drops.h"
 #include "guest/protocol.h"
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
@@ -37,7 +38,7 @@ class EventSource {
   virtual void consume(const std::function<void(const gb_event&)>& take) = 0;
   // Detaches; what is in the ring buffer can still be consumed.
   virtual void stop() = 0;
-  [[nodiscard]] virtual protocol::TraceDrops drops() = 0;
+  [[nodiscard]] virtual trace::GuestDrops drops() = 0;
 };
 
 struct TraceEnvironment {

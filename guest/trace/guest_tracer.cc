@@ -4,15 +4,16 @@
 // BTF which function is missing (attempts below).
 #include "guest/trace/guest_tracer.h"
 
-#include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <unistd.h>
 
 #include <string_view>
 
+#include "bpf/event_ring.h"
 #include "bpf/libbpf_log.h"
 #include "bpf/links.h"
+#include "bpf/recursion.h"
 #include "gb_guest.skel.h"
 
 namespace glassbox::trace {
@@ -24,9 +25,6 @@ enum class Attempt {
   kKprobe,
 };
 
-struct RingFree {
-  void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
-};
 struct BtfFree {
   void operator()(btf* types) const { btf__free(types); }
 };
@@ -63,15 +61,9 @@ bool is_kprobe_twin(const bpf_program* program) {
 
 struct GuestTracer::Impl {
   SkeletonPtr skeleton;
-  std::unique_ptr<ring_buffer, RingFree> ring;
+  EventRing ring;
   std::vector<LinkPtr> links;  // destroyed first
   std::vector<std::string> hooks;
-  const Consumer* consumer = nullptr;  // set during consume()
-
-  static int on_event(void* self, void* data, std::size_t size) {
-    if (size >= sizeof(gb_event)) (*static_cast<Impl*>(self)->consumer)(*static_cast<const gb_event*>(data));
-    return 0;
-  }
 
   void note(const bpf_program* program, std::string_view how, const std::string& remark) {
     hooks.push_back(fmt::format("{} {}{}{}", hook_of(program), how, remark.empty() ? "" : " ", remark));
@@ -151,14 +143,12 @@ Result<std::unique_ptr<GuestTracer>> GuestTracer::open(std::size_t ring_bytes, b
     if (!use_fentry && attempt != Attempt::kKprobe) continue;
     loaded = impl->load(attempt, ring_bytes);
     if (!loaded) continue;
-    impl->ring.reset(
-        ring_buffer__new(bpf_map__fd(impl->skeleton->maps.events), Impl::on_event, impl.get(), nullptr));
-    if (!impl->ring) return fail("cannot map the trace ring buffer: {}", take_libbpf_error(errno));
+    GB_TRY(impl->ring.open(bpf_map__fd(impl->skeleton->maps.events), ring_bytes));
     if (impl->attach() || attempt == Attempt::kKprobe) {
       return std::unique_ptr<GuestTracer>(new GuestTracer(std::move(impl)));
     }
     impl->links.clear();
-    impl->ring.reset();
+    impl->ring.close();
   }
   return tl::unexpected<Error>(loaded.error());
 }
@@ -168,29 +158,28 @@ const std::vector<std::string>& GuestTracer::hooks() const {
 }
 
 Result<std::size_t> GuestTracer::consume(const Consumer& consumer) {
-  impl_->consumer = &consumer;
-  const int count = ring_buffer__consume(impl_->ring.get());
-  impl_->consumer = nullptr;
-  if (count < 0) return fail_errno(-count, "cannot read the trace ring buffer");
-  return static_cast<std::size_t>(count);
+  return impl_->ring.consume(consumer);
 }
 
-protocol::TraceDrops GuestTracer::drops() const {
-  protocol::TraceDrops drops;
+GuestDrops GuestTracer::drops() const {
+  GuestDrops drops;
+  protocol::TraceDrops& totals = drops.totals;
+  const auto add = [&drops](std::uint64_t& total, const char* counter, std::string what,
+                            std::uint64_t count) {
+    if (count == 0) return;
+    total += count;
+    drops.shares.push_back({counter, std::move(what), count});
+  };
   const auto* bss = impl_->skeleton->bss;
-  for (const __u64 count : bss->dropped)
-    drops.ring_full += count;
-  drops.ring_full += bss->map_errors + bss->unread_frames;
-  drops.kprobe_misses = bss->kprobe_misses;
-  drops.own_events = bss->own_events;
-  bpf_program* program = nullptr;
-  bpf_object__for_each_program(program, impl_->skeleton->obj) {
-    bpf_prog_info info{};
-    __u32 size = sizeof(info);
-    const int fd = bpf_program__fd(program);
-    if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0)
-      drops.recursion_misses += info.recursion_misses;
-  }
+  for (std::size_t kind = 0; kind < std::size(bss->dropped); ++kind)
+    add(totals.ring_full, "ring_full", std::to_string(kind), bss->dropped[kind]);
+  add(totals.ring_full, "ring_full", "map_errors", bss->map_errors);
+  add(totals.ring_full, "ring_full", "unread_frames", bss->unread_frames);
+  add(totals.kprobe_misses, "kprobe_misses", std::to_string(GB_KIND_guest_clone_begin), bss->clone_misses);
+  add(totals.kprobe_misses, "kprobe_misses", std::to_string(GB_KIND_guest_exec_begin), bss->execve_misses);
+  for (auto& [hook, count] : recursion_misses(impl_->skeleton->obj))
+    add(totals.recursion_misses, "recursion_misses", hook, count);
+  totals.own_events = bss->own_events;
   return drops;
 }
 

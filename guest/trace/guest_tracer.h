@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "bpf/events.h"
-#include "guest/protocol.h"
+#include "guest/guest_drops.h"
 #include "vmm/base/result.h"
 
 namespace glassbox::trace {
@@ -43,7 +43,7 @@ class GuestTracer {
   // Cumulative; buffer_full is the caller's and 0 here. ring_full includes calls and frames that could not be
   // remembered or read, since their events are missing likewise. kprobe_misses are forks and execs whose
   // tracepoint came without their kprobe.
-  [[nodiscard]] protocol::TraceDrops drops() const;
+  [[nodiscard]] GuestDrops drops() const;
 
   // No events are made after this; those in the ring remain for a last consume(). Idempotent. The programs
   // leave the kernel with the destructor, which takes a second or two: destroy it when nobody waits.

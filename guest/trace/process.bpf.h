@@ -4,7 +4,7 @@
 // nobody waits, the child releases itself, which is no reaping. wait4()'s return says it once more.
 //
 // On Debian's 6.1 a kprobe program that interrupts another BPF program is skipped silently; therefore every
-// fork and every exec that its tracepoint sees without its kprobe having run is counted in kprobe_misses.
+// fork and every exec that its tracepoint sees without its kprobe having run is counted.
 #ifndef GLASSBOX_GUEST_TRACE_PROCESS_BPF_H
 #define GLASSBOX_GUEST_TRACE_PROCESS_BPF_H
 
@@ -14,7 +14,8 @@
 
 #include <bpf/bpf_tracing.h>
 
-__u64 kprobe_misses = 0;
+__u64 clone_misses = 0;
+__u64 execve_misses = 0;
 /* Set by the loader once the kprobes are attached. */
 __u64 clone_hooked = 0;
 __u64 execve_hooked = 0;
@@ -48,7 +49,7 @@ int BPF_PROG(tp_fork, struct task_struct* parent, struct task_struct* child) {
   const __u32 child_tgid = BPF_CORE_READ(child, tgid);
   struct call call;
   if (is_own()) return 0;
-  if (!recall_own(OP_CLONE, &call) && clone_hooked) __sync_fetch_and_add(&kprobe_misses, 1);
+  if (!recall_own(OP_CLONE, &call) && clone_hooked) __sync_fetch_and_add(&clone_misses, 1);
   const int followed_too = is_followed(bpf_get_current_pid_tgid() >> 32);
   if (followed_too) follow(child_tgid);
   struct gb_event* e = gb_begin_at(GB_KIND_guest_fork, now);
@@ -79,7 +80,7 @@ int BPF_PROG(tp_exec, struct task_struct* task, int old_tid) {
     e->arg[0] = old_tid;
     end_with_comm(e);
   }
-  if (!recall(old_tid, OP_EXECVE, &call) && execve_hooked) __sync_fetch_and_add(&kprobe_misses, 1);
+  if (!recall(old_tid, OP_EXECVE, &call) && execve_hooked) __sync_fetch_and_add(&execve_misses, 1);
   return 0;
 }
 

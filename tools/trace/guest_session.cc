@@ -2,9 +2,13 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
+#include <optional>
 
+#include "tools/trace/kinds.h"
 #include "tools/trace/report.h"
 #include "vmm/base/runtime_dir.h"
 
@@ -17,6 +21,7 @@ using protocol::MessageType;
 constexpr std::uint64_t kMaxGuestEvents = std::uint64_t{1} << 25;
 constexpr std::size_t kMaxHooks = 256;
 constexpr std::size_t kMaxHookText = 200;
+constexpr std::size_t kMaxShares = 512;
 
 std::vector<std::string> split_hooks(std::string_view text) {
   std::vector<std::string> hooks;
@@ -26,6 +31,44 @@ std::vector<std::string> split_hooks(std::string_view text) {
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return hooks;
+}
+
+// Of a hook or an event, by its kind; nothing else gets into the names of our counters.
+std::optional<std::string> share_name(std::string_view counter, std::string_view what) {
+  constexpr std::array<std::string_view, 4> kCounters = {"ring_full", "buffer_full", "recursion_misses",
+                                                         "kprobe_misses"};
+  if (std::find(kCounters.begin(), kCounters.end(), counter) == kCounters.end()) return {};
+  std::uint16_t kind = 0;
+  if (const auto [end, error] = std::from_chars(what.data(), what.data() + what.size(), kind);
+      error == std::errc() && end == what.data() + what.size()) {
+    if (!is_guest_kind(kind) || kind_name(kind) == "?") return {};
+    what = kind_name(kind);
+  } else if (what.empty() || what.size() > kMaxHookText ||
+             what.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_/") != std::string_view::npos) {
+    return {};
+  }
+  return fmt::format("{}:{}", counter, what);
+}
+
+// Lines of "<counter> <kind or hook> <count>"; nothing if there is a line that is not.
+std::optional<DropCounters> parse_shares(std::string_view text) {
+  DropCounters shares;
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    if (end == std::string_view::npos || shares.size() == kMaxShares) return {};
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(end + 1);
+    const std::size_t first = std::min(line.find(' '), line.size());
+    const std::size_t last = line.rfind(' ');
+    if (last == std::string_view::npos || last <= first) return {};
+    const auto name = share_name(line.substr(0, first), line.substr(first + 1, last - first - 1));
+    std::uint64_t count = 0;
+    const std::string_view digits = line.substr(last + 1);
+    const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), count);
+    if (!name || error != std::errc() || stop != digits.data() + digits.size()) return {};
+    shares[*name] = count;
+  }
+  return shares;
 }
 
 }  // namespace
@@ -70,6 +113,12 @@ Status GuestSession::take(const protocol::Message& message, const Consumer& cons
       return {};
     case MessageType::kTraceEvents:
       return take_events(message.payload, consumer);
+    case MessageType::kTraceShares: {
+      auto shares = parse_shares(message.payload);
+      if (!shares) break;
+      shares_ = std::move(*shares);
+      return {};
+    }
     case MessageType::kTraceDrops: {
       const auto drops = protocol::from_payload<protocol::TraceDrops>(message.payload);
       if (!drops) break;
@@ -78,6 +127,7 @@ Status GuestSession::take(const protocol::Message& message, const Consumer& cons
                 {"recursion_misses", drops->recursion_misses},
                 {"kprobe_misses", drops->kprobe_misses},
                 {"own_events", drops->own_events}};
+      drops_.insert(shares_.begin(), shares_.end());
       return {};
     }
     case MessageType::kTraceEnd:

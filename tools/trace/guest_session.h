@@ -51,6 +51,7 @@ class GuestSession {
   bool ready_ = false, ended_ = false, busy_ = false;
   std::uint64_t events_ = 0;
   std::vector<std::string> hooks_;
+  DropCounters shares_;  // of what drops_ will have
   DropCounters drops_;
 };
 

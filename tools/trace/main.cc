@@ -25,6 +25,7 @@ namespace glassbox::trace {
 namespace {
 
 constexpr int kExitFailure = 1, kExitUsage = 2;
+constexpr std::size_t kMaxRingMib = 512;
 
 int failed(const Error& error, int status = kExitFailure) {
   spdlog::error("{}", error.message);
@@ -47,6 +48,7 @@ Result<nlohmann::json> parse_meta(const std::string& argument) {
 struct Args {
   std::string name, file, meta, format = "table";
   pid_t pid = 0;
+  std::size_t ring_mib = 16;
   double duration_s = 0;
   int ready_fd = -1;
   std::size_t cycle = 0, slowest = 0;
@@ -73,6 +75,7 @@ int run_record(const Args& args, int argc, char** argv) {
   options.output = args.file;
   if (args.duration_s > 0) options.duration_s = args.duration_s;
   options.ready_fd = args.ready_fd;
+  options.ring_bytes = args.ring_mib << 20;
   const auto summary = record(options);
   if (!summary) return failed(summary.error());
   if (!summary->note.empty()) spdlog::warn("{}", printable(summary->note));
@@ -80,6 +83,9 @@ int run_record(const Args& args, int argc, char** argv) {
              options.target.description, summary->host_events, summary->host_drops, summary->guest_events,
              summary->guest_drops, args.file);
   if (!summary->losses.empty()) fmt::print(stderr, "glassbox-trace: lost: {}\n", summary->losses);
+  if (summary->host_drops > 0 && args.ring_mib < kMaxRingMib)
+    fmt::print(stderr, "glassbox-trace: a larger ring buffer may take them: --ring-mib {}\n",
+               args.ring_mib * 2);
   return 0;
 }
 
@@ -198,6 +204,11 @@ int main(int argc, char** argv) {
   record->add_option("-o,--output", args.file, "trace file")->required();
   record->add_option("--duration", args.duration_s, "seconds; else until SIGINT or the VM's end")
       ->check(CLI::PositiveNumber);
+  record
+      ->add_option("--ring-mib", args.ring_mib,
+                   "the host's ring buffer in MiB, a power of two: 7710 events each")
+      ->check(CLI::IsMember({1, 2, 4, 8, 16, 32, 64, 128, 256, 512}))
+      ->capture_default_str();
   record->add_option("--ready-fd", args.ready_fd,
                      "descriptor that gets one byte when both sides are attached");
   record->add_option("--meta", args.meta, "JSON object to keep with the trace, or a file that has it");

@@ -275,7 +275,7 @@ Result<RecordSummary> record(const RecordOptions& options) {
   GB_ASSIGN(StopSignals signals, StopSignals::take_over());
   UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, options.target.pid, 0)));
   if (!process) return fail_errno(errno, "cannot watch process {}", options.target.pid);
-  GB_ASSIGN(auto host, HostTracer::open(options.target.pid));
+  GB_ASSIGN(auto host, HostTracer::open(options.target.pid, {.ring_bytes = options.ring_bytes}));
   GB_ASSIGN(TraceWriter writer, TraceWriter::create(options.output, trace_info(options.target.pid)));
   Recorder recorder(options, std::move(host), std::move(writer), std::move(signals), std::move(process));
   return recorder.run();

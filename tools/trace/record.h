@@ -37,7 +37,8 @@ struct RecordOptions {
   RecordTarget target;
   std::filesystem::path output;
   std::optional<double> duration_s;
-  int ready_fd = -1;  // gets one byte when both sides are attached
+  std::size_t ring_bytes = std::size_t{16} << 20;  // of the host's ring buffer; a power of two
+  int ready_fd = -1;                               // gets one byte when both sides are attached
   nlohmann::json meta = nlohmann::json::object();
 };
 

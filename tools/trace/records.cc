@@ -13,6 +13,11 @@ std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) {
   return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 
+void count_impossible(const gb_event& event, Side& side) {
+  ++side.impossible_records;
+  ++side.impossible_by_event[std::string(kind_name(event.kind))];
+}
+
 }  // namespace
 
 std::uint64_t Side::lost() const {
@@ -42,7 +47,7 @@ void take_records(std::span<const gb_event> raw, Origin origin, Side& side) {
     if (plausible(event, origin))
       side.events.push_back(event);
     else
-      ++side.impossible_records;
+      count_impossible(event, side);
   }
 }
 
@@ -61,7 +66,7 @@ void check_sequences(Side& side) {
       side.sequence_gaps = saturating_add(side.sequence_gaps, event.seq);
     } else if (const std::uint64_t before = events[order[k - 1]].seq; before == event.seq) {
       twice[order[k]] = true;
-      ++side.impossible_records;
+      count_impossible(event, side);
     } else {
       side.sequence_gaps = saturating_add(side.sequence_gaps, event.seq - before - 1);
     }

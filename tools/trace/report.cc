@@ -120,6 +120,9 @@ Report make_report(const Trace& trace) {
   r.clock_checks = check_clocks(trace, clock.hull ? &*clock.hull : nullptr);
   r.drops_host = trace.host.lost();
   r.drops_guest = trace.guest.lost();
+  r.losses_host = loss_rows(trace.host, Where::host);
+  if (!trace.guest.events.empty() || !trace.guest.hooks.empty())
+    r.losses_guest = loss_rows(trace.guest, Where::guest);
   r.complete = a.cycles.size();
   r.incomplete = a.incomplete;
   r.without_flow = a.without_flow;

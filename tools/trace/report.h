@@ -41,6 +41,13 @@ struct SegmentRow {
 // Of the cycles that have the segment; total_ns is of all cycles. Without states.
 [[nodiscard]] SegmentRow make_row(const Attribution& cycles, Segment segment, double total_ns);
 
+// One counter of what one side lost, and what of it is of which event or hook, as far as that is known.
+struct LossRow {
+  std::string_view id, label;
+  std::optional<std::uint64_t> count;  // none: this recording did not count it
+  DropCounters by;
+};
+
 struct Report {
   std::string title;
   nlohmann::json machine, workload, client;  // as recorded; null where unknown
@@ -50,7 +57,8 @@ struct Report {
   std::vector<VcpuClock> vcpu_clocks;
   ClockChecks clock_checks;
   std::uint64_t drops_host = 0, drops_guest = 0;
-  std::vector<SegmentRow> segments;  // all, in path order
+  std::vector<LossRow> losses_host, losses_guest;  // the guest's are empty where it was not traced
+  std::vector<SegmentRow> segments;                // all, in path order
   std::optional<double> unattributed_share;
   Percentiles total;
   std::size_t complete = 0, incomplete = 0, without_flow = 0;
@@ -62,6 +70,10 @@ struct Report {
 [[nodiscard]] Report make_report(const Trace& trace);
 
 [[nodiscard]] std::string format_table(const Report& report);
+// "lost on the host: 3 failed reserves (rx_inject 3), 0 recursion misses, ..."
+[[nodiscard]] std::vector<LossRow> loss_rows(const Side& side, Where where);
+[[nodiscard]] std::string format_losses(const Report& report);
+[[nodiscard]] nlohmann::json losses_json(const Report& report);
 // The rows, split by what who had to act did meanwhile.
 [[nodiscard]] std::string format_states(const Report& report);
 [[nodiscard]] nlohmann::json to_json(const Report& report);

@@ -132,7 +132,7 @@ json to_json(const Report& r) {
         {"checks",
          {{"tsc_offset", clock_check(r.clock_checks.tsc_offset)},
           {"kvm_clock", clock_check(r.clock_checks.kvm_clock)}}}}},
-      {"drops", {{"host", r.drops_host}, {"guest", r.drops_guest}}},
+      {"drops", {{"host", r.drops_host}, {"guest", r.drops_guest}, {"counters", losses_json(r)}}},
       {"cycles", {{"complete", r.complete}, {"incomplete", r.incomplete}, {"without_flow", r.without_flow}}},
       {"segments", segment_rows(r)},
       {"unattributed_share", number(r.unattributed_share)},

@@ -84,7 +84,7 @@ std::string closing_lines(const Report& r) {
   text += "\nsegments of one cycle add up to its total exactly; percentiles of segments do not add up";
   if (r.clock_bound_ns)
     text += fmt::format("; cross rows are +-{} each at most", format_time(r.clock_bound_ns));
-  text += "\n" + hooks_text("host", r.hooks_host) + hooks_text("guest", r.hooks_guest);
+  text += "\n" + format_losses(r) + hooks_text("host", r.hooks_host) + hooks_text("guest", r.hooks_guest);
   for (const std::string& note : r.notes)
     text += "note: " + printable(note) + "\n";
   if (r.violation) text += "clock violation: " + *r.violation + "\n";

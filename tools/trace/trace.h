@@ -25,7 +25,8 @@ struct Side {
   std::vector<std::string> hooks;
   DropCounters drops;
   std::uint64_t impossible_records = 0;  // wrong version, kind, CPU, time or a sequence number used twice
-  std::uint64_t sequence_gaps = 0;       // sequence numbers that never arrived
+  DropCounters impossible_by_event;  // the same by the name of the event, "?" for a kind that does not exist
+  std::uint64_t sequence_gaps = 0;   // sequence numbers that never arrived
   [[nodiscard]] std::uint64_t lost() const;
 };
 

@@ -46,7 +46,7 @@ class GuestTracerTest : public testing::TestWithParam<bool> {
     ASSERT_TRUE(tracer_->consume([this](const gb_event& event) { events_.push_back(event); }));
     std::sort(events_.begin(), events_.end(),
               [](const gb_event& a, const gb_event& b) { return a.ts_ns < b.ts_ns; });
-    const protocol::TraceDrops drops = tracer_->drops();
+    const protocol::TraceDrops drops = tracer_->drops().totals;
     EXPECT_EQ(drops.ring_full, 0u);
     EXPECT_EQ(drops.recursion_misses, 0u);
     EXPECT_EQ(drops.kprobe_misses, 0u);
@@ -152,7 +152,58 @@ TEST_P(GuestTracerTest, OwnEventsAreFilteredAndCounted) {
   collect();
   EXPECT_TRUE(of(GB_KIND_guest_fork, getpid()).empty());
   EXPECT_TRUE(of(GB_KIND_guest_reap, getpid()).empty());
-  EXPECT_GE(tracer_->drops().own_events, 3u);  // clone, fork, reap
+  EXPECT_GE(tracer_->drops().totals.own_events, 3u);  // clone, fork, reap
+}
+
+std::uint64_t share_of(const GuestDrops& drops, std::string_view counter, gb_kind kind) {
+  for (const DropShare& share : drops.shares)
+    if (share.counter == counter && share.what == std::to_string(kind)) return share.count;
+  return 0;
+}
+
+// A page holds 30 events; each grandchild makes six at the least.
+TEST_P(GuestTracerTest, AFullRingIsCountedByKind) {
+  tracer_.reset();
+  auto tracer = GuestTracer::open(4096, GetParam());
+  ASSERT_TRUE(tracer) << tracer.error().message;
+  in_child([] {
+    for (int k = 0; k < 40; ++k)
+      in_child([] {});
+  });
+  const GuestDrops drops = (*tracer)->drops();
+  EXPECT_GT(share_of(drops, "ring_full", GB_KIND_guest_fork), 0u);
+  EXPECT_GT(share_of(drops, "ring_full", GB_KIND_guest_exit), 0u);
+  std::uint64_t sum = 0;
+  for (const DropShare& share : drops.shares)
+    sum += share.counter == "ring_full" ? share.count : 0;
+  EXPECT_EQ(sum, drops.totals.ring_full);
+}
+
+// As if each kprobe had come while another BPF program ran, which this kernel skips silently.
+TEST_P(GuestTracerTest, AKprobeThatDoesNotRunIsCountedByKind) {
+  const char* const kEnabled = "/sys/kernel/debug/kprobes/enabled";
+  if (access(kEnabled, W_OK) != 0) GTEST_SKIP() << "no " << kEnabled << ": debugfs is not mounted";
+  const auto set_kprobes = [&](const char* on) {
+    const UniqueFd file(open(kEnabled, O_WRONLY | O_CLOEXEC));
+    EXPECT_EQ(write(file.get(), on, 1), 1);
+  };
+  set_kprobes("0");
+  in_child([] {
+    in_child([] {});  // a fork without its kprobe
+    const pid_t child = fork();
+    if (child == 0) {
+      execl("/bin/true", "true", nullptr);
+      _exit(127);
+    }
+    waitpid(child, nullptr, 0);
+  });
+  const GuestDrops drops = tracer_->drops();
+  set_kprobes("1");
+  EXPECT_GE(share_of(drops, "kprobe_misses", GB_KIND_guest_clone_begin), 2u);
+  EXPECT_GE(share_of(drops, "kprobe_misses", GB_KIND_guest_exec_begin), 1u);
+  EXPECT_EQ(share_of(drops, "kprobe_misses", GB_KIND_guest_clone_begin) +
+                share_of(drops, "kprobe_misses", GB_KIND_guest_exec_begin),
+            drops.totals.kprobe_misses);
 }
 
 TEST_P(GuestTracerTest, NothingComesAfterStop) {

@@ -29,8 +29,13 @@ class KnownEvents : public EventSource {
     }
   }
   void stop() override { stopped_ = true; }
-  protocol::TraceDrops drops() override {
-    return {.ring_full = 3, .buffer_full = 0, .recursion_misses = 0, .kprobe_misses = 0, .own_events = 9};
+  trace::GuestDrops drops() override {
+    return {.totals = {.ring_full = 3,
+                       .buffer_full = 0,
+                       .recursion_misses = 0,
+                       .kprobe_misses = 0,
+                       .own_events = 9},
+            .shares = {{"ring_full", "131", 3}}};
   }
 
  private:
@@ -76,6 +81,8 @@ class Trace : public testing::Test {
           events_.push_back(*protocol::from_payload<gb_event>(
               std::string_view(message.payload).substr(at, sizeof(gb_event))));
         }
+      } else if (message.type == MessageType::kTraceShares) {
+        shares_ = message.payload;
       } else if (message.type == MessageType::kTraceDrops) {
         drops_ = *protocol::from_payload<protocol::TraceDrops>(message.payload);
       } else {
@@ -103,6 +110,7 @@ class Trace : public testing::Test {
   UniqueFd agent_end_;
   std::vector<gb_event> events_;
   protocol::TraceDrops drops_;
+  std::string shares_;
 };
 
 TEST_F(Trace, EverythingComesAfterTheStop) {
@@ -117,6 +125,7 @@ TEST_F(Trace, EverythingComesAfterTheStop) {
   EXPECT_EQ(drops_.ring_full, 3U);
   EXPECT_EQ(drops_.buffer_full, 0U);
   EXPECT_EQ(drops_.own_events, 9U);
+  EXPECT_EQ(shares_, "ring_full 131 3\n");
 }
 
 TEST_F(Trace, ExchangesAreOrderedNumberedAndOnEveryCpu) {
@@ -147,6 +156,8 @@ TEST_F(Trace, FullBufferIsCountedNotHidden) {
   stop();
   collect();
   EXPECT_GT(drops_.buffer_full, 1'000'000U - 4096U - 1U);
+  const std::string share = fmt::format("buffer_full {} ", static_cast<int>(GB_KIND_guest_connect_begin));
+  EXPECT_NE(shares_.find(share), std::string::npos) << shares_;
   EXPECT_GT(count(GB_KIND_guest_connect_begin), 1000U);
 }
 

@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "tests/unit/trace/synthetic.h"
+#include "tools/trace/kinds.h"
 #include "tools/trace/records.h"
 #include "tools/trace/trace_format.h"
 #include "tools/trace/trace_reader.h"
@@ -208,6 +209,9 @@ TEST(Records, ImpossibleOnesAreCountedAndLeftOut) {
   take_records(bad, Origin::kGuest, side);
   EXPECT_TRUE(side.events.empty());
   EXPECT_EQ(side.impossible_records, bad.size());
+  EXPECT_EQ(side.impossible_by_event,
+            (DropCounters{
+                {"?", 2}, {"rx_inject", 1}, {"guest_clock", 1}, {std::string(kind_name(bad[0].kind)), 4}}));
 }
 
 // A trace of millions of events comes in thousands of chunks: what was read before may not be copied for
@@ -245,6 +249,7 @@ TEST(Records, ANumberUsedTwiceIsImpossible) {
     side.events.push_back(guest_event(seq));
   check_sequences(side);
   EXPECT_EQ(side.impossible_records, 1U);
+  EXPECT_EQ(side.impossible_by_event, (DropCounters{{std::string(kind_name(guest_event(0).kind)), 1}}));
   EXPECT_EQ(side.events.size(), 3U);
 }
 

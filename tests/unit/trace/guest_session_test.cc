@@ -115,16 +115,18 @@ std::string events_message(std::size_t count) {
 TEST(GuestSession, TakesAWholeSession) {
   protocol::TraceDrops drops;
   drops.ring_full = 4, drops.own_events = 5;
-  const Outcome out = run(message(MessageType::kTraceReady, "kernel_clone kprobe\nsched_exec tp_btf\n") +
-                          events_message(300) + events_message(2) +
-                          message(MessageType::kTraceDrops, protocol::as_payload(drops)) +
-                          message(MessageType::kTraceEnd, {}));
+  const Outcome out = run(
+      message(MessageType::kTraceReady, "kernel_clone kprobe\nsched_exec tp_btf\n") + events_message(300) +
+      events_message(2) + message(MessageType::kTraceShares, "ring_full 138 3\nring_full map_errors 1\n") +
+      message(MessageType::kTraceDrops, protocol::as_payload(drops)) + message(MessageType::kTraceEnd, {}));
   EXPECT_EQ(out.error, "");
   EXPECT_TRUE(out.ready && out.ended);
   EXPECT_EQ(out.events.size(), 302U);
   EXPECT_EQ(out.events[299].seq, 299U);
   EXPECT_EQ(out.hooks, (std::vector<std::string>{"kernel_clone kprobe", "sched_exec tp_btf"}));
   EXPECT_EQ(out.drops.at("ring_full"), 4U);
+  EXPECT_EQ(out.drops.at("ring_full:guest_xmit"), 3U);
+  EXPECT_EQ(out.drops.at("ring_full:map_errors"), 1U);
 }
 
 TEST(GuestSession, AnAgentThatGoesAwayIsAnError) {
@@ -145,7 +147,13 @@ TEST(GuestSession, BrokenProtocolEndsTheSession) {
   for (const std::string& bytes :
        {message(MessageType::kStdout, "hello"), message(static_cast<MessageType>(99), ""),
         message(MessageType::kTraceEvents, std::string(130, 'x')), message(MessageType::kTraceEvents, ""),
-        message(MessageType::kTraceDrops, "short"), huge, std::string("\x01\x02")}) {
+        message(MessageType::kTraceDrops, "short"), message(MessageType::kTraceShares, "ring_full 138 3"),
+        message(MessageType::kTraceShares, "ring_full 138\n"),
+        message(MessageType::kTraceShares, "ring_full 9 1\n"),  // an event of the host
+        message(MessageType::kTraceShares, "ring_full 250 1\n"),
+        message(MessageType::kTraceShares, "own_events 138 1\n"),
+        message(MessageType::kTraceShares, "kprobe_misses \x1b[31m 1\n"),
+        message(MessageType::kTraceShares, "kprobe_misses x -1\n"), huge, std::string("\x01\x02")}) {
     const Outcome out = run(ready + bytes);
     EXPECT_FALSE(out.ended);
     EXPECT_NE(out.error, "");

@@ -81,15 +81,19 @@ class ProbedProcess {
 
 class RecordProcess {
  public:
-  RecordProcess(pid_t target, const fs::path& output) {
+  // `ring_mib`: of the ring buffer; its standard error goes to `said`, if there is one.
+  RecordProcess(pid_t target, const fs::path& output, const char* ring_mib = "16",
+                const fs::path& said = {}) {
     std::array<int, 2> ready{};
     EXPECT_EQ(::pipe2(ready.data(), O_CLOEXEC), 0);
     const std::string pid = std::to_string(target), fd = std::to_string(ready[1]);
     pid_ = ::fork();
     if (pid_ == 0) {
       ::fcntl(ready[1], F_SETFD, 0);
+      if (!said.empty()) ::dup2(::open(said.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
       ::execl(GLASSBOX_TRACE_PROGRAM, "glassbox-trace", "record", "--pid", pid.c_str(), "-o", output.c_str(),
-              "--ready-fd", fd.c_str(), "--meta", R"({"workload":{"name":"test"}})", nullptr);
+              "--ready-fd", fd.c_str(), "--ring-mib", ring_mib, "--meta", R"({"workload":{"name":"test"}})",
+              nullptr);
       ::_exit(127);
     }
     ::close(ready[1]);
@@ -98,6 +102,7 @@ class RecordProcess {
     ::close(ready[0]);
   }
   [[nodiscard]] bool is_ready() const { return is_ready_; }
+  void send(int signal_number) const { ::kill(pid_, signal_number); }
   int wait(int signal_number) {
     if (signal_number != 0) ::kill(pid_, signal_number);
     int status = 0;
@@ -151,6 +156,35 @@ TEST_F(Record, EndsWithTheProcess) {
   EXPECT_EQ(usdt_events(*trace), 300U);
   ASSERT_EQ(trace->notes.size(), 1U);
   EXPECT_THAT(trace->notes[0], HasSubstr("ended while it was recorded"));
+}
+
+// A recorder that does not come round while more happens than its ring holds: 7,710 events a MiB.
+TEST_F(Record, WhatTheRingDidNotHoldIsSaidByEvent) {
+  const fs::path said = temp_path("said");
+  ProbedProcess process;
+  RecordProcess recorder(process.pid(), path_, "1", said);
+  ASSERT_TRUE(recorder.is_ready());
+  recorder.send(SIGSTOP);
+  for (int k = 0; k < 40; ++k)  // 12,000 probes
+    process.fire();
+  recorder.send(SIGCONT);
+  EXPECT_EQ(recorder.wait(SIGINT), 0);
+  const auto trace = read_trace(path_);
+  ASSERT_TRUE(trace) << trace.error().message;
+  const DropCounters& drops = trace->host.drops;
+  std::uint64_t shares = 0;
+  for (const char* event : {"process_guest_frame_begin", "tcp_syn", "rx_inject"}) {
+    const auto share = drops.find(fmt::format("ring_full:{}", event));
+    ASSERT_NE(share, drops.end()) << event;
+    shares += share->second;
+  }
+  EXPECT_EQ(usdt_events(*trace) + shares, 12'000U);
+  EXPECT_GE(drops.at("ring_full"), shares);
+  std::ifstream in(said);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  EXPECT_THAT(text, HasSubstr("host ring_full:rx_inject "));
+  EXPECT_THAT(text, HasSubstr("a larger ring buffer may take them: --ring-mib 2\n"));
+  fs::remove(said);
 }
 
 struct Ran {

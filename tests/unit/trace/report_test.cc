@@ -131,6 +131,49 @@ TEST(Report, TableHasItsLines) {
   EXPECT_THAT(format_table(make_report(make_trace(1000))), HasSubstr("p99"));
 }
 
+TEST(Report, LossesAreSaidByCounterAndEvent) {
+  Trace trace = described_trace(3);
+  trace.host.drops = {{"ring_full", 9},         {"ring_full:rx_inject", 7},
+                      {"ring_full:tcp_syn", 2}, {"map_errors", 0},
+                      {"recursion_misses", 4},  {"recursion_misses:tp_btf/sched_switch", 4}};
+  trace.guest.drops = {{"ring_full", 0},
+                       {"buffer_full", 0},
+                       {"recursion_misses", 0},
+                       {"kprobe_misses", 1},
+                       {"kprobe_misses:guest_clone_begin", 1},
+                       {"own_events", 5}};
+  trace.guest.impossible_records = 2;
+  trace.guest.impossible_by_event = {{"?", 2}};
+  const Report r = make_report(trace);
+  const std::string table = format_table(r);
+  EXPECT_THAT(table, HasSubstr(" · dropped events: host 13, guest 3\n"));
+  EXPECT_THAT(table,
+              HasSubstr("lost on the host: 9 failed reserves (rx_inject 7, tcp_syn 2), 0 not followed, 4 "
+                        "recursion misses (tp_btf/sched_switch 4), 0 gaps in the sequences, 0 impossible "
+                        "records\n"));
+  EXPECT_THAT(
+      table,
+      HasSubstr("lost in the guest: 0 failed reserves, 0 buffer full, 0 recursion misses, 1 kprobe "
+                "misses (guest_clone_begin 1), 0 gaps in the sequences, 2 impossible records (? 2)\n"));
+  const auto json = to_json(r);
+  EXPECT_EQ(json["drops"]["counters"][0], (nlohmann::json{{"side", "host"},
+                                                          {"counter", "ring_full"},
+                                                          {"count", 9},
+                                                          {"by", {{"rx_inject", 7}, {"tcp_syn", 2}}}}));
+  if (bool accepts = false; schema_accepts(json, accepts)) {
+    EXPECT_TRUE(accepts) << json["drops"].dump(2);
+  }
+}
+
+// A recording whose guest went away before it said what it lost, and one of the host alone.
+TEST(Report, WhatWasNotCountedIsNotZero) {
+  Trace trace = described_trace(3);
+  trace.guest.drops.clear();
+  EXPECT_THAT(format_table(make_report(trace)), HasSubstr("lost in the guest: failed reserves not counted"));
+  trace.guest = {};
+  EXPECT_THAT(format_table(make_report(trace)), Not(HasSubstr("lost in the guest")));
+}
+
 TEST(Report, ViolationIsNamed) {
   Trace trace = make_trace(3);
   for (gb_event& e : trace.guest.events)
