@@ -64,11 +64,11 @@ enum class MessageType : std::uint32_t {
       48,  // text, one line per hook: "<hook> <kprobe|tp_btf|fentry|fexit|raw_tp|missing>[ <remark>]"
   kTraceEvents = 49,  // n * sizeof(gb_event), n >= 1
   kTraceDrops = 50,   // TraceDrops, cumulative
-  kTraceShares =
-      53,  // text, before kTraceDrops, one line a share of a counter (bpf/drop_share.h) that is not 0:
-           // "<counter> <kind or hook> <count>"
-  kTraceEnd = 51,    // no payload, after the last events and drops
-  kTraceError = 52,  // text; the session is over
+  kTraceEnd = 51,     // no payload, after the last events and drops
+  kTraceError = 52,   // text; the session is over
+  // Text, before kTraceDrops, a line for each share of a counter (bpf/drop_share.h) that is not 0:
+  // "<counter> <kind or hook> <count>".
+  kTraceShares = 53,
 };
 
 struct TraceStart {
