@@ -66,7 +66,10 @@ Result<std::map<std::string, std::size_t>> probe_sites(const std::string& exe, p
     if (note.provider == kProvider) ++sites[note.name];
   }
   if (sites.empty()) {
-    return fail("process {} is not a glassbox monitor: its program has no glassbox probes", pid);
+    return fail(
+        "process {} is not a glassbox monitor, its program has no glassbox probes: give the pid of `glassbox "
+        "run` or `glassbox netns`",
+        pid);
   }
   return sites;
 }

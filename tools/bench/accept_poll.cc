@@ -57,6 +57,14 @@ std::uint64_t p50(std::vector<std::uint64_t> ns) {
   return summarize(std::move(ns)).p50_ns.value_or(0);
 }
 
+nlohmann::json clock_json(std::vector<std::uint64_t> ns) {
+  const Summary summary = summarize(std::move(ns));
+  const auto us = [](std::optional<std::uint64_t> value) {
+    return value ? nlohmann::json(static_cast<double>(*value) / 1e3) : nlohmann::json();
+  };
+  return {{"n", summary.n}, {"p50_us", us(summary.p50_ns)}, {"p90_us", us(summary.p90_ns)}};
+}
+
 // What the three runs say together.
 std::string conclusion(const std::vector<AcceptPollRun>& runs) {
   const std::uint64_t server = p50(runs[0].server_ns), client = p50(runs[0].result.cycle_ns),
@@ -67,7 +75,7 @@ std::string conclusion(const std::vector<AcceptPollRun>& runs) {
   return fmt::format(
       "the polling server's clock read {} a cycle, the client's own {}; the server that blocks takes {} off "
       "the "
-      "client's cycle, and one process for all cycles another {}\n",
+      "client's cycle, and one process for all cycles another {}",
       time_text(server), time_text(client), difference(client, blocking), difference(blocking, single));
 }
 
@@ -128,7 +136,27 @@ std::string accept_poll_report(const std::vector<AcceptPollRun>& runs) {
       "whole pipeline, or socket() to close()\n";
   for (const AcceptPollRun& run : runs)
     if (run.report) text += fmt::format("verdicts, {}:\n{}", variant_name(run.result.spec), verdicts_of(run));
-  return text + conclusion(runs);
+  return text + conclusion(runs) + "\n";
+}
+
+nlohmann::json accept_poll_json(const std::vector<AcceptPollRun>& runs) {
+  const AcceptPollRun& first = runs.front();
+  nlohmann::json rows = nlohmann::json::array();
+  for (const AcceptPollRun& run : runs)
+    rows.push_back({{"name", variant_name(run.result.spec)},
+                    {"workload", run.result.spec.workload == WorkloadKind::kFork ? "fork" : "single"},
+                    {"server", run.result.spec.server.kind == ServerKind::kPoll ? "poll" : "blocking"},
+                    {"server_clock", clock_json(run.server_ns)},
+                    {"client_clock", clock_json(run.result.cycle_ns)},
+                    {"report", run.report ? trace::to_json(*run.report) : nlohmann::json()}});
+  return {{"schema", 1},
+          {"case", "accept-poll"},
+          {"stack", name(first.result.spec.stack)},
+          {"machine", first.report ? first.report->machine : first.result.machine},
+          {"cycles", first.result.spec.cycles},
+          {"poll_ms", kPollMs},
+          {"runs", std::move(rows)},
+          {"conclusion", conclusion(runs)}};
 }
 
 }  // namespace glassbox::bench

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,5 +31,7 @@ struct AcceptPollRun {
 [[nodiscard]] Result<std::vector<AcceptPollRun>> run_accept_poll(const CrrSpec& base, Watch& watch);
 
 [[nodiscard]] std::string accept_poll_report(const std::vector<AcceptPollRun>& runs);
+// ACCEPT-POLL.md says what is in it.
+[[nodiscard]] nlohmann::json accept_poll_json(const std::vector<AcceptPollRun>& runs);
 
 }  // namespace glassbox::bench

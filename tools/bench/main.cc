@@ -50,7 +50,8 @@ void add_crr(CLI::App& app, Args& args) {
                  "with --trace: cycles without it, half before and half after, to tell what tracing costs "
                  "(default: as many as traced; 0: none)");
   app.add_option("--json", spec.json_path,
-                 "write the report to this file too, as JSON (tools/trace/report.schema.json)")
+                 "write the report to this file too, as JSON (tools/trace/report.schema.json; of a --case "
+                 "see its page); - for standard output, and nothing else")
       ->take_last();
   app.add_option("--keep-trace", spec.keep_trace, "keep the trace in this file, for glassbox-trace report")
       ->take_last();
@@ -59,7 +60,7 @@ void add_crr(CLI::App& app, Args& args) {
                      "accept-poll: a server that polls accept() with a sleep, and what its clock "
                      "reads, beside the client's own clock and two other runs (ACCEPT-POLL.md)");
   named->check(CLI::IsMember({"accept-poll"}));
-  for (const char* other : {"--workload", "--server", "--json", "--keep-trace", "--trace", "--untraced"})
+  for (const char* other : {"--workload", "--server", "--keep-trace", "--trace", "--untraced"})
     named->excludes(app.get_option(other));
   app.add_option("--vcpus", spec.vcpus, "virtual CPUs of the guest")->capture_default_str();
   app.add_option("--memory", spec.memory_mib, "MiB of the guest")->capture_default_str();
@@ -78,7 +79,17 @@ Result<CrrSpec> resolve(const Args& args) {
 }
 
 Status accept_poll(const CrrSpec& spec, Watch& watch) {
+  GB_TRY(check_writable(spec.json_path));
   GB_ASSIGN(const auto runs, run_accept_poll(spec, watch));
+  if (!spec.json_path.empty()) {
+    const std::string json =
+        accept_poll_json(runs).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    if (spec.json_path == "-") {
+      fmt::print("{}", json);
+      return {};
+    }
+    GB_TRY(write_file(spec.json_path, json));
+  }
   fmt::print("{}", accept_poll_report(runs));
   return {};
 }

@@ -1,8 +1,14 @@
 // glassbox-trace: parses the command line; what the commands do is in record.h, report.h and doctor.h.
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <charconv>
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -45,6 +51,54 @@ Result<nlohmann::json> parse_meta(const std::string& argument) {
   return value;
 }
 
+const CLI::Validator kFromOne(
+    [](std::string& text) {
+      std::size_t value = 0;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+      const bool good = error == std::errc() && end == text.data() + text.size() && value > 0;
+      return good ? std::string() : fmt::format("\"{}\" is not a whole number from 1 on", text);
+    },
+    "N");
+constexpr double kMostSeconds = 1e9;
+const CLI::Validator kSeconds(
+    [](std::string& text) {
+      char* end = nullptr;
+      const double value = std::strtod(text.c_str(), &end);
+      const bool good = end != text.c_str() && *end == '\0' && value > 0 && value <= kMostSeconds;
+      return good ? std::string() : fmt::format("\"{}\" is not a number of seconds above 0", text);
+    },
+    "SECONDS");
+const CLI::Validator kDescriptor(
+    [](std::string& text) {
+      int fd = -1;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
+      const bool good = error == std::errc() && end == text.data() + text.size() && fd > STDERR_FILENO &&
+                        ::fcntl(fd, F_GETFD) >= 0;
+      return good ? std::string() : fmt::format("\"{}\" is not an open descriptor above 2", text);
+    },
+    "FD");
+
+// A descriptor that a file of ours would otherwise get: what goes to standard error would go into the trace.
+// Standard output is not for writing, so that a report that has nowhere to go is an error still.
+void hold_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0) (void)!::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+// fmt::print() throws where there is no room; who cannot be told is not told.
+void say(const std::string& text) {
+  (void)std::fputs(("glassbox-trace: " + text + "\n").c_str(), stderr);
+}
+
+// A report that nobody got is no success.
+int flushed(int status) {
+  std::cout.flush();
+  if (std::cout) return status;
+  // The stream does not say why: one more byte does.
+  const int why = ::write(STDOUT_FILENO, "\n", 1) < 0 ? errno : EIO;
+  return failed(Error{fmt::format("cannot write to standard output: {}", std::strerror(why)), why});
+}
+
 struct Args {
   std::string name, file, meta, format = "table";
   pid_t pid = 0;
@@ -76,16 +130,16 @@ int run_record(const Args& args, int argc, char** argv) {
   if (args.duration_s > 0) options.duration_s = args.duration_s;
   options.ready_fd = args.ready_fd;
   options.ring_bytes = args.ring_mib << 20;
+  std::signal(SIGPIPE, SIG_IGN);  // a guest that goes away is an error value
   const auto summary = record(options);
   if (!summary) return failed(summary.error());
   if (!summary->note.empty()) spdlog::warn("{}", printable(summary->note));
-  fmt::print(stderr, "glassbox-trace: {}: {} events of the host ({} lost), {} of the guest ({} lost) in {}\n",
-             options.target.description, summary->host_events, summary->host_drops, summary->guest_events,
-             summary->guest_drops, args.file);
-  if (!summary->losses.empty()) fmt::print(stderr, "glassbox-trace: lost: {}\n", summary->losses);
+  say(fmt::format("{}: {} events of the host ({} lost), {} of the guest ({} lost) in {}",
+                  options.target.description, summary->host_events, summary->host_drops,
+                  summary->guest_events, summary->guest_drops, args.file));
+  if (!summary->losses.empty()) say("lost: " + summary->losses);
   if (summary->host_drops > 0 && args.ring_mib < kMaxRingMib)
-    fmt::print(stderr, "glassbox-trace: a larger ring buffer may take them: --ring-mib {}\n",
-               args.ring_mib * 2);
+    say(fmt::format("a larger ring buffer may take them: --ring-mib {}", args.ring_mib * 2));
   return 0;
 }
 
@@ -106,7 +160,9 @@ int print_cycles(const Trace& trace, const Args& args) {
   Attribution a = attribute(trace, derive_clock(trace));
   if (args.cycle > 0) {
     if (args.cycle > a.cycles.size())
-      return failed(Error{fmt::format("{}: there are {} cycles", args.file, a.cycles.size()), 0}, kExitUsage);
+      return failed(
+          Error{fmt::format("--cycle {}: {} has {} cycles", args.cycle, args.file, a.cycles.size()), 0},
+          kExitUsage);
     std::cout << format_waterfall(a.cycles[args.cycle - 1], args.cycle);
     return 0;
   }
@@ -179,8 +235,8 @@ int run_doctor(const Args& args) {
 
 int main(int argc, char** argv) {
   using namespace glassbox::trace;
+  hold_standard_descriptors();
   glassbox::log_init("glassbox-trace", false);
-  std::signal(SIGPIPE, SIG_IGN);
   CLI::App app("glassbox-trace: records what a running glassbox does, and says where the time went",
                "glassbox-trace");
   app.set_version_flag("--version", "glassbox-trace " GLASSBOX_VERSION);
@@ -200,17 +256,18 @@ int main(int argc, char** argv) {
       app.add_subcommand("record", "Record a running VM, or the host side of any glassbox process");
   auto* name =
       record->add_option("--name", args.name, "VM to record (see `glassbox ls`); the only one if left out");
-  record->add_option("--pid", args.pid, "process to record")->check(CLI::PositiveNumber)->excludes(name);
+  record->add_option("--pid", args.pid, "process to record")->check(kFromOne)->excludes(name);
   record->add_option("-o,--output", args.file, "trace file")->required();
   record->add_option("--duration", args.duration_s, "seconds; else until SIGINT or the VM's end")
-      ->check(CLI::PositiveNumber);
+      ->check(kSeconds);
   record
       ->add_option("--ring-mib", args.ring_mib,
                    "the host's ring buffer in MiB, a power of two: 7710 events each")
       ->check(CLI::IsMember({1, 2, 4, 8, 16, 32, 64, 128, 256, 512}))
       ->capture_default_str();
-  record->add_option("--ready-fd", args.ready_fd,
-                     "descriptor that gets one byte when both sides are attached");
+  record
+      ->add_option("--ready-fd", args.ready_fd, "descriptor that gets one byte when both sides are attached")
+      ->check(kDescriptor);
   record->add_option("--meta", args.meta, "JSON object to keep with the trace, or a file that has it");
   record->callback([&] { action = [&] { return run_record(args, argc, argv); }; });
 
@@ -236,10 +293,10 @@ int main(int argc, char** argv) {
   report->add_option("--format", args.format, "table, or json (tools/trace/report.schema.json)")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
-  auto* cycle = report->add_option("--cycle", args.cycle, "one cycle, boundary by boundary; from 1")
-                    ->check(CLI::PositiveNumber);
+  auto* cycle =
+      report->add_option("--cycle", args.cycle, "one cycle, boundary by boundary; from 1")->check(kFromOne);
   report->add_option("--slowest", args.slowest, "the N slowest cycles, boundary by boundary")
-      ->check(CLI::PositiveNumber)
+      ->check(kFromOne)
       ->excludes(cycle);
   report->add_flag("--states", args.states,
                    "also say what the host's threads did: running, runnable, blocked");
@@ -267,5 +324,5 @@ int main(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     return failed(glassbox::Error{glassbox::usage_error(app, error), 0}, kExitUsage);
   }
-  return action();
+  return flushed(action());
 }

@@ -274,6 +274,8 @@ Result<RecordSummary> record(const RecordOptions& options) {
   GB_ASSIGN(const UniqueFd claim, claim_recording(options.target));
   GB_ASSIGN(StopSignals signals, StopSignals::take_over());
   UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, options.target.pid, 0)));
+  if (!process && errno == ESRCH)
+    return fail("there is no process {}: `glassbox ls` lists the VMs that run", options.target.pid);
   if (!process) return fail_errno(errno, "cannot watch process {}", options.target.pid);
   GB_ASSIGN(auto host, HostTracer::open(options.target.pid, {.ring_bytes = options.ring_bytes}));
   GB_ASSIGN(TraceWriter writer, TraceWriter::create(options.output, trace_info(options.target.pid)));

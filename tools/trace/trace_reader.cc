@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <cstring>
@@ -96,6 +97,12 @@ Status take_chunk(ChunkType type, std::span<const std::byte> payload, std::strin
   return {};  // a type of a later version
 }
 
+// Every event of a trace is in memory while it is reported on.
+std::size_t memory_bytes() {
+  return static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES)) *
+         static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
 class Mapping {
  public:
   Mapping(void* address, std::size_t size) : address_(address), size_(size) {}
@@ -138,6 +145,8 @@ Result<Trace> parse_trace(std::span<const std::byte> bytes, std::string_view nam
     if (checked && chunk.header_crc != checksum(bytes.subspan(offset, kChunkHeaderV1)))
       return fail("{}: damaged trace file (the chunk header at offset {} has a wrong checksum)", name,
                   offset);
+    if (chunk.type == 0)  // a hole in the file, or a tail of zeros
+      return fail("{}: damaged trace file (zeros at offset {})", name, offset);
     if (chunk.length > kMaxChunk)
       return fail("{}: damaged trace file (a chunk of {} bytes at offset {})", name, chunk.length, offset);
     offset += header_bytes;
@@ -165,13 +174,16 @@ Result<Trace> parse_trace(std::span<const std::byte> bytes, std::string_view nam
 }
 
 Result<Trace> read_trace(const std::filesystem::path& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a FIFO has no writer
   if (!fd) return fail_errno(errno, "{}: cannot open the trace", path.string());
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return fail_errno(errno, "{}: cannot stat the trace", path.string());
   if (!S_ISREG(info.st_mode)) return fail("{}: not a glassbox trace (not a regular file)", path.string());
   if (info.st_size == 0) return fail("{}: not a glassbox trace (empty)", path.string());
   const auto size = static_cast<std::size_t>(info.st_size);
+  if (const std::size_t memory = memory_bytes(); size > memory)
+    return fail("{}: {} MiB of trace, more than this machine's memory of {} MiB: record for less long",
+                path.string(), size >> 20, memory >> 20);
   // MAP_PRIVATE of a file that somebody shortens meanwhile would be a SIGBUS; a trace is only appended to.
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (address == MAP_FAILED) return fail_errno(errno, "{}: cannot map the trace", path.string());

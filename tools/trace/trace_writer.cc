@@ -108,7 +108,8 @@ Status TraceWriter::write_all(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail_errno(errno, "{}: cannot write the trace", name_);
+    if (written < 0)
+      return fail_errno(errno, "{}: cannot write the trace (what is there is readable)", name_);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
   return {};

@@ -1,6 +1,7 @@
 // Every script of tools/bpftrace at native speed: on `glassbox netns`, whose command runs a known number of
 // cycles, one connection that is refused and one datagram to a port that nobody serves.
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -39,7 +40,12 @@ class Behind {
                       .argv = {program_path("glassbox"), "netns", "--allow-host-loopback", "--", "bash", "-c",
                                fmt::format("cd {} && {}", directory_.string(), work)}});
     EXPECT_TRUE(child.has_value());
-    if (child) child_ = std::move(*child);
+    if (!child) return;
+    child_ = std::move(*child);
+    std::error_code error;
+    while (std::filesystem::read_symlink(fmt::format("/proc/{}/exe", child_->pid()), error) !=
+           program_path("glassbox"))
+      if (child_->wait(10)) return;
   }
   ~Behind() {
     child_.reset();
@@ -48,6 +54,10 @@ class Behind {
   Behind(const Behind&) = delete;
   Behind& operator=(const Behind&) = delete;
 
+  // Why it does not run; empty if it does.
+  [[nodiscard]] std::string why_not() const {
+    return !child_ ? "it does not start" : child_->reap() ? child_->epitaph() : "";
+  }
   [[nodiscard]] pid_t pid() const { return child_->pid(); }
   // The cycles' exit status. When it is known, the NAT is through with all of them: it takes a guest's frames
   // in order, and the last connection was answered.
@@ -122,6 +132,7 @@ TEST(BpftraceNetns, EveryScriptCountsWhatTheCommandDid) {
     const auto check = kChecks.find(name);
     ASSERT_NE(check, kChecks.end()) << "a script whose output nobody checks";
     const Behind behind(server.port());
+    ASSERT_EQ(behind.why_not(), "");
     const std::string out =
         run_script(entry.path(), behind.pid(), program_path("glassbox"), [&behind] { behind.work(); });
     check->second(out);

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "tests/system/bench/live_vm.h"
+#include "tests/system/bench/recording.h"
 #include "tools/bench/echo.h"
 #include "tools/trace/attribute.h"
 #include "tools/trace/trace_reader.h"
@@ -19,39 +20,7 @@ namespace {
 using trace::CycleKind;
 
 constexpr int kClients = 8, kCyclesEach = 3, kPages = 6, kSingle = 5;
-constexpr int kReadyLimitMs = 120'000, kEndLimitMs = 180'000;
-
-class Recording {
- public:
-  Recording(const LiveVm& vm, std::string path) : path_(std::move(path)) {
-    std::array<int, 2> fds{};
-    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()), 0);
-    const UniqueFd theirs(fds[1]);
-    ready_.reset(fds[0]);
-    auto child = Child::start({.what = "glassbox-trace record",
-                               .argv = {program_path("glassbox-trace"), "record", "--name", vm.name(), "-o",
-                                        path_, "--ready-fd", std::to_string(theirs.get())},
-                               .inherit = {theirs.get()},
-                               .stop_signal = SIGINT});
-    EXPECT_TRUE(child.has_value());
-    child_ = std::move(*child);
-  }
-  bool ready() {
-    char byte = 0;
-    return ::read(ready_.get(), &byte, 1) == 1;
-  }
-  trace::Trace finish() {
-    EXPECT_EQ(child_->stop(kEndLimitMs).code, 0) << child_->err();
-    auto trace = trace::read_trace(path_);
-    EXPECT_TRUE(trace.has_value()) << trace.error().message;
-    return trace ? std::move(*trace) : trace::Trace{};
-  }
-
- private:
-  std::string path_;
-  UniqueFd ready_;
-  std::unique_ptr<Child> child_;
-};
+constexpr int kReadyLimitMs = 120'000;
 
 std::size_t count(const trace::Attribution& a, CycleKind kind) {
   return static_cast<std::size_t>(std::count_if(

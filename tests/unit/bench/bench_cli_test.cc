@@ -121,6 +121,28 @@ TEST(BenchCli, TheEchoServerListensWhereItIsTold) {
   }
 }
 
+TEST(BenchCli, AcceptPollIsThereAsJson) {
+  const auto json = crr_json({"--case", "accept-poll", "--cycles", "20", "--warm-up", "0"});
+  EXPECT_EQ(json["schema"], 1);
+  EXPECT_EQ(json["case"], "accept-poll");
+  EXPECT_EQ(json["stack"], "loopback");
+  EXPECT_EQ(json["cycles"], 20);
+  EXPECT_EQ(json["poll_ms"], 10);
+  EXPECT_TRUE(json["machine"].contains("cpu"));
+  ASSERT_EQ(json["runs"].size(), 3U);
+  for (const auto& run : json["runs"]) {
+    EXPECT_EQ(run["server_clock"]["n"], 20) << run;
+    EXPECT_EQ(run["client_clock"]["n"], 20) << run;
+    EXPECT_GT(run["client_clock"]["p50_us"], 0) << run;
+    EXPECT_TRUE(run["report"].is_null()) << "loopback has nothing to trace";
+  }
+  EXPECT_EQ(json["runs"][0]["server"], "poll");
+  // The sleep is in the polling server's clock, whatever the machine does.
+  EXPECT_GE(json["runs"][0]["server_clock"]["p50_us"], 10'000);
+  EXPECT_EQ(json["runs"][2]["workload"], "single");
+  EXPECT_THAT(json["conclusion"].get<std::string>(), HasSubstr("the polling server's clock read"));
+}
+
 // How long a cycle waits depends on when its client comes; that the sleep is found where it is, is tested on
 // a trace (tests/system/bench).
 TEST(BenchCli, ThePollingServerServes) {

@@ -2,9 +2,10 @@
 //
 // Counted, not timed (callgrind). The sites that a segment passes are counted in the same run, at the
 // addresses that the notes name. Beyond the nops the probes may take kMoves instructions a segment, all
-// probes together: process_guest_frame needs the carrier's address in a register to point at how many frames
-// are queued, which the path without probes does not load; and registers are dealt out anew around every
-// site, which moves an instruction here and there, in both directions.
+// probes together. By function (callgrind of both programs): one load in on_guest_frame(), of the carrier's
+// address, since how many frames are queued lies behind that pointer and a probe's operand is memory at a
+// register; and one move in take_frame(), whose registers are dealt out anew around the first site. Passing
+// the count along would be an instruction as well, and one that is there with the probes compiled out.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,7 +19,13 @@
 namespace glassbox::bench {
 namespace {
 
-constexpr double kMoves = 4;
+#ifdef __clang__
+constexpr double kMoves = 4;  // every argument in a register: bpf/probes.h
+#else
+constexpr double kMoves = 2;
+#endif
+// A segment that wraps something, in a thousand.
+constexpr double kRounding = 0.05;
 
 TEST(ProbeOff, CostsItsNopsAndNoClockRead) {
   if (std::system("valgrind --version >/dev/null 2>&1") != 0) GTEST_SKIP() << "valgrind is not installed";
@@ -28,7 +35,7 @@ TEST(ProbeOff, CostsItsNopsAndNoClockRead) {
   std::printf("%s", frame_cost_table(*costs).c_str());
   EXPECT_GE(costs->probes.probes, 3) << "begin, end and host_send";
   EXPECT_EQ(costs->none.probes, 0);
-  EXPECT_LE(costs->moves(), kMoves);
+  EXPECT_LE(costs->moves(), kMoves + kRounding);
   // Nothing is called that was not called before: no clock, no formatting, no lock.
   EXPECT_THAT(costs->probes.functions, testing::IsSubsetOf(costs->none.functions));
   // And the count sees what a log line costs at the same sites, off and on.

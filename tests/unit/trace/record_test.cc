@@ -18,6 +18,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bpf/probes.h"
+#include "tests/unit/trace/run_program.h"
 #include "tools/trace/stop_signals.h"
 #include "tools/trace/trace_reader.h"
 #include "vmm/base/unique_fd.h"
@@ -187,30 +188,6 @@ TEST_F(Record, WhatTheRingDidNotHoldIsSaidByEvent) {
   fs::remove(said);
 }
 
-struct Ran {
-  int status = -1;
-  std::string output;  // stdout and stderr
-};
-
-Ran run_program(const std::string& arguments) {
-  Ran run;
-  FILE* pipe = ::popen((GLASSBOX_TRACE_PROGRAM " " + arguments + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return run;
-  std::array<char, 4096> buffer{};
-  for (std::size_t n = 0; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
-    run.output.append(buffer.data(), n);
-  const int status = ::pclose(pipe);
-  run.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return run;
-}
-
-void expect_one_line(const Ran& run, int status, const std::string& text) {
-  EXPECT_EQ(run.status, status) << run.output;
-  EXPECT_THAT(run.output, HasSubstr(text));
-  EXPECT_EQ(std::count(run.output.begin(), run.output.end(), '\n'), 1) << run.output;
-  EXPECT_EQ(run.output.rfind("glassbox-trace: error: ", 0), 0U) << run.output;
-}
-
 TEST(Program, MistakesAreOneLineAndAStatus) {
   const fs::path garbage = temp_path("garbage");
   std::ofstream(garbage) << "not a trace, and longer than a header would be";
@@ -244,7 +221,7 @@ TEST(Program, ReportsATraceAndWhatIsTakenOutOfIt) {
   EXPECT_THAT(run_program("report " + trace + " --without tcp_syn").output,
               HasSubstr("note: without the events tcp_syn"));
   expect_one_line(run_program("report " + trace + " --without nothing"), 2, "there is no event nothing");
-  expect_one_line(run_program("report " + trace + " --cycle 7"), 2, "there are 6 cycles");
+  expect_one_line(run_program("report " + trace + " --cycle 7"), 2, "fork.trace has 6 cycles");
 }
 
 TEST(Program, ATruncatedTraceIsReportedAndSaidSo) {
