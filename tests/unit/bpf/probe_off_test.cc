@@ -2,10 +2,9 @@
 //
 // Counted, not timed (callgrind). The sites that a segment passes are counted in the same run, at the
 // addresses that the notes name. Beyond the nops the probes may take kMoves instructions a segment, all
-// probes together. By function (callgrind of both programs): one load in on_guest_frame(), of the carrier's
-// address, since how many frames are queued lies behind that pointer and a probe's operand is memory at a
-// register; and one move in take_frame(), whose registers are dealt out anew around the first site. Passing
-// the count along would be an instruction as well, and one that is there with the probes compiled out.
+// probes together: one load in on_guest_frame(), of the carrier's address, since how many frames are queued
+// lies behind that pointer and a probe's operand is memory at a register. Passing the count along would be an
+// instruction as well, and one that is there with the probes compiled out.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -22,7 +21,7 @@ namespace {
 #ifdef __clang__
 constexpr double kMoves = 4;  // every argument in a register: bpf/probes.h
 #else
-constexpr double kMoves = 2;
+constexpr double kMoves = 1;
 #endif
 // A segment that wraps something, in a thousand.
 constexpr double kRounding = 0.05;
