@@ -11,7 +11,9 @@ namespace glassbox::bench::testing {
 namespace {
 
 constexpr int kCycles = 200;
-constexpr double kMostCalls = 16;  // 14.7 on a busy machine when it was written
+// Ten calls for sockets, payload and interrupts, and a wait for each of seven events (four frames of the
+// guest, reply, end of file, last acknowledgement) where no two come at once. Seen: 14.7 to 17.0.
+constexpr double kMostCalls = 17.5;
 
 pid_t thread_named(pid_t pid, const std::string& name) {
   for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid))) {
