@@ -60,6 +60,7 @@ struct FrameFacts {
   std::uint32_t bytes = 0;
   std::uint16_t ethertype = 0;
   std::uint16_t queue = 0;
+  std::uint32_t rx_queued = 0;  // frames for the guest that wait to be published, once it was taken
 };
 
 class NatImpl final : public Nat {
@@ -111,8 +112,9 @@ class NatImpl final : public Nat {
       ++counters_.dropped[static_cast<std::size_t>(reason)];
       probe::frame_drop(static_cast<std::uint32_t>(reason), facts_.bytes);
     }
+    facts_.rx_queued = port_.rx_queued();
     probe::process_guest_frame(facts_.flow, facts_.tcp.seq, facts_.ethertype, facts_.ip.protocol,
-                               facts_.tcp.flags, facts_.bytes, port_.rx_queued());
+                               facts_.tcp.flags, facts_.bytes, facts_.rx_queued);
   }
 
   void on_guest_burst_end() override { tcp_->flush(); }
