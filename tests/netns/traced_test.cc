@@ -21,8 +21,6 @@
 namespace glassbox {
 namespace {
 
-using trace::Segment;
-
 constexpr int kRounds = 20;
 
 std::string program(const std::string& name) {

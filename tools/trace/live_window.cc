@@ -28,8 +28,8 @@ LiveFigures figures(const Attribution& a, std::int64_t from_ns, std::int64_t to_
   f.total = percentiles(std::move(totals));
   if (total > 0) f.unattributed_share = unattributed / total;
   for (std::size_t k = 0; k < kSegments; ++k)
-    if (SegmentRow row = make_row(in, static_cast<Segment>(k), total); row.seen)
-      f.segments.push_back(std::move(row));
+    if (const SegmentRow row = make_row(in, static_cast<Segment>(k), total); row.seen)
+      f.segments.push_back(row);
   return f;
 }
 

@@ -17,7 +17,6 @@
 namespace glassbox::bench::testing {
 namespace {
 
-using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 

@@ -96,12 +96,12 @@ class Ipv6Guest : public testing::Test {
       const Answering free_port(bound_datagrams(0), said);
       published_udp_ = free_port.port;
     }
-    booted_ =
-        run(glassbox({"run", "-d", "--name", "six", "--dns", "::1",
-                      fmt::format("--allow-host-loopback={},{}", tcp_port_, datagrams_->port), "--publish",
-                      fmt::format("[::1]:{}:7", published_tcp_), "--publish",
-                      fmt::format("[::1]:{}:7/udp", published_udp_), "--add",
-                      ECHO_PROGRAM ":/usr/bin/gb-echo", "--add", DATAGRAM_PROGRAM ":/usr/bin/datagram"}));
+    booted_ = run(glassbox({"run", "-d", "--name", "six", "--dns", "::1",
+                            fmt::format("--allow-host-loopback={},{}", tcp_port_, datagrams_->port),
+                            "--publish", fmt::format("[::1]:{}:7", published_tcp_), "--publish",
+                            fmt::format("[::1]:{}:7/udp", published_udp_), "--add",
+                            std::string(ECHO_PROGRAM) + ":/usr/bin/gb-echo", "--add",
+                            std::string(DATAGRAM_PROGRAM) + ":/usr/bin/datagram"}));
   }
   static void TearDownTestSuite() {
     (void)run(glassbox({"stop", "six"}));
