@@ -82,9 +82,11 @@ TEST_F(Newcomer, ContainersThatLackThings) {
     EXPECT_EQ(outcome.status, 3) << missing << ": " << outcome.output;
     EXPECT_NE(outcome.output.find("eth0"), std::string::npos) << missing;
   }
-  const Outcome without_proc = run(after("mount -t tmpfs none /proc", command));
-  EXPECT_EQ(without_proc.status, 125);
-  EXPECT_NE(without_proc.output.find("/proc is not mounted"), std::string::npos) << without_proc.output;
+  if (!GLASSBOX_SANITIZED) {  // the sanitizers themselves do not start without it
+    const Outcome without_proc = run(after("mount -t tmpfs none /proc", command));
+    EXPECT_EQ(without_proc.status, 125);
+    EXPECT_NE(without_proc.output.find("/proc is not mounted"), std::string::npos) << without_proc.output;
+  }
   const Outcome without_tun = run(after("mount -t tmpfs none /dev/net", command));
   EXPECT_EQ(without_tun.status, 125);
   EXPECT_NE(without_tun.output.find("/dev/net/tun is missing"), std::string::npos) << without_tun.output;
@@ -121,6 +123,8 @@ TEST_F(Newcomer, AThousandPublishedPorts) {
   // The soft limit on descriptors is raised; what the hard one forbids is said, by the port's name.
   const auto command = netns(sh("exit 4"), options);
   EXPECT_EQ(run(after("ip link set lo up; ulimit -Sn 64", command)).status, 4);
+  if (GLASSBOX_SANITIZED)
+    return;  // their check of an object's type opens a pipe, and fails without descriptors
   const Outcome few = run(after("ip link set lo up; ulimit -n 256", command));
   EXPECT_EQ(few.status, 125);
   EXPECT_NE(few.output.find("Too many open files"), std::string::npos) << few.output;
