@@ -74,6 +74,14 @@ TEST_F(Newcomer, RunsWithinItself) {
   EXPECT_NE(outcome.output.find("10.0.2.15"), std::string::npos);
 }
 
+TEST_F(Newcomer, WithoutProc) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to take it away";
+  if (GLASSBOX_SANITIZED) GTEST_SKIP() << "the sanitizers themselves do not start without /proc";
+  const Outcome without_proc = run(after("mount -t tmpfs none /proc", netns(sh("exit 3"))));
+  EXPECT_EQ(without_proc.status, 125);
+  EXPECT_NE(without_proc.output.find("/proc is not mounted"), std::string::npos) << without_proc.output;
+}
+
 TEST_F(Newcomer, ContainersThatLackThings) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to take things away";
   const auto command = netns(sh("cat /proc/net/if_inet6; exit 3"));
@@ -81,11 +89,6 @@ TEST_F(Newcomer, ContainersThatLackThings) {
     const Outcome outcome = run(after(missing, command));
     EXPECT_EQ(outcome.status, 3) << missing << ": " << outcome.output;
     EXPECT_NE(outcome.output.find("eth0"), std::string::npos) << missing;
-  }
-  if (!GLASSBOX_SANITIZED) {  // the sanitizers themselves do not start without it
-    const Outcome without_proc = run(after("mount -t tmpfs none /proc", command));
-    EXPECT_EQ(without_proc.status, 125);
-    EXPECT_NE(without_proc.output.find("/proc is not mounted"), std::string::npos) << without_proc.output;
   }
   const Outcome without_tun = run(after("mount -t tmpfs none /dev/net", command));
   EXPECT_EQ(without_tun.status, 125);
@@ -113,19 +116,25 @@ TEST_F(Newcomer, HostWithoutIPv6) {
   EXPECT_NE(published.output.find("cannot publish [::1]:8080"), std::string::npos) << published.output;
 }
 
-TEST_F(Newcomer, AThousandPublishedPorts) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root, for ports that nobody else has";
+std::vector<std::string> with_a_thousand_ports() {
   std::vector<std::string> options;
   for (int port = 20'000; port < 20'900; ++port)
     options.insert(options.end(), {"--publish", std::to_string(port) + ":" + std::to_string(port)});
   for (int port = 20'000; port < 20'100; ++port)
     options.insert(options.end(), {"--publish", std::to_string(port) + ":" + std::to_string(port) + "/udp"});
-  // The soft limit on descriptors is raised; what the hard one forbids is said, by the port's name.
-  const auto command = netns(sh("exit 4"), options);
-  EXPECT_EQ(run(after("ip link set lo up; ulimit -Sn 64", command)).status, 4);
-  if (GLASSBOX_SANITIZED)
-    return;  // their check of an object's type opens a pipe, and fails without descriptors
-  const Outcome few = run(after("ip link set lo up; ulimit -n 256", command));
+  return netns(sh("exit 4"), options);
+}
+
+// The soft limit on descriptors is raised; what the hard one forbids is said.
+TEST_F(Newcomer, AThousandPublishedPorts) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, for ports that nobody else has";
+  EXPECT_EQ(run(after("ip link set lo up; ulimit -Sn 64", with_a_thousand_ports())).status, 4);
+}
+
+TEST_F(Newcomer, MorePublishedPortsThanDescriptors) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, for ports that nobody else has";
+  if (GLASSBOX_SANITIZED) GTEST_SKIP() << "a sanitizer's check of an object's type opens a pipe";
+  const Outcome few = run(after("ip link set lo up; ulimit -n 256", with_a_thousand_ports()));
   EXPECT_EQ(few.status, 125);
   EXPECT_NE(few.output.find("Too many open files"), std::string::npos) << few.output;
 }
