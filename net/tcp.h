@@ -110,6 +110,7 @@ class Tcp {
   [[nodiscard]] bool send_syn_ack(TcpFlow& flow);
   [[nodiscard]] bool send_control(TcpFlow& flow, Seq seq, std::uint8_t flags);
   [[nodiscard]] std::uint16_t offer_window(TcpFlow& flow);
+  [[nodiscard]] std::uint32_t small_window(const TcpFlow& flow) const;
   [[nodiscard]] std::uint32_t window_limit(const TcpFlow& flow) const;
   void discard_acknowledged(TcpFlow& flow);
   void retransmit_first(TcpFlow& flow);

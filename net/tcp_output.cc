@@ -303,9 +303,16 @@ void Tcp::send_reset(TcpFlow& flow) {
   if (!link_.send_tcp(segment)) count(DropReason::kNoReceiveBuffer, 0);
 }
 
+// The least window worth offering. One below the guest's segment size stalls it: with nothing outstanding its
+// TCP waits for its persist timer rather than send less (RFC 9293, 3.8.6.2.1). Two segments cover what the
+// scale rounds off.
+std::uint32_t Tcp::small_window(const TcpFlow& flow) const {
+  return flow.scale_ok ? std::max(kSmallWindow, 2U * link_.max_mss(flow.key)) : kSmallWindow;
+}
+
 std::uint32_t Tcp::window_limit(const TcpFlow& flow) const {
   const bool scarce = pool_.free_bytes() < pool_.total_bytes() / 2;
-  return flow.scale_ok && !scarce ? kWindow : kSmallWindow;
+  return flow.scale_ok && !scarce ? kWindow : small_window(flow);
 }
 
 // Moves the right edge of the window as far as we are willing, never back (RFC 9293, 3.8.6), and returns the
@@ -316,7 +323,8 @@ std::uint16_t Tcp::offer_window(TcpFlow& flow) {
   const std::uint32_t open = flow.rcv_edge - flow.rcv_nxt;
   if (flow.overflow.empty() && !flow.guest_fin) {
     std::uint32_t wanted = limit;
-    if (flow.congested && open < limit / 4 && flow.fd >= 0) {
+    const std::uint32_t segment = link_.max_mss(flow.key) + (1U << flow.rcv_scale);  // as above
+    if (flow.congested && open < std::max(limit / 4, segment) && flow.fd >= 0) {
       std::array<std::uint32_t, SK_MEMINFO_VARS> info{};
       socklen_t length = sizeof(info);
       ::getsockopt(flow.fd, SOL_SOCKET, SO_MEMINFO, info.data(), &length);
@@ -324,7 +332,7 @@ std::uint16_t Tcp::offer_window(TcpFlow& flow) {
       const std::uint32_t size = info[SK_MEMINFO_SNDBUF];
       wanted = used < size ? (size - used) / 2 : 0;
       if (wanted >= limit) flow.congested = false;
-      wanted = std::clamp(wanted, std::min(limit, kSmallWindow), limit);
+      wanted = std::clamp(wanted, small_window(flow), limit);
     } else if (flow.congested) {
       wanted = open;
     }
