@@ -37,16 +37,34 @@ void PollPolicy::count_turn(std::uint64_t now_ns) {
 }
 
 void PollPolicy::end_window() {
-  (spins_ ? spinning_cost_ : sleeping_cost_) = gaps_ns_ + (cpu_clock_() - cpu_start_ns_) / 4;
-  if (spins_ == chosen_) return begin_window(--windows_left_ == 0 ? !chosen_ : chosen_);
+  const std::uint64_t cost_ns = gaps_ns_ + (cpu_clock_() - cpu_start_ns_) / 4;
+  if (spins_ == chosen_) {
+    watch_for_other_traffic(cost_ns);
+    in_force_cost_ = cost_ns;
+    return begin_window(--windows_left_ == 0 ? !chosen_ : chosen_);
+  }
   // The end of a trial.
-  const std::uint64_t tried = spins_ ? spinning_cost_ : sleeping_cost_;
-  const std::uint64_t in_force = spins_ ? sleeping_cost_ : spinning_cost_;
-  const bool better = 100 * tried < (100 - kMarginPercent) * in_force;
+  const bool better = 100 * cost_ns < (100 - kMarginPercent) * in_force_cost_;
   patience_ = better ? kMinPatience : std::min(2 * patience_, kMaxPatience);
   windows_left_ = patience_;
-  if (better) chosen_ = spins_;
+  if (better) {
+    chosen_ = spins_;
+    usual_cost_ = 0;
+  }
   begin_window(chosen_);
+}
+
+void PollPolicy::watch_for_other_traffic(std::uint64_t cost_ns) {
+  const std::uint64_t distance = std::max(cost_ns, usual_cost_) - std::min(cost_ns, usual_cost_);
+  const bool unusual = usual_cost_ != 0 && 100 * distance > kOtherPercent * usual_cost_;
+  if (unusual && was_unusual_) {
+    usual_cost_ = 0;
+    patience_ = kMinPatience;
+    windows_left_ = 1;
+  }
+  if (usual_cost_ == 0) usual_cost_ = cost_ns;
+  was_unusual_ = unusual;
+  if (!unusual) usual_cost_ = usual_cost_ - usual_cost_ / 8 + cost_ns / 8;
 }
 
 void PollPolicy::begin_window(bool spins) {

@@ -15,7 +15,11 @@
 // in force one window of the other is tried, and becomes the mode in force if it was cheaper by
 // kMarginPercent at the least. Traffic that comes at its own pace is not made faster by spinning, so there it
 // never pays. A trial that changes nothing doubles the windows until the next, up to kMaxPatience: trials are
-// rare where they are useless, fewer than one turn in 200.
+// rare where they are useless, fewer than one turn in 200. When two windows in a row cost a quarter more or
+// less than those before them, this is other traffic, of which nothing is known: the next trial comes soon.
+//
+// Before the first trial a thread behind a tap sleeps, as its peers do. With a guest it spins: there a kick
+// that need not be made saves an exit on any machine.
 //
 // A fixed time spins that long after every turn that had work, whatever comes of it.
 #pragma once
@@ -30,6 +34,7 @@ struct PollConfig {
   enum class Mode { kOff, kAdaptive, kFixed };
   Mode mode = Mode::kAdaptive;
   std::uint32_t spin_us = 50;  // at most
+  bool spins_first = false;    // adaptive: until the first trial
 };
 inline constexpr std::uint32_t kGuestSpinUs = 500;  // adaptive, with a guest at the other end
 
@@ -38,16 +43,18 @@ inline constexpr std::uint32_t kGuestSpinUs = 500;  // adaptive, with a guest at
 
 class PollPolicy {
  public:
-  static constexpr std::uint32_t kWindow = 512;    // turns with work
-  static constexpr std::uint32_t kSettling = 128;  // of them, not judged: threads move to other cores first
-  static constexpr std::uint64_t kMarginPercent = 3;
+  static constexpr std::uint32_t kWindow = 96;    // turns with work
+  static constexpr std::uint32_t kSettling = 24;  // of them, not judged: threads move to other cores first
+  static constexpr std::uint64_t kMarginPercent = 5;
   static constexpr std::uint64_t kLongestGap = 5;   // spins between two such turns; a pause counts as this
-  static constexpr std::uint32_t kMinPatience = 2;  // windows between two trials
+  static constexpr std::uint32_t kMinPatience = 3;  // windows between two trials
   static constexpr std::uint32_t kMaxPatience = 256;
+  static constexpr std::uint64_t kOtherPercent = 25;  // of the cost: other traffic
 
   using CpuClock = std::uint64_t (*)();  // nanoseconds that the thread was on a CPU; asked twice a window
 
-  PollPolicy(const PollConfig& config, CpuClock cpu_clock) : config_(config), cpu_clock_(cpu_clock) {}
+  PollPolicy(const PollConfig& config, CpuClock cpu_clock)
+      : config_(config), cpu_clock_(cpu_clock), spins_(config.spins_first), chosen_(config.spins_first) {}
 
   // After a turn: how long to spin before sleeping; 0: not at all. Call once a turn.
   [[nodiscard]] std::uint64_t spin_ns(bool had_work, std::uint64_t now_ns);
@@ -56,17 +63,20 @@ class PollPolicy {
   void count_turn(std::uint64_t now_ns);
   void end_window();
   void begin_window(bool spins);
+  void watch_for_other_traffic(std::uint64_t cost_ns);
 
   PollConfig config_;
   CpuClock cpu_clock_;
 
-  bool spins_ = true;   // in this window
-  bool chosen_ = true;  // outside trials
+  bool spins_;   // in this window
+  bool chosen_;  // outside trials
   std::uint32_t turns_ = 0;
   std::uint64_t last_turn_ns_ = 0;
   std::uint64_t gaps_ns_ = 0;
   std::uint64_t cpu_start_ns_ = 0;
-  std::uint64_t sleeping_cost_ = 0, spinning_cost_ = 0;  // of the last window of each mode
+  std::uint64_t in_force_cost_ = 0;  // of the last window of that mode
+  std::uint64_t usual_cost_ = 0;     // of a window of the mode in force, smoothed; 0: not known
+  bool was_unusual_ = false;         // the last of them
   std::uint32_t patience_ = kMinPatience;
   std::uint32_t windows_left_ = kMinPatience;  // until the next trial
 };

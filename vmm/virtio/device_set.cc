@@ -37,7 +37,10 @@ Status add_virtio(VmServices& vm, pci::Host& host, std::unique_ptr<Device> devic
 Result<std::unique_ptr<Devices>> Devices::create(VmServices& vm, const DevicesConfig& config) {
   std::unique_ptr<Devices> devices(new Devices);
   net::PollConfig poll = config.nat.poll;
-  if (poll.mode == net::PollConfig::Mode::kAdaptive) poll.spin_us = net::kGuestSpinUs;
+  if (poll.mode == net::PollConfig::Mode::kAdaptive) {
+    poll.spin_us = net::kGuestSpinUs;
+    poll.spins_first = true;
+  }
   GB_ASSIGN(devices->network_loop_, net::EventLoop::create(net::ProbeMode::kNetPoll, poll));
   GB_ASSIGN(devices->device_loop_, net::EventLoop::create(net::ProbeMode::kNone));
   GB_ASSIGN(devices->pci_, pci::Host::create(vm, {.base = layout::kPciMemBase, .size = layout::kPciMemSize}));

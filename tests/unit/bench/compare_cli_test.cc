@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/bench/child.h"
+#include "tools/bench/compare/compare_cli.h"
 #include "tools/bench/compare/identity.h"
 #include "tools/bench/net/net_stack.h"
 #include "tools/bench/progress.h"
@@ -194,6 +195,18 @@ TEST(CompareCli, AFileThatCannotBeWrittenInTheEndTakesNothingAway) {
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.out, ContainsRegex("rr, us +loopback +[0-9]"));
   EXPECT_THAT(outcome.err, HasSubstr("/proc/none"));
+}
+
+TEST(CompareCli, OursWithoutPollingOnlyWhereNamed) {
+  CLI::App app;
+  CompareSpec spec;
+  add_compare(app, spec);
+  EXPECT_TRUE(std::ranges::count(spec.stacks, "glassbox-netns"));
+  for (const std::string& name : spec.stacks)
+    EXPECT_FALSE(find_stack(name)->poll_off) << name;
+  app.parse("--stacks glassbox-off,glassbox-netns-off");
+  EXPECT_EQ(spec.stacks, (std::vector<std::string>{"glassbox-off", "glassbox-netns-off"}));
+  EXPECT_TRUE(check(spec));
 }
 
 TEST(CompareCli, UsageIsStatus2) {

@@ -67,9 +67,19 @@ TEST(PollPolicy, FixedSpinsWhateverComesOfIt) {
 }
 
 TEST(PollPolicy, SpinsOnlyAfterWork) {
-  PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
+  PollPolicy policy(PollConfig{.spins_first = true}, cpu_clock);
   EXPECT_EQ(policy.spin_ns(false, 0), 0U);
   EXPECT_EQ(policy.spin_ns(true, 0), 50 * kUs);
+}
+
+// What nothing is known of is treated as the peers treat it; a guest's port asks for the other.
+TEST(PollPolicy, SleepsUntilSpinningHasShownThatItPays) {
+  PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
+  std::uint64_t now_ns = 0;
+  const Workload good = constant(20, 40, 20, 10);
+  constexpr int kBeforeTrial = PollPolicy::kMinPatience * PollPolicy::kWindow - 1;
+  EXPECT_EQ(spins_in(policy, now_ns, kBeforeTrial, good), 0);
+  EXPECT_GT(spins_in(policy, now_ns, 4 * PollPolicy::kWindow, good), 0.7);
 }
 
 TEST(PollPolicy, GoesOnWhereTurnsComeFaster) {
@@ -105,6 +115,37 @@ TEST(PollPolicy, ALongerSpinJudgesLongerSteps) {
   EXPECT_LT(spins_in(shorter, now_ns, 400'000, guest), 0.03);
   PollPolicy longer = policy_of(PollConfig::Mode::kAdaptive, kGuestSpinUs);
   EXPECT_GT(spins_in(longer, now_ns, 400'000, guest), 0.97);
+}
+
+// One workload follows another, of which the opposite is true: that is noticed by what a turn costs, however
+// long the first has lasted. (The rest are trials, which are frequent at first.)
+TEST(PollPolicy, OtherTrafficIsTriedSoon) {
+  PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
+  std::uint64_t now_ns = 0;
+  const Workload cycles = constant(20, 40, 20, 10);
+  const Workload requests = constant(45, 25, 45, 14);
+  for (int i = 0; i < 3; ++i) {
+    spins_in(policy, now_ns, 400'000, cycles);
+    spins_in(policy, now_ns, 6 * PollPolicy::kWindow, requests);
+    EXPECT_LT(spins_in(policy, now_ns, 3 * PollPolicy::kWindow, requests), 0.4) << i;
+    spins_in(policy, now_ns, 400'000, requests);
+    spins_in(policy, now_ns, 6 * PollPolicy::kWindow, cycles);
+    EXPECT_GT(spins_in(policy, now_ns, 3 * PollPolicy::kWindow, cycles), 0.6) << i;
+  }
+}
+
+// A window in ten costs twice as much, since something else ran: no other traffic, so no more trials.
+TEST(PollPolicy, ABusyMachineIsNotOtherTraffic) {
+  PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
+  std::uint64_t now_ns = 0;
+  std::uint64_t turn = 0;
+  const Workload noisy = {[&](bool spun) {
+                            const bool disturbed = turn++ / PollPolicy::kWindow % 10 == 0;
+                            return std::uint64_t{spun ? 45U : 25U} * (disturbed ? 2 : 1) * kUs;
+                          },
+                          [](bool spun) { return std::uint64_t{spun ? 45U : 14U} * kUs; }};
+  spins_in(policy, now_ns, 400'000, noisy);
+  EXPECT_LT(spins_in(policy, now_ns, 400'000, noisy), 0.01);
 }
 
 TEST(PollPolicy, FollowsTheMachineWhenItChanges) {

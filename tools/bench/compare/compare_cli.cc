@@ -13,11 +13,11 @@ constexpr const char* kFooter =
     "and\n"
     "guest-loopback (client and server in a guest: the floor). Without: glassbox-netns, pasta, slirp4netns, "
     "veth,\n"
-    "loopback. A stack named twice is compared with itself. Workloads: crr and rr (one process), crr-fork "
-    "(a\n"
-    "busybox nc per cycle), stream-out and stream-in (guest to host, host to guest), connect-rate (CRR in "
-    "several\n"
-    "flows at once), boot (start to agent ready).\n"
+    "loopback. Only where named: glassbox-off and glassbox-netns-off, ours with --poll off. A stack named\n"
+    "twice is compared with itself. Workloads: crr and rr (one process), crr-fork (a busybox nc per cycle),\n"
+    "stream-out and stream-in (guest to host, host to guest), connect-rate (CRR in several flows at once), "
+    "boot\n"
+    "(start to agent ready).\n"
     "Where KVM is not usable, a run with guests carries on in the lab. Root sees most: system calls, "
     "wake-ups,\n"
     "exits and who carried the packets.\n"
@@ -29,21 +29,22 @@ constexpr const char* kFooter =
     "Exit status: 0; 1 if a stack has no figures, the null test failed or we did; 2 usage; 128+n after a "
     "signal.";
 
-std::vector<std::string> stack_names() {
+std::vector<std::string> stack_names(bool default_ones) {
   std::vector<std::string> names;
-  for (const StackEntry& entry : stack_entries())
-    names.push_back(entry.name);
+  for (const StackEntry& entry : stack_entries()) {
+    if (!default_ones || !entry.poll_off) names.push_back(entry.name);
+  }
   return names;
 }
 
 }  // namespace
 
 void add_compare(CLI::App& app, CompareSpec& spec) {
-  spec.stacks = stack_names();
+  spec.stacks = stack_names(true);
   spec.workloads = workload_names();
-  app.add_option("--stacks", spec.stacks, "stacks, by name (default: all)")
+  app.add_option("--stacks", spec.stacks, "stacks, by name (default: all but the -off ones)")
       ->delimiter(',')
-      ->check(CLI::IsMember(stack_names()))
+      ->check(CLI::IsMember(stack_names(false)))
       ->default_str("");
   app.add_option("--workloads", spec.workloads, "workloads, by name (default: all)")
       ->delimiter(',')

@@ -28,10 +28,12 @@ bool wants(const CompareSpec& spec, std::string_view workload) {
 const std::vector<StackEntry>& stack_entries() {
   static const std::vector<StackEntry> entries = {
       {"glassbox", Group::kVm, {}, "", "glassbox"},
+      {"glassbox-off", Group::kVm, {}, "", "glassbox", true},
       {"qemu-slirp", Group::kVm, {kQemu}, "qemu-system-x86", kQemu},
       {"qemu-passt", Group::kVm, {kQemu, "passt"}, "passt", "passt"},
       {"guest-loopback", Group::kVm, {}, "", ""},
       {"glassbox-netns", Group::kNative, {}, "", "glassbox"},
+      {"glassbox-netns-off", Group::kNative, {}, "", "glassbox", true},
       {"pasta", Group::kNative, {"pasta"}, "passt", "pas"},  // a link to passt, or a build for a processor
       {"slirp4netns", Group::kNative, {"slirp4netns"}, "slirp4netns", "slirp4netns"},
       {"veth", Group::kNative, {}, "", ""},

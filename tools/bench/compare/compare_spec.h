@@ -20,7 +20,8 @@ struct StackEntry {
   Group group = Group::kNative;
   std::vector<std::string> programs;  // looked for in PATH; none: ours, or the kernel
   std::string package;                // Debian package of the last of the programs
-  std::string carrier;  // file name of the program that must hold the server's peer; empty: kernel
+  std::string carrier;    // file name of the program that must hold the server's peer; empty: kernel
+  bool poll_off = false;  // ours with --poll off, for counts without spinning: only where it is named
 };
 
 // In the order of the table.

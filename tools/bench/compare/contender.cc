@@ -83,7 +83,11 @@ Result<std::unique_ptr<Stack>> make_contender_stack(const StackEntry& entry, con
                                                     const std::string& qemu_machine, VsockDoor* door) {
   GB_TRY(check_installed(entry));
   const std::string& name = entry.name;
-  if (name == "glassbox") return make_glassbox_stack({vm_name(), spec.vcpus, spec.memory_mib, {}});
+  if (entry.group == Group::kVm && entry.carrier == "glassbox") {
+    std::vector<std::string> options;
+    if (entry.poll_off) options = {"--poll", "off"};
+    return make_glassbox_stack({vm_name(), spec.vcpus, spec.memory_mib, options});
+  }
   if (name == "guest-loopback") {
     return make_glassbox_stack(
         {vm_name(), spec.vcpus, spec.memory_mib, {"--add", program("gb-echo") + ":/bin/gb-echo"}});
@@ -93,7 +97,8 @@ Result<std::unique_ptr<Stack>> make_contender_stack(const StackEntry& entry, con
     return make_qemu_stack({name == "qemu-passt", qemu_machine, spec.vcpus, spec.memory_mib}, *door);
   }
   if (name == "loopback") return make_loopback_stack();
-  return make_native_stack(name == "glassbox-netns" ? "netns-off" : name);
+  if (entry.carrier == "glassbox") return make_native_stack(entry.poll_off ? "netns-off" : "netns-adaptive");
+  return make_native_stack(name);
 }
 
 }  // namespace glassbox::bench
