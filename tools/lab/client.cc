@@ -5,8 +5,9 @@
 // at most PIPE_BUF bytes are written after poll() reports room, which does not block.
 //
 // Signals go to the command; its exit status comes back and is ours. Three terminating signals within two
-// seconds mean that the user has given up on a lab that does not answer. A ping every 10 s tells a lab that
-// is slow from one that is gone.
+// seconds mean that the user has given up on the command. A lab that does not answer is given up by the rules
+// of liveness.h. The terminal is raw only while a command uses it: until then, Ctrl-C is a signal to this
+// process.
 #include "tools/lab/client.h"
 
 #include <arpa/inet.h>
@@ -29,6 +30,7 @@
 #include <optional>
 
 #include "tools/lab/io.h"
+#include "tools/lab/liveness.h"
 #include "tools/lab/terminal.h"
 #include "tools/lab/wire.h"
 
@@ -38,8 +40,6 @@ namespace glassbox::lab {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kPingEvery = std::chrono::seconds(10);
-constexpr auto kDeaf = std::chrono::seconds(120);  // a loaded software-emulated machine is slow, not dead
 constexpr auto kGiveUpWithin = std::chrono::seconds(2);
 
 // The part of the caller's environment that means something in another machine.
@@ -62,20 +62,21 @@ std::vector<std::string> environment_for_lab() {
   return out;
 }
 
+// Does not wait: a machine that stands still together with its emulator does not even take the connection.
 Result<UniqueFd> connect_to(std::uint16_t port) {
-  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail_errno(errno, "socket");
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 &&
+      errno != EINPROGRESS) {
     return fail_errno(
         errno, "cannot reach the lab on port {} (it may just have stopped; run the command again)", port);
   }
   const int on = 1;
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  set_nonblocking(fd.get());
   return fd;
 }
 
@@ -103,7 +104,10 @@ struct Sink {
 class Client {
  public:
   Client(const ClientOptions& options, UniqueFd socket, UniqueFd signals)
-      : options_(options), socket_(std::move(socket)), signals_(std::move(signals)) {
+      : options_(options),
+        socket_(std::move(socket)),
+        signals_(std::move(signals)),
+        liveness_(std::chrono::seconds(options.patience_s), Clock::now()) {
     mask_ = terminal_mask();
     stdin_open_ = ::isatty(0) == 0 || (mask_ & 1u) != 0;
     sinks_[0] = {1, Stream::kStdout, PIPE_BUF, {}};
@@ -128,8 +132,6 @@ class Client {
     if (frame.size() > kMaxPayload) return fail("the command line is too long for the lab");
     to_lab_.push(frame);
 
-    RawTerminal raw(0, (mask_ & 1u) != 0);
-    raw_ = &raw;
     while (!result_ || !all_written()) {
       GB_TRY(turn());
     }
@@ -175,7 +177,7 @@ class Client {
     while ((state = read_some(socket_.get(), kChunk, bytes)) == ReadState::kBytes)
       decoder_.feed(bytes);
     while (auto frame = decoder_.next()) {
-      heard_ = Clock::now();
+      liveness_.heard();
       GB_TRY(take(*frame));
     }
     if (result_ || !(lost || state == ReadState::kEnd || decoder_.broken())) return {};
@@ -190,6 +192,7 @@ class Client {
     switch (frame.type) {
       case Type::kAccepted:
         accepted_ = true;
+        raw_.emplace(0, (mask_ & 1u) != 0);
         break;
       case Type::kRefused:
         return fail(
@@ -228,6 +231,9 @@ class Client {
     const ReadState state = read_some(0, window_, bytes);
     if (state == ReadState::kBytes) {
       window_ -= bytes.size();
+      if (raw_->active() && bytes.find_first_of("\x03\x1c") != std::string::npos) {
+        liveness_.want_end(Clock::now());  // Ctrl-C, Ctrl-\: the lab's terminal makes the signal, if it lives
+      }
       to_lab_.push(encode_data(Stream::kStdin, bytes));
     } else if (state == ReadState::kEnd) {
       stdin_open_ = false;
@@ -256,12 +262,13 @@ class Client {
     while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
       const auto number = static_cast<int>(info.ssi_signo);
       if (number == SIGWINCH || number == SIGCONT) {
-        if (raw_ != nullptr) raw_->again();
+        if (raw_) raw_->again();
         const auto [rows, columns] = window_size();
         to_lab_.push(encode_window_size(rows, columns));
         continue;
       }
       to_lab_.push(encode_u32(Type::kSignal, info.ssi_signo));
+      if (number != SIGUSR1 && number != SIGUSR2) liveness_.want_end(Clock::now());
       if (number != SIGINT && number != SIGTERM) continue;
       const auto now = Clock::now();
       signal_times_ = {signal_times_[1], signal_times_[2], now};
@@ -272,16 +279,14 @@ class Client {
     return {};
   }
 
+  // The last thing of a turn, so that what the lab has said meanwhile has been read.
   Status keep_alive() {
     const auto now = Clock::now();
-    if (now - pinged_ > kPingEvery) {
-      pinged_ = now;
-      to_lab_.push(encode(Type::kPing));
-    }
-    if (now - heard_ > kDeaf) {
+    if (const auto silence = liveness_.dead(now)) {
       return fail("the lab has not answered for {} s; 'tools/in-lab --stop' ends it (console: {})",
-                  std::chrono::seconds(kDeaf).count(), options_.console_log);
+                  silence->count(), options_.console_log);
     }
+    if (liveness_.ask(now)) to_lab_.push(encode(Type::kPing));
     return {};
   }
 
@@ -291,14 +296,13 @@ class Client {
   Decoder decoder_;
   Outbox to_lab_;
   std::array<Sink, 3> sinks_;
-  RawTerminal* raw_ = nullptr;
+  std::optional<RawTerminal> raw_;  // from Accepted on
   std::uint32_t mask_ = 0;
   std::size_t window_ = kWindow;
   bool stdin_open_ = true;
   bool accepted_ = false;
   std::optional<int> result_;
-  Clock::time_point heard_ = Clock::now();
-  Clock::time_point pinged_ = Clock::now();
+  Liveness liveness_;
   std::array<Clock::time_point, 3> signal_times_{};
 };
 

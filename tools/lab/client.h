@@ -14,6 +14,7 @@ struct ClientOptions {
   std::string token_file;
   std::string console_log;  // looked at for the reason when the lab ends under the command
   std::vector<std::string> command;
+  int patience_s = 60;  // a lab that answers nothing for so long is given up; a loaded one is slow, not dead
 };
 
 // Runs the command and returns its exit status; an error is a failure of the lab, not of the command.

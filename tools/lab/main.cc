@@ -1,5 +1,5 @@
 // glassbox-lab: both ends of the lab's command channel. `tools/in-lab` is what people call.
-//   glassbox-lab client --port P --token-file F --console F -- CMD ARGS   on the host
+//   glassbox-lab client --port P --token-file F --console F [--patience S] -- CMD ARGS   on the host
 //   glassbox-lab serve --port P --token-file F [--idle S]                 in the lab, as its PID 1
 // Depends on nothing but the C++ library and fmt: it is compiled before the project is configured.
 #include <sys/reboot.h>
@@ -21,7 +21,8 @@ using glassbox::Result;
 
 int usage() {
   std::fputs(
-      "usage: glassbox-lab client|serve --port P --token-file F [--console F] [--idle S] [-- CMD ARGS]\n",
+      "usage: glassbox-lab client|serve --port P --token-file F [--console F] [--patience S] [--idle S] "
+      "[-- CMD ARGS]\n",
       stderr);
   return 2;
 }
@@ -54,8 +55,9 @@ int main(int argc, char** argv) {
     return 1;
   }
   if (words[0] != "client" || command.empty()) return usage();
-  const Result<int> result =
-      glassbox::lab::run_client({port, options["--token-file"], options["--console"], command});
+  glassbox::lab::ClientOptions client{port, options["--token-file"], options["--console"], command};
+  if (const int patience_s = number(options["--patience"]); patience_s > 0) client.patience_s = patience_s;
+  const Result<int> result = glassbox::lab::run_client(client);
   if (result) return *result;
   std::fprintf(stderr, "in-lab: %s\n", result.error().message.c_str());
   return 125;

@@ -15,6 +15,7 @@ class RawTerminal {
   RawTerminal(const RawTerminal&) = delete;
   RawTerminal& operator=(const RawTerminal&) = delete;
   ~RawTerminal();
+  [[nodiscard]] bool active() const { return active_; }
   void again();  // after the process was stopped and continued
 
  private:

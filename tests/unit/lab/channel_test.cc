@@ -110,8 +110,16 @@ class LabChannel : public ::testing::Test {
   }
   void TearDown() override { ::unlink(token_.c_str()); }
 
-  std::vector<std::string> client(const std::vector<std::string>& command) const {
-    std::vector<std::string> words{LAB_PROGRAM, "client", "--port", port_, "--token-file", token_, "--"};
+  std::vector<std::string> client(const std::vector<std::string>& command, int patience_s = 0) const {
+    std::vector<std::string> words{LAB_PROGRAM,
+                                   "client",
+                                   "--port",
+                                   port_,
+                                   "--token-file",
+                                   token_,
+                                   "--patience",
+                                   std::to_string(patience_s),
+                                   "--"};
     words.insert(words.end(), command.begin(), command.end());
     return words;
   }
@@ -230,6 +238,87 @@ TEST_F(LabChannel, AWrongTokenIsRefused) {
   const Outcome outcome = run({"true"});
   EXPECT_EQ(outcome.status, 125);
   EXPECT_NE(outcome.err.find("refused"), std::string::npos) << outcome.err;
+}
+
+// A lab whose processors stand still: its port is open, as QEMU keeps it, and nobody answers behind it.
+struct LabThatStandsStill : LabChannel {
+  // N of "has not answered for N s"; -1 without such a line, or with more than the one.
+  static int silence_said(const std::string& error) {
+    const auto at = error.find("has not answered for ");
+    if (at == std::string::npos || error.find('\n') != error.size() - 1) return -1;
+    EXPECT_NE(error.find("'tools/in-lab --stop'"), std::string::npos) << error;
+    return std::atoi(error.c_str() + at + 21);
+  }
+  // The daemon, and the process of its one session.
+  void stand_still() {
+    std::ifstream file("/proc/" + std::to_string(daemon_.pid) + "/task/" + std::to_string(daemon_.pid) +
+                       "/children");
+    pid_t session = 0;
+    while (file >> session) {
+      ::kill(session, SIGSTOP);
+      sessions_.push_back(session);
+    }
+    ::kill(daemon_.pid, SIGSTOP);
+  }
+  void TearDown() override {
+    for (const pid_t session : sessions_)
+      ::kill(session, SIGCONT);
+    LabChannel::TearDown();
+  }
+  std::vector<pid_t> sessions_;
+};
+
+TEST_F(LabThatStandsStill, ACommandThatNeverStartsEndsAfterThePatience) {
+  stand_still();
+  Program program = spawn(client({"true"}, 1));
+  EXPECT_EQ(silence_said(read_all(program.err.get())), 1);
+  EXPECT_EQ(program.wait(), 125);
+}
+
+TEST_F(LabThatStandsStill, ARunningCommandEndsAfterThePatience) {
+  Program program = spawn(client({"sh", "-c", "echo ready; exec sleep 1000"}, 1));
+  EXPECT_EQ(read_line(program.out.get()), "ready");
+  stand_still();
+  EXPECT_EQ(silence_said(read_all(program.err.get())), 1);
+  EXPECT_EQ(program.wait(), 125);
+}
+
+TEST_F(LabThatStandsStill, OneSignalIsEnoughLongBeforeThePatienceEnds) {
+  constexpr int kPatienceS = 12;
+  Program program = spawn(client({"sh", "-c", "echo ready; exec sleep 1000"}, kPatienceS));
+  EXPECT_EQ(read_line(program.out.get()), "ready");
+  stand_still();
+  ::kill(program.pid, SIGTERM);
+  const int silence_s = silence_said(read_all(program.err.get()));
+  EXPECT_GE(silence_s, 1);
+  EXPECT_LT(silence_s, kPatienceS / 2);
+  EXPECT_EQ(program.wait(), 125);
+}
+
+TEST_F(LabThatStandsStill, CtrlCAtATerminalIsEnoughToo) {
+  constexpr int kPatienceS = 12;
+  winsize size{24, 200, 0, 0};
+  int master = -1;
+  const std::vector<std::string> words = client({"sh", "-c", "echo ready; exec sleep 1000"}, kPatienceS);
+  std::vector<char*> argv;
+  for (const auto& word : words)
+    argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  const pid_t pid = ::forkpty(&master, nullptr, nullptr, &size);
+  if (pid == 0) {
+    ::execv(argv[0], argv.data());
+    ::_exit(99);
+  }
+  EXPECT_EQ(read_line(master), "ready\r");
+  stand_still();
+  EXPECT_EQ(::write(master, "\x03", 1), 1);
+  const int silence_s = silence_said(read_all(master));
+  EXPECT_GE(silence_s, 1);
+  EXPECT_LT(silence_s, kPatienceS / 2);
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 125) << status;
+  ::close(master);
 }
 
 TEST_F(LabChannel, ATerminalIsATerminalWithItsSize) {
