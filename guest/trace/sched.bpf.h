@@ -26,6 +26,8 @@ static __always_inline int is_followed(__u32 tgid) {
   return one ? *one : 0;
 }
 
+#include "bpf/sched_states.bpf.h"
+
 static __always_inline void follow(__u32 tgid) {
   const __u8 one = 1;
   if (tgid == own_tgid || is_followed(tgid)) return;
@@ -38,35 +40,16 @@ static __always_inline void follow_current(void) {
   follow(BPF_CORE_READ(task, real_parent, tgid));
 }
 
-static __always_inline void emit_sched(__u16 kind, __u64 now, const struct task_struct* task, __u32 tgid,
-                                       __u64 state) {
-  struct gb_event* e = gb_begin_at(kind, now);
-  if (!e) return;
-  e->arg[0] = BPF_CORE_READ(task, pid);
-  e->arg[1] = tgid;
-  e->arg[2] = state;
-  gb_end(e);
-}
-
 /* Kernels before 5.18 have no prev_state here; they lack other things that we need too. */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(tp_switch, bool preempted, struct task_struct* prev, struct task_struct* next,
              unsigned int prev_state) {
-  const __u32 prev_tgid = BPF_CORE_READ(prev, tgid), next_tgid = BPF_CORE_READ(next, tgid);
-  const int out = is_followed(prev_tgid), in = is_followed(next_tgid);
-  if (!out && !in) return 0;
-  const __u64 now = bpf_ktime_get_ns();
-  if (out) emit_sched(GB_KIND_guest_sched_out, now, prev, prev_tgid, preempted ? 0 : prev_state);
-  if (in) emit_sched(GB_KIND_guest_sched_in, now, next, next_tgid, 0);
-  return 0;
+  return gb_switched(GB_KIND_guest_sched_out, GB_KIND_guest_sched_in, preempted, prev, next, prev_state);
 }
 
 SEC("tp_btf/sched_wakeup")
 int BPF_PROG(tp_wakeup, struct task_struct* task) {
-  const __u32 tgid = BPF_CORE_READ(task, tgid);
-  if (!is_followed(tgid)) return 0;
-  emit_sched(GB_KIND_guest_sched_wakeup, bpf_ktime_get_ns(), task, tgid, 0);
-  return 0;
+  return gb_woken(GB_KIND_guest_sched_wakeup, task);
 }
 
 /* virtio-net names its receive interrupts "virtio<N>-input.<queue>". */
