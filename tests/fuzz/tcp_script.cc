@@ -12,13 +12,15 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <map>
-#include <set>
+#include <array>
+#include <memory>
+#include <vector>
 
 #include "net/checksum.h"
 #include "net/nat.h"
 #include "net/seq.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/tcp_connection.h"
 #include "tests/unit/net/fake_port.h"
 #include "tests/unit/net/virtual_loop.h"
 
@@ -32,68 +34,10 @@ constexpr std::size_t kIp = kEthernetHeader;
 constexpr std::size_t kTcp = kEthernetHeader + kIpv4Header;
 constexpr std::uint16_t kGuestPort = 40000;
 constexpr unsigned kConnections = 3;
-constexpr Seq kIss = 0xffff'e000;  // wraps early
 constexpr int kMostTurns = 200;
 constexpr std::size_t kMostFrames = 4096;
 constexpr std::uint64_t kNsPerMs = 1'000'000;
 constexpr std::uint64_t kLifeNs = 4ULL * 3600 * 1000 * kNsPerMs;  // longer than any time-out
-
-std::uint8_t guest_byte(std::uint32_t at) {
-  return static_cast<std::uint8_t>(at * 31 + (at >> 8) * 7 + 1);
-}
-std::uint8_t host_byte(std::uint32_t at) {
-  return static_cast<std::uint8_t>(at * 17 + (at >> 8) * 11 + 5);
-}
-
-// A stream's bytes that were sent in whatever order: how far it is without a gap, and where it may end.
-class Sent {
- public:
-  void add(std::uint32_t from, std::uint32_t bytes) {
-    if (bytes != 0) pieces_[from] = std::max(pieces_[from], from + bytes);
-    for (auto piece = pieces_.begin(); piece != pieces_.end() && piece->first <= whole_;
-         piece = pieces_.erase(piece)) {
-      whole_ = std::max(whole_, piece->second);
-    }
-  }
-  void end_at(std::uint32_t at) { ends_.insert(at); }
-  [[nodiscard]] std::uint32_t whole() const { return whole_; }
-  [[nodiscard]] bool ends_before(std::uint32_t at) const { return !ends_.empty() && *ends_.begin() < at; }
-  [[nodiscard]] bool may_end_at(std::uint32_t at) const { return ends_.contains(at); }
-
- private:
-  std::map<std::uint32_t, std::uint32_t> pieces_;
-  std::set<std::uint32_t> ends_;
-  std::uint32_t whole_ = 0;
-};
-
-// The server's end of one connection. The script may have several on one guest port, one after the other.
-struct HostEnd {
-  UniqueFd fd;
-  std::uint32_t sent = 0;
-  std::uint32_t received = 0;
-  bool reset = false;  // told once; later the socket only says that nothing more comes
-};
-
-struct Connection {
-  UniqueFd listener;
-  std::uint16_t port = 0;
-  std::vector<HostEnd> hosts;
-
-  Sent from_guest;         // offsets from kIss + 1
-  std::uint32_t next = 0;  // where the guest's ordinary sending goes on
-  Sent from_host;          // of all ends: each sends the same stream
-  bool known = false;      // a SYN-ACK came
-  Seq nat_iss = 0;
-  Seq rcv_nxt = 0;  // what the guest has in order
-  Seq offered = 0;  // the furthest right edge that the guest has offered
-  // It has sent with a sequence number of the future: windows that come with lower ones then count as old
-  // news (SND.WL1 of RFC 9293, 3.10.7.4).
-  bool ahead = false;
-  std::uint8_t scale = 0;   // the largest that the guest has offered
-  bool nat_scales = false;  // the SYN-ACK had the option
-  Seq acked = 0;            // newest acknowledgement of the NAT
-  Seq window_edge = 0;      // and the right edge it has offered
-};
 
 UniqueFd listen_on_loopback(std::uint16_t& port) {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -206,18 +150,18 @@ class Script {
         }
         return;
       case kHostSend:
-        return host_send(c, input.be16());
+        return c.host_send(input.be16());
       case kHostReceive:
-        return host_receive(c, input.be16());
+        return c.host_receive(input.be16());
       case kHostShut:
         if (c.hosts.empty()) return;
         c.from_host.end_at(c.hosts.back().sent);
         ::shutdown(c.hosts.back().fd.get(), SHUT_WR);
         return;
       case kHostClose:
-        return host_close(c, false);
+        return c.host_close(false);
       case kHostReset:
-        return host_close(c, true);
+        return c.host_close(true);
       case kPassTime:
         return loop_.advance_to(loop_.now_ns() + input.be16() * kNsPerMs);
       case kNextDeadline:
@@ -292,45 +236,6 @@ class Script {
     nat_->on_guest_frame(std::span(&piece, 1), {.flags = 1}, 0);
   }
 
-  static void host_send(Connection& c, std::uint32_t bytes) {
-    if (c.hosts.empty()) return;
-    HostEnd& host = c.hosts.back();
-    std::vector<std::uint8_t> data(bytes);
-    for (std::uint32_t i = 0; i < bytes; ++i)
-      data[i] = host_byte(host.sent + i);
-    const ssize_t n = ::send(host.fd.get(), data.data(), data.size(), MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN) host.reset = true;
-    if (n <= 0) return;
-    host.sent += static_cast<std::uint32_t>(n);
-    c.from_host.add(0, host.sent);
-  }
-
-  static void host_receive(Connection& c, std::size_t bytes) {
-    if (c.hosts.empty() || bytes == 0) return;
-    HostEnd& host = c.hosts.back();
-    std::vector<std::uint8_t> data(bytes);
-    const ssize_t n = ::recv(host.fd.get(), data.data(), data.size(), 0);
-    if (n < 0 && errno != EAGAIN) host.reset = true;
-    if (n == 0)
-      return insist(host.reset || c.from_guest.may_end_at(host.received),
-                    "the server sees an end that is none");
-    for (ssize_t i = 0; i < n; ++i)
-      insist(data[static_cast<std::size_t>(i)] == guest_byte(host.received++),
-             "the server gets a wrong byte");
-    insist(host.received <= c.from_guest.whole(), "the server gets what was not sent");
-  }
-
-  static void host_close(Connection& c, bool reset) {
-    if (c.hosts.empty()) return;
-    if (reset) {
-      const linger abort{1, 0};
-      ::setsockopt(c.hosts.back().fd.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
-    } else {
-      c.from_host.end_at(c.hosts.back().sent);
-    }
-    c.hosts.pop_back();
-  }
-
   void settle() {
     nat_->on_guest_burst_end();
     int turns = 0;
@@ -358,55 +263,17 @@ class Script {
     const std::uint32_t window = load_be16(&b[kTcp + 14]);
     if (flags & kTcpRst) return;
     insist((flags & kTcpAck) != 0, "a segment acknowledges nothing");
-    if (flags & kTcpSyn) return take_syn_ack(c, seq, ack, window, header > kTcpHeader + 4);
+    if (flags & kTcpSyn) return c.take_syn_ack(seq, ack, window, header > kTcpHeader + 4, syn_window_);
     if (!c.known) return insist(false, "data before the SYN-ACK");
-    take_ack(c, ack, window << (c.nat_scales ? 7 : 0));
-    take_payload(c, seq, std::span(b).subspan(kTcp + header), (flags & kTcpFin) != 0);
-  }
-
-  void take_syn_ack(Connection& c, Seq seq, Seq ack, std::uint32_t window, bool scales) {
-    insist(ack == kIss + 1, "a SYN is acknowledged wrongly");
-    c.acked = ack;
-    c.window_edge = ack + window;
-    c.nat_scales = scales;
-    if (c.known && seq == c.nat_iss) return;
-    c.known = true;
-    c.nat_iss = seq;
-    c.rcv_nxt = seq + 1;
-    c.offered = seq + 1 + syn_window_;
-  }
-
-  static void take_ack(Connection& c, Seq ack, std::uint32_t window) {
-    insist(seq_ge(ack, c.acked), "an acknowledgement moves back");
-    c.acked = ack;
-    const std::uint32_t at = ack - kIss - 1;
-    insist(at <= c.from_guest.whole() || (at == c.from_guest.whole() + 1 && c.from_guest.may_end_at(at - 1)),
-           "what was not sent is acknowledged");
-    // The field's unit is the scale's.
-    insist(seq_ge(ack + window + 127, c.window_edge), "the window's edge moves back");
-    c.window_edge = seq_max(c.window_edge, ack + window);
-  }
-
-  static void take_payload(Connection& c, Seq seq, std::span<const std::uint8_t> payload, bool fin) {
-    const std::uint32_t at = seq - c.nat_iss - 1;
-    for (std::uint32_t i = 0; i < payload.size(); ++i)
-      insist(payload[i] == host_byte(at + i), "the guest gets a wrong byte");
-    const Seq end = seq + static_cast<Seq>(payload.size());
-    if (!payload.empty()) {
-      insist(at + payload.size() <= c.from_host.whole(), "the guest gets what was not sent");
-      insist(c.ahead || seq_le(end, c.offered), "the guest's window is overrun");
-      if (seq_le(seq, c.rcv_nxt)) c.rcv_nxt = seq_max(c.rcv_nxt, end);
-    }
-    if (!fin) return;
-    insist(c.from_host.may_end_at(end - c.nat_iss - 1), "the guest sees an end that is none");
-    if (c.rcv_nxt == end) ++c.rcv_nxt;
+    c.take_ack(ack, window << (c.nat_scales ? 7 : 0));
+    c.take_payload(seq, std::span(b).subspan(kTcp + header), (flags & kTcpFin) != 0);
   }
 
   // Everybody goes home.
   void finish() {
     for (Connection& c : connections_) {
       while (!c.hosts.empty())
-        host_close(c, false);
+        c.host_close(false);
       c.listener.reset();
     }
     port_.give_buffers(~std::size_t{0});

@@ -6,12 +6,16 @@
 #include <sys/socket.h>
 
 #include <future>
+#include <memory>
 
+#include "net/byte_queue.h"
+#include "net/tcp_limits.h"
 #include "test_guest.h"
 
 namespace glassbox::net {
 namespace {
 
+constexpr std::uint16_t kLargeMtu = 65520;
 constexpr std::size_t kReadBytes = 65536;
 constexpr int kPatienceMs = 60'000;  // only ends a test that hangs
 
@@ -108,28 +112,54 @@ INSTANTIATE_TEST_SUITE_P(Links, NatWindow,
                                          Link{"large_mtu", 65520, 7}, Link{"large_mtu_unscaled", 65520, {}}),
                          [](const auto& link) { return link.param.name; });
 
-// Where other flows hold half of the pool, the window is small from the start.
-TEST(NatTcp, ScarceBuffersLeaveRoomForASegment) {
-  constexpr std::uint16_t kMtu = 65520;
-  Bench bench({.allow_host_loopback = true, .mtu = kMtu});
-  std::vector<std::unique_ptr<SlowServer>> hogs;
-  while (bench.nat->counters().overflow_bytes < 32U << 20) {
-    ASSERT_LT(hogs.size(), 64U);
-    hogs.push_back(std::make_unique<SlowServer>(bench, static_cast<std::uint16_t>(50000 + hogs.size())));
-    ASSERT_TRUE(hogs.back()->connect(kMtu, 7));
-    ASSERT_TRUE(hogs.back()->fill());
+// Other flows that hold half of the pool, so that everybody's window gets small.
+class FullPool {
+ public:
+  explicit FullPool(Bench& bench) {
+    while (bench.nat->counters().overflow_bytes < kPoolChunks * ChunkPool::kChunkBytes / 2) {
+      hogs_.push_back(std::make_unique<SlowServer>(bench, static_cast<std::uint16_t>(50000 + hogs_.size())));
+      const bool took =
+          hogs_.size() < kMostHogs && hogs_.back()->connect(kLargeMtu, 7) && hogs_.back()->fill();
+      EXPECT_TRUE(took);
+      if (!took) return;
+    }
   }
+  ~FullPool() {
+    for (const auto& hog : hogs_)
+      hog->guest.send(kTcpRst);
+  }
+
+ private:
+  static constexpr std::size_t kMostHogs = 64;
+  std::vector<std::unique_ptr<SlowServer>> hogs_;
+};
+
+TEST(NatTcp, ScarceBuffersLeaveRoomForASegment) {
+  Bench bench({.allow_host_loopback = true, .mtu = kLargeMtu});
+  const FullPool full(bench);
   SlowServer slow(bench);
-  ASSERT_TRUE(slow.connect(kMtu, 7));
-  EXPECT_LT(slow.guest.peer_window, 1U << 18);
+  ASSERT_TRUE(slow.connect(kLargeMtu, 7));
+  EXPECT_LT(slow.guest.peer_window, kWindow / 4);
   for (int round = 0; round < 4; ++round) {
     ASSERT_TRUE(slow.fill()) << round;
     ASSERT_GE(slow.smallest_unqueued, slow.guest.mss) << round;
     ASSERT_TRUE(slow.drain()) << round;
   }
   slow.guest.send(kTcpRst);
-  for (const auto& hog : hogs)
-    hog->guest.send(kTcpRst);
+}
+
+// RFC 9293, 3.8.6: what was offered stays offered, however scarce buffers have become since.
+TEST(NatTcp, ScarceBuffersTakeNoWindowBack) {
+  Bench bench({.allow_host_loopback = true, .mtu = kLargeMtu});
+  SlowServer slow(bench);
+  ASSERT_TRUE(slow.connect(kLargeMtu, 7));
+  const Seq edge = slow.guest.acked + slow.guest.peer_window;
+  EXPECT_GE(slow.guest.peer_window, kWindow / 2);
+  const FullPool full(bench);
+  slow.guest.send(kTcpAck, std::string(slow.guest.mss, 'c'));
+  ASSERT_TRUE(slow.guest.run_until([&] { return slow.guest.acked == slow.guest.snd_nxt; }));
+  EXPECT_TRUE(seq_gt(slow.guest.acked + slow.guest.peer_window + (1U << kOurScale), edge));
+  slow.guest.send(kTcpRst);
 }
 
 }  // namespace

@@ -1,42 +1,22 @@
-// A scripted guest: builds frames by hand, reads what the NAT published, and keeps just enough TCP state to
-// take part in a connection. Host servers are real sockets in threads.
+// A scripted guest: sends frames, reads what the NAT published, and keeps just enough TCP state to take part
+// in a connection.
 #pragma once
 
-#include <sys/socket.h>
-
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "fake_port.h"
+#include "guest_frames.h"
+#include "host_server.h"
 #include "net/inet.h"
 #include "net/nat.h"
 #include "net/seq.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {
-
-// One frame for the guest, taken apart; checksums are verified while parsing (EXPECT).
-struct Seen {
-  std::uint16_t ethertype = 0;
-  std::uint8_t protocol = 0;
-  Ipv4 source = 0;
-  Ipv4 destination = 0;
-  std::uint16_t source_port = 0;
-  std::uint16_t destination_port = 0;
-  Seq seq = 0;
-  Seq ack = 0;
-  std::uint8_t flags = 0;
-  std::uint16_t window = 0;
-  std::vector<std::uint8_t> options;
-  std::string payload;  // TCP payload, or what follows the IP header
-  RxFrame facts;
-};
-[[nodiscard]] Seen take_apart(const PublishedFrame& frame);
 
 // Event loop, port and NAT, all driven by the test's thread.
 class Bench {
@@ -64,26 +44,6 @@ class Bench {
   std::function<bool()> condition_;
   std::unique_ptr<Alarm> alarm_;
 };
-
-struct SegmentSpec {
-  std::uint16_t guest_port = 40000;
-  std::uint16_t dst_port = 80;
-  Ipv4 dst = kGatewayIp;
-  Seq seq = 0;
-  Seq ack = 0;
-  std::uint8_t flags = 0;
-  std::uint16_t window = 65535;
-  std::vector<std::uint8_t> options = {};
-  std::string payload = {};
-  std::uint16_t urgent = 0;
-  std::uint16_t fragment = 0;  // the IP header's flags and offset
-};
-[[nodiscard]] std::vector<std::uint8_t> build_segment(const SegmentSpec& spec);
-[[nodiscard]] std::vector<std::uint8_t> build_ipv4(std::uint8_t protocol, Ipv4 destination,
-                                                   const std::string& payload, std::uint16_t fragment = 0,
-                                                   Ipv4 source = kGuestIp);
-void set_ttl(std::vector<std::uint8_t>& ipv4_frame, std::uint8_t ttl);
-[[nodiscard]] std::vector<std::uint8_t> build_arp(Ipv4 target);
 
 // The guest's end of one connection.
 class GuestTcp {
@@ -131,29 +91,5 @@ class GuestTcp {
   Seq window_edge_ = 0;
   bool window_seen_ = false;
 };
-
-// A listener on 127.0.0.1 that serves connections one after the other with a function, in a thread.
-class Server {
- public:
-  explicit Server(std::function<void(int fd)> serve, int backlog = 16);
-  ~Server();
-  [[nodiscard]] std::uint16_t port() const { return port_; }
-  [[nodiscard]] int accepted() const { return accepted_; }
-
- private:
-  UniqueFd listener_;
-  std::uint16_t port_ = 0;
-  std::atomic<int> accepted_{0};
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
-};
-
-// Blocking helpers of servers.
-std::string read_all(int fd);
-std::string read_some(int fd, std::size_t at_least);
-void write_all(int fd, const std::string& data);
-[[nodiscard]] std::string pattern(std::size_t bytes, unsigned seed = 1);
-// A port of 127.0.0.1 on which nobody listens.
-[[nodiscard]] std::uint16_t closed_port(int type = SOCK_STREAM);
 
 }  // namespace glassbox::net

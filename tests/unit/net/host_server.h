@@ -1,0 +1,41 @@
+// Servers on the host: real sockets in threads, and what they say.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox::net {
+
+// A listener on 127.0.0.1 that serves connections one after the other with a function, in a thread.
+class Server {
+ public:
+  explicit Server(std::function<void(int fd)> serve, int backlog = 16);
+  ~Server();
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] int accepted() const { return accepted_; }
+
+ private:
+  UniqueFd listener_;
+  std::uint16_t port_ = 0;
+  std::atomic<int> accepted_{0};
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+// Blocking helpers of servers.
+std::string read_all(int fd);
+std::string read_some(int fd, std::size_t at_least);
+void write_all(int fd, const std::string& data);
+[[nodiscard]] std::string pattern(std::size_t bytes, unsigned seed = 1);
+// A port of 127.0.0.1 on which nobody listens.
+[[nodiscard]] std::uint16_t closed_port(int type = SOCK_STREAM);
+
+}  // namespace glassbox::net
