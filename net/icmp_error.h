@@ -44,7 +44,7 @@ struct QuotedPacket {
 // How much of a transport header and payload an error can quote at most.
 inline constexpr std::size_t kIcmpErrorQuote = 1192;
 
-// Says nothing about a packet to a multicast address (RFC 1122, 3.2.2).
+// Says nothing about a packet to a multicast or broadcast address (RFC 1122, 3.2.2).
 void send_icmp_error(GuestLink& link, const IcmpError& error, const QuotedPacket& packet);
 
 // One ICMP message in place: kIcmpFront bytes for the headers in front, then the message, whose checksum is

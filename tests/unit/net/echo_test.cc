@@ -156,6 +156,60 @@ TEST_P(NatEcho, NoWayIsToldAtOnce) {
   EXPECT_EQ(bench.nat->counters()[RefuseReason::kNetworkUnreachable], 1U);
 }
 
+// The identifier of the next echo request on the host's wire.
+std::uint16_t next_id_on(const UniqueFd& wire) {
+  std::array<std::uint8_t, 2000> packet{};
+  do {
+    if (::recv(wire.get(), packet.data(), packet.size(), 0) < 0) return 0;
+  } while (packet[kIpv4Header] != 8);
+  return load_be16(&packet[kIpv4Header + 4]);
+}
+
+// What a router says of one of two requests quotes the identifier it saw; the guest hears of its own.
+TEST_P(NatEcho, ErrorsOfTheNetworkQuoteTheGuestsIdentifier) {
+  const UniqueFd wire(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP));
+  if (!wire) GTEST_SKIP() << "no right to listen on a wire here";
+  Bench bench({.allow_host_loopback = true, .mtu = 1500});
+  std::vector<std::uint16_t> host_ids;
+  for (const std::uint16_t id : {76, 77}) {
+    bench.inject(build_ipv4(kProtocolIcmp, kPeer, echo_request(id, 1, "")));
+    host_ids.push_back(next_id_on(wire));
+    ASSERT_TRUE(bench.next_frame());  // the answer
+  }
+  ASSERT_NE(host_ids[0], host_ids[1]);
+  auto quoted = build_ipv4(kProtocolIcmp, kPeer, echo_request(host_ids[1], 1, ""), 0, kPeer);
+  std::string error("\3\1\0\0\0\0\0\0", 8);
+  error.append(quoted.begin() + kEthernetHeader, quoted.end());
+  auto* e = reinterpret_cast<std::uint8_t*>(error.data());
+  Checksum sum;
+  sum.add(std::span<const std::uint8_t>(e, error.size()));
+  store_be16(e + 2, sum.value());
+  const SocketAddress to(IpAddress::from_v4(kPeer), 0);
+  ASSERT_GT(::sendto(wire.get(), error.data(), error.size(), 0, to.get(), to.length()), 0);
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->payload.substr(0, 2), std::string("\3\1"));
+  EXPECT_EQ(word(seen->payload, kIcmpHeader + kIpv4Header + 4), 77);
+  expect_right_checksum(seen->payload.substr(kIcmpHeader + kIpv4Header));
+  ASSERT_TRUE(bench.run_until([] { return true; }));
+  EXPECT_TRUE(bench.quiet());
+  EXPECT_EQ(bench.nat->counters().icmp_errors_passed, 1U);
+}
+
+// The way went while the flow was open: the refusal quotes the request as the guest sent it.
+TEST_P(NatEcho, LostWayIsToldInTheGuestsWords) {
+  Bench bench({.allow_host_loopback = true, .mtu = 1500});
+  bench.inject(build_ipv4(kProtocolIcmp, kPeer, echo_request(77, 1, "")));
+  ASSERT_TRUE(bench.next_frame());
+  ASSERT_NO_FATAL_FAILURE(PrivateNet::drop_address());
+  const std::string request = echo_request(77, 2, "still there?");
+  bench.inject(build_ipv4(kProtocolIcmp, kPeer, request));
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->payload[0], 3);
+  EXPECT_EQ(seen->payload.substr(kIcmpHeader + kIpv4Header), request);
+}
+
 TEST_P(NatEcho, Ipv6GoesTheSameWay) {
   if (!world.has_ipv6) GTEST_SKIP() << "no IPv6 here";
   constexpr IpAddress kPeer6 = PrivateNet::kAddress6;

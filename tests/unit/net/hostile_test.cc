@@ -285,6 +285,29 @@ TEST_F(HostileTest, ThreeDuplicateAcknowledgementsBringTheLostFrameAtOnce) {
   EXPECT_EQ(counters().retransmissions, 1U);
 }
 
+// RFC 5681, 2: one that says something of the window is no duplicate.
+TEST_F(HostileTest, WindowUpdatesAreNoDuplicateAcknowledgements) {
+  Host host;
+  Puppet guest(loop, port, *nat, host.port);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  host.send("on its way");
+  while (loop.turn()) {
+  }
+  port.published.clear();
+  for (int i = 0; i < 6; ++i) {
+    guest.window = static_cast<std::uint16_t>(guest.window - 1000);
+    guest.acknowledge();
+  }
+  guest.turn();
+  EXPECT_EQ(guest.received, "");
+  EXPECT_EQ(counters().retransmissions, 0U);
+  for (int i = 0; i < 3; ++i)
+    guest.acknowledge();
+  guest.turn();
+  EXPECT_EQ(guest.received, "on its way");
+}
+
 class HalfClosed : public HostileTest, public testing::WithParamInterface<bool> {};
 
 TEST_P(HalfClosed, IdleFlowWakesNobody) {

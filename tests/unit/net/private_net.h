@@ -2,6 +2,7 @@
 // routes, sysctls. The thread that made it lives in it until the object goes; its capabilities come back too.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <linux/capability.h>
 #include <net/if.h>
 #include <net/route.h>
@@ -49,13 +50,7 @@ class PrivateNet {
     std::strcpy(request.ifr_name, "lo:1");
     set_address(request.ifr_addr, kAddress);
     ok = ok && ::ioctl(socket.get(), SIOCSIFADDR, &request) == 0;
-    const UniqueFd socket6(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    in6_ifreq request6{};
-    kAddress6.store(&request6.ifr6_addr.s6_addr[0]);
-    request6.ifr6_prefixlen = 128;
-    request6.ifr6_ifindex = static_cast<int>(::if_nametoindex("lo"));
-    has_ipv6 = ::ioctl(socket6.get(), SIOCSIFADDR, &request6) == 0;
-    if (has_ipv6) wait_until_usable(kAddress6);
+    has_ipv6 = add_address6(kAddress6, 128);
     rtentry route{};
     set_address(route.rt_dst, kUnreachable & ~Ipv4{255});
     set_address(route.rt_genmask, ~Ipv4{255});
@@ -71,6 +66,36 @@ class PrivateNet {
 
   bool has_ipv6 = false;
   bool ok = false;  // false: no right to make a namespace here
+
+  // One more of the namespace's own.
+  static bool add_address6(const IpAddress& address, unsigned prefix) {
+    const UniqueFd socket(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    in6_ifreq request{};
+    address.store(&request.ifr6_addr.s6_addr[0]);
+    request.ifr6_prefixlen = prefix;
+    request.ifr6_ifindex = static_cast<int>(::if_nametoindex("lo"));
+    if (::ioctl(socket.get(), SIOCSIFADDR, &request) != 0) return false;
+    if (!is_link_local6(address)) wait_until_usable(address);
+    return true;
+  }
+  // kAddress goes.
+  static void drop_address() {
+    const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request{};
+    std::strcpy(request.ifr_name, "lo:1");
+    ASSERT_EQ(::ioctl(socket.get(), SIOCSIFFLAGS, &request), 0);
+  }
+  // Packets for this network of 256 addresses go out and meet nobody.
+  static void route_nowhere(Ipv4 network) {
+    const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    rtentry route{};
+    set_address(route.rt_dst, network);
+    set_address(route.rt_genmask, ~Ipv4{255});
+    route.rt_flags = RTF_UP;
+    std::string lo = "lo";
+    route.rt_dev = lo.data();
+    ASSERT_EQ(::ioctl(socket.get(), SIOCADDRT, &route), 0);
+  }
 
   // Who may open ping sockets.
   void set_ping_groups(const std::string& range) {

@@ -1,0 +1,63 @@
+// The host's own IPv6 addresses, in a network namespace of the test's own: closed as its loopback is,
+// whichever of them a guest thinks of.
+#include <gtest/gtest.h>
+
+#include "ipv6_frames.h"
+#include "private_net.h"
+#include "test_guest.h"
+
+namespace glassbox::net {
+namespace {
+
+constexpr IpAddress kGlobal = {0x2001'0db8'0001'0002, 0x7};
+constexpr IpAddress kAnycast = {0x2001'0db8'0001'0002, 0};
+constexpr IpAddress kLinkLocal = {0xfe80'0000'0000'0000, 0x7};
+constexpr IpAddress kAnycastOfLink = {0xfe80'0000'0000'0000, 0};
+constexpr IpAddress kOtherLinkLocal = {0xfe80'0000'0000'0000, 0x9};
+
+class OwnAddresses : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!world.ok) GTEST_SKIP() << "no right to make a network namespace here";
+    if (!world.has_ipv6) GTEST_SKIP() << "no IPv6 here";
+    ASSERT_TRUE(PrivateNet::add_address6(kGlobal, 64));
+    ASSERT_TRUE(PrivateNet::add_address6(kLinkLocal, 64));
+  }
+  // How many of TCP, UDP and echo are refused for the reason.
+  static std::uint64_t refused(Bench& bench, const IpAddress& destination, RefuseReason reason) {
+    const auto before = bench.nat->counters()[reason];
+    bench.inject(build_ipv6({kProtocolTcp, kGuestIp6, destination}, tcp_segment(80, 1, 0, kTcpSyn), 16));
+    bench.inject(build_ipv6({kProtocolUdp, kGuestIp6, destination}, udp_datagram(5000, 80, "x"), 6));
+    bench.inject(build_ipv6({.destination = destination}, {128, 0, 0, 0, 1, 2, 3, 4}, 2));
+    return bench.nat->counters()[reason] - before;
+  }
+  PrivateNet world;
+};
+
+// Global, link-local, and the anycast address that the kernel answers for beside each (RFC 4291, 2.6.1).
+TEST_F(OwnAddresses, AreClosedLikeTheLoopback) {
+  Bench bench({.allow_host_loopback = false, .mtu = 1500, .deny = {}});
+  for (const IpAddress& own : {kGlobal, kAnycast, kLinkLocal, kAnycastOfLink, PrivateNet::kAddress6}) {
+    EXPECT_EQ(refused(bench, own, RefuseReason::kHostAddressClosed), 3U) << std::hex << own.hi << own.lo;
+  }
+  EXPECT_EQ(bench.nat->counters().flows_opened, 0U);
+  EXPECT_EQ(bench.nat->counters().udp_flows_opened, 0U);
+  EXPECT_EQ(bench.nat->counters().echo_flows_opened, 0U);
+}
+
+TEST_F(OwnAddresses, LinkLocalOfOthersIsUnreachableEvenWhereItIsNotDenied) {
+  Bench bench({.allow_host_loopback = true, .mtu = 1500, .deny = {}});
+  EXPECT_EQ(refused(bench, kOtherLinkLocal, RefuseReason::kUnreachable), 3U);
+}
+
+// An address that comes while the NAT runs is closed as well; one that was there stays so.
+TEST_F(OwnAddresses, NewOnesAreLearnt) {
+  Bench bench({.allow_host_loopback = false, .mtu = 1500, .deny = {}});
+  constexpr IpAddress kNew = {0x2001'0db8'0003'0004, 0x7};
+  ASSERT_TRUE(PrivateNet::add_address6(kNew, 128));
+  ASSERT_TRUE(bench.run_until([&] { return refused(bench, kNew, RefuseReason::kHostAddressClosed) == 3; }));
+  EXPECT_EQ(refused(bench, kGlobal, RefuseReason::kHostAddressClosed), 3U);
+}
+
+}  // namespace
+}  // namespace glassbox::net
