@@ -56,7 +56,10 @@ class Connection final : public net::FdHandler {
   [[nodiscard]] const Ports& ports() const { return ports_; }
   [[nodiscard]] State state() const { return state_; }
 
-  // A packet of the guest for this connection; payload holds header.len bytes.
+  // The guest has reset it; what it had sent before still goes to the process.
+  [[nodiscard]] bool reset_by_guest() const { return guest_reset_; }
+
+  // A packet of the guest for this connection, unless that has reset it; payload holds header.len bytes.
   void on_packet(const Header& header, std::span<const iovec> payload);
 
   // Is there a packet for the guest (as far as is known without asking the socket)?

@@ -198,6 +198,7 @@ void VsockDevice::take_packet(DescriptorChain& chain) {
     return refuse(header);
   }
   Connection& connection = *it->second;
+  if (connection.reset_by_guest()) return refuse(header);
   connection.on_packet(header, data ? keep_front(payload, header.len) : std::span<iovec>());
   connection_changed(connection);
 }

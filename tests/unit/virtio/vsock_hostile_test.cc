@@ -36,6 +36,36 @@ TEST_F(VsockDeviceTest, HostilePackets) {
   EXPECT_EQ(device->connections(), 0U);
 }
 
+// The guest is done with a connection whose process has yet to read what it sent; then it speaks on it again.
+struct VsockPortUsedAgain : VsockDeviceTest, testing::WithParamInterface<int> {};
+
+TEST_P(VsockPortUsedAgain, BehindAResetSpoilsNothing) {
+  activate();
+  const UniqueFd fd = open();
+  std::string sent;
+  for (int i = 0; i < 64; ++i) {  // its whole credit, more than a socket takes
+    sent += std::string(kBufferBytes, static_cast<char>('a' + i % 26));
+    send(Op::kData, sent.substr(sent.size() - kBufferBytes));
+  }
+  while (receive_now()) {
+  }
+  send(Op::kReset);
+  ASSERT_EQ(device->connections(), 1U) << "it waits for its reader";
+  send(static_cast<Op>(GetParam()), "x");
+  const auto answer = receive_now();
+  ASSERT_TRUE(answer) << "there is no such connection for the guest";
+  EXPECT_EQ(answer->header.op, static_cast<std::uint16_t>(Op::kReset));
+  std::string heard;
+  while (!ended)
+    heard += wait_to_hear(fd);
+  EXPECT_TRUE(heard == sent) << heard.size() << " bytes of " << sent.size();
+  EXPECT_EQ(device->connections(), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Operations, VsockPortUsedAgain,
+                         testing::Values(static_cast<int>(Op::kRequest), static_cast<int>(Op::kResponse),
+                                         static_cast<int>(Op::kShutdown), static_cast<int>(Op::kData), 77));
+
 TEST_F(VsockDeviceTest, CreditThatCannotBeIsNone) {
   activate();
   const UniqueFd fd = open();
