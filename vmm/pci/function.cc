@@ -62,7 +62,8 @@ std::optional<GuestPhysAddr> Function::bar_address(unsigned bar) const {
   return bars_.at(bar).mapped;
 }
 
-// First everything that has to go, then what is to come: a guest that swaps two BARs gets both.
+// First everything that has to go, then what is to come: a guest that swaps two BARs gets both. One that lies
+// over another function's waits: the host calls this again when that one may have gone.
 void Function::update_mappings() {
   const bool decode = (config_.get<std::uint16_t>(kCommand) & kCommandMemory) != 0;
   for (Bar& bar : bars_) {
@@ -73,7 +74,7 @@ void Function::update_mappings() {
   for (Bar& bar : bars_) {
     const GuestPhysAddr wanted = config_.get<std::uint32_t>(bar_offset(bar.index));
     if (bar.size == 0 || bar.mapped || !window_.contains(wanted, bar.size)) continue;
-    if (!vm_.map_mmio(wanted, bar.size, &bar)) continue;  // overlap: the guest's own doing
+    if (!vm_.map_mmio(wanted, bar.size, &bar)) continue;  // overlap: not now
     bar.mapped = wanted;
     bar_mapped(bar.index, wanted);
   }

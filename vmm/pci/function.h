@@ -51,7 +51,8 @@ class Function {
 
   // For the host. assign_bars() takes addresses from `next` on and returns the first free one after them.
   [[nodiscard]] GuestPhysAddr assign_bars(const BarWindow& window, GuestPhysAddr next);
-  void detach();  // takes every BAR out of guest physical space; before destruction
+  void update_mappings();  // after a configuration write, which may have been another function's
+  void detach();           // takes every BAR out of guest physical space; before destruction
 
   // Where a BAR decodes now, if it does.
   [[nodiscard]] std::optional<GuestPhysAddr> bar_address(unsigned bar) const;
@@ -90,7 +91,6 @@ class Function {
     }
   };
 
-  void update_mappings();
   void unmap(Bar& bar);
 
   VmServices& vm_;

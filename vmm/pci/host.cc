@@ -74,6 +74,8 @@ void Host::io_write(unsigned vcpu, std::uint64_t offset, std::span<const std::ui
   } else if (offset >= kDataOffset) {
     if (Function* function = selected()) {
       function->config_write(vcpu, (address_ & 0xFC) + static_cast<unsigned>(offset - kDataOffset), data);
+      for (const auto& other : functions_)
+        other->update_mappings();
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <utility>
 
 namespace glassbox::pci {
 namespace {
@@ -76,7 +77,7 @@ void MsixTable::update(Vector& vector) {
   if (!enabled_ || all_masked_ || (vector.control & kVectorMasked) != 0) return;
   const MsiMessage message{(std::uint64_t{vector.address_high} << 32) | vector.address_low, vector.data};
   if (!vector.routed || vector.route != message) {
-    if (!vm_.set_msi(vector.gsi, message)) return;  // not a message KVM takes: the vector stays silent
+    if (!vm_.set_msi(vector.gsi, message)) return silence(vector);  // not a message KVM takes
     if (!vector.routed && !vm_.assign_irqfd(vector.event.get(), vector.gsi)) return;
     vector.routed = true;
     vector.route = message;
@@ -85,6 +86,12 @@ void MsixTable::update(Vector& vector) {
     vector.pending = false;
     signal(vector.event);
   }
+}
+
+// The old message must not go out in place of one that cannot.
+void MsixTable::silence(Vector& vector) {
+  if (!std::exchange(vector.routed, false)) return;
+  [[maybe_unused]] const auto status = vm_.deassign_irqfd(vector.event.get(), vector.gsi);
 }
 
 void MsixTable::set_control(std::uint16_t control) {

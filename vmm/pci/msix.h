@@ -69,6 +69,7 @@ class MsixTable {
   void write_word(std::uint64_t word, std::uint32_t value);
   [[nodiscard]] std::uint32_t read_word(std::uint64_t word) const;
   void update(Vector& vector);
+  void silence(Vector& vector);
 
   VmServices& vm_;
   net::EventLoop& owner_;

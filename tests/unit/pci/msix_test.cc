@@ -113,6 +113,21 @@ TEST_F(MsixTest, RoutesOnlyWhatChanged) {
   EXPECT_EQ(vm.routes[kGsi].data, 0x55U);
 }
 
+TEST_F(MsixTest, AMessageThatKvmDoesNotTakeIsSilenceAndNotTheOldOne) {
+  table->set_control(MsixTable::kControlEnable);
+  program(0, 0x31);
+  mask(0, false);
+  vm.refuse_msi = true;
+  program(0, 0x41);
+  EXPECT_FALSE(table->raise(0));
+  EXPECT_EQ(vm.take_interrupts(kGsi), 0U);
+  EXPECT_FALSE(table->deliverable(0));
+  vm.refuse_msi = false;
+  program(0, 0x42);
+  EXPECT_EQ(vm.take_interrupts(kGsi), 1U) << "what waited comes by the message that is good";
+  EXPECT_EQ(vm.routes[kGsi], (MsiMessage{0xFEE0'0000, 0x42}));
+}
+
 TEST_F(MsixTest, DisablingForgetsWhatWasPending) {
   table->set_control(MsixTable::kControlEnable);
   table->raise(0);

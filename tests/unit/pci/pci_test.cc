@@ -134,6 +134,20 @@ TEST_F(PciTest, BarsOutsideTheWindowOrOverOthersReachNothing) {
   EXPECT_EQ(vm.mmio_read<std::uint32_t>(clock), 1U);
 }
 
+// A kernel that hands out the addresses anew writes one BAR after the other, with decoding on.
+TEST_F(PciTest, ABarOverAnothersPlaceDecodesOnceThatHasGone) {
+  decode(kRng, true);
+  decode(kClock, true);
+  const std::uint32_t rng = bar(kRng, 0);
+  const std::uint32_t clock = bar(kClock, 0);
+  set_bar(kClock, 0, rng);
+  EXPECT_FALSE(vm.mmio.count(clock)) << "the clock page waits for its place";
+  set_bar(kRng, 0, 0xD000'0000);
+  EXPECT_EQ(vm.mmio.count(rng), 1U) << "and has it, though its own registers were not written again";
+  EXPECT_EQ(vm.mmio_read<std::uint32_t>(rng), 1U);
+  EXPECT_EQ(vm.mmio.size(), 3U);
+}
+
 TEST_F(PciTest, HostTakesItsBarsAway) {
   decode(kRng, true);
   EXPECT_FALSE(vm.mmio.empty());

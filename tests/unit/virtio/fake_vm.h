@@ -22,6 +22,7 @@ class FakeVm final : public VmServices {
   Result<unsigned> alloc_gsi() override { return next_gsi_++; }
   Status set_msi(unsigned gsi, const MsiMessage& message) override {
     ++set_msi_calls;
+    if (refuse_msi) return fail("not a message");
     routes[gsi] = message;
     return {};
   }
@@ -91,6 +92,7 @@ class FakeVm final : public VmServices {
   std::map<unsigned, MsiMessage> routes;
   std::map<unsigned, int> irqfds;
   unsigned set_msi_calls = 0;
+  bool refuse_msi = false;
 
  private:
   std::optional<std::pair<IoHandler*, std::uint64_t>> find(GuestPhysAddr addr, std::size_t size) {
