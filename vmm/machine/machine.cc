@@ -18,6 +18,7 @@ namespace {
 constexpr std::uint64_t kMinMemoryMib = 64;
 constexpr std::uint64_t kMaxMemoryMib = 1ULL << 24;
 // A kernel that reported a panic still prints to its console and then resets, unless told not to (panic=0).
+constexpr std::size_t kVcpusDescribed = 4;
 constexpr auto kPanicGrace = std::chrono::seconds(2);
 
 void mark(BootStage stage) {
@@ -196,7 +197,17 @@ Outcome Machine::final_outcome() {
     return Outcome{Outcome::Kind::kPanic,
                    text.empty() ? "the guest's kernel panicked" : "the guest's kernel panicked: " + text};
   }
-  return *ended_;
+  Outcome outcome = *ended_;
+  if (outcome.kind == Outcome::Kind::kError) outcome.message += states_of_others();
+  return outcome;
+}
+
+// Of the vCPUs that did not fail, a few: what one does is often what another fails of.
+std::string Machine::states_of_others() const {
+  std::string text;
+  for (std::size_t i = 0; i < std::min(vcpus_.size(), kVcpusDescribed); ++i)
+    if (!vcpus_[i]->failed()) text += fmt::format("; vCPU {}: {}", i, vcpus_[i]->state());
+  return text;
 }
 
 Machine::~Machine() {

@@ -75,6 +75,7 @@ class Machine {
   void on_guest_panic();
   void end_threads();
   Outcome final_outcome();
+  [[nodiscard]] std::string states_of_others() const;
 
   MachineConfig config_;
   std::unique_ptr<MachineServices> services_;

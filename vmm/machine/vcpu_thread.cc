@@ -6,6 +6,8 @@
 #include <csignal>
 #include <cstring>
 
+#include "vmm/kvm/cpu_state.h"
+
 namespace glassbox {
 namespace {
 
@@ -116,9 +118,21 @@ void VcpuThread::handle_mmio() {
 }
 
 void VcpuThread::fail_with(std::string why) {
+  failed_ = true;
   const auto regs = vcpu_.regs();
-  if (regs) why += fmt::format(" at rip {:#x}", std::uint64_t{regs->rip});
+  const auto sregs = vcpu_.sregs();
+  if (regs && sregs)
+    why += kvm::at_reset(*regs, *sregs)
+               ? " (where is not known: KVM has reset the vCPU since, as it does on AMD)"
+               : " at " + kvm::describe(*regs, *sregs);
   events_.failed(fmt::format("vCPU {}: {}", index_, why));
+}
+
+std::string VcpuThread::state() const {
+  const auto regs = vcpu_.regs();
+  const auto sregs = vcpu_.sregs();
+  if (!regs || !sregs) return "not known";
+  return kvm::at_reset(*regs, *sregs) ? "not started" : kvm::describe(*regs, *sregs);
 }
 
 }  // namespace glassbox

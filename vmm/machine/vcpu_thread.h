@@ -35,6 +35,9 @@ class VcpuThread {
   // Asks the thread to end; it may be inside a device still. Thread: the one that calls join().
   void stop();
   void join();
+  // Whether Events::failed came, and what the vCPU was doing, for people. After join().
+  [[nodiscard]] bool failed() const { return failed_; }
+  [[nodiscard]] std::string state() const;
   // Exits to us so far. Any thread.
   [[nodiscard]] std::uint64_t exits() const { return exits_.load(std::memory_order_relaxed); }
 
@@ -50,6 +53,7 @@ class VcpuThread {
   kvm::IoBus& mmio_;
   kvm::IoBus& ports_;
   const Events events_;
+  bool failed_ = false;
   std::atomic<bool> stopping_{false};
   std::atomic<std::uint64_t> exits_{0};
   std::thread thread_;

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "vmm/base/lab.h"
+#include "vmm/kvm/cpu_state.h"
 #include "vmm/kvm/cpuid.h"
 #include "vmm/kvm/io_bus.h"
 #include "vmm/kvm/usability.h"
@@ -181,6 +182,34 @@ TEST(Cpuid, HypervisorAndDeadlineTimerInNestingOut) {
   EXPECT_EQ(find(guest, 1)->ecx, (1U << 24) | (1U << 31));
   EXPECT_EQ(find(guest, 0x80000001)->ecx, 0U);
   EXPECT_EQ(find(guest, 1)->edx & (1U << 28), 0U);
+}
+
+TEST(CpuState, SaysWhereAndInWhatMode) {
+  kvm_regs regs{};
+  kvm_sregs sregs{};
+  regs.rip = 0xffffffff81000000;
+  regs.rsp = 0x1234;
+  sregs.cr0 = 0x80050033;
+  sregs.efer = 0xd01;
+  sregs.cr2 = 0xdead;
+  sregs.cs.selector = 0x10;
+  sregs.cs.l = 1;
+  sregs.idt.base = 0xfffffe0000000000;
+  sregs.idt.limit = 0xfff;
+  EXPECT_EQ(describe(regs, sregs),
+            "rip 10:0xffffffff81000000, 64-bit mode, rsp 0x1234, rflags 0x0, cr0 0x80050033, cr2 0xdead, "
+            "cr3 0x0, cr4 0x0, idt 0xfffffe0000000000+0xfff");
+  sregs.cs.l = 0;
+  EXPECT_THAT(describe(regs, sregs), HasSubstr("compatibility mode"));
+  sregs.efer = 0x101;  // long mode asked for, not yet active
+  EXPECT_THAT(describe(regs, sregs), HasSubstr("protected mode"));
+  sregs.cr0 = 0x60000010;
+  EXPECT_THAT(describe(regs, sregs), HasSubstr("real mode"));
+  EXPECT_FALSE(at_reset(regs, sregs));
+  regs.rip = 0xfff0;
+  EXPECT_FALSE(at_reset(regs, sregs)) << "real mode code may well be there";
+  sregs.cs.base = 0xffff0000;
+  EXPECT_TRUE(at_reset(regs, sregs));
 }
 
 TEST(UsabilityTest, SaysWhyEitherWay) {

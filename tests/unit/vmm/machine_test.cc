@@ -22,6 +22,8 @@ namespace glassbox {
 namespace {
 
 using test::ByteVector;
+using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 constexpr std::uint16_t kReportPort = 0x90;  // guests report here
@@ -153,10 +155,19 @@ TEST_F(MachineTest, PanicLineThenResetIsAPanicWithItsReason) {
 
 TEST_F(MachineTest, TripleFaultIsAnErrorThatSaysSo) {
   // lidt kData (limit 0: no interrupt table); ud2
-  const Outcome outcome =
-      run(with_data(test::bytes({0x0F, 0x01, 0x1D, 0x00, 0x10, 0x10, 0x00, 0x0F, 0x0B}), ByteVector(8)));
+  MachineConfig two =
+      config(with_data(test::bytes({0x0F, 0x01, 0x1D, 0x00, 0x10, 0x10, 0x00, 0x0F, 0x0B}), ByteVector(8)));
+  two.vcpus = 2;
+  const auto vm = Machine::create(two);
+  ASSERT_TRUE(vm) << vm.error().message;
+  ASSERT_TRUE((*vm)->start());
+  const Outcome outcome = (*vm)->wait();
   EXPECT_EQ(outcome.kind, Outcome::Kind::kError);
-  EXPECT_THAT(outcome.message, HasSubstr("triple fault"));
+  EXPECT_THAT(outcome.message, HasSubstr("vCPU 0: triple fault"));
+  EXPECT_THAT(outcome.message, AnyOf(HasSubstr("KVM has reset the vCPU"),
+                                     AllOf(HasSubstr("protected mode"), HasSubstr("idt 0x0+0x0"))));
+  EXPECT_THAT(outcome.message, testing::EndsWith("; vCPU 1: not started"));
+  EXPECT_EQ((*vm)->wait().message, outcome.message);
 }
 
 TEST_F(MachineTest, StopEndsAGuestThatNeverExits) {
