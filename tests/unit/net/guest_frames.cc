@@ -39,6 +39,10 @@ Seen take_apart(const PublishedFrame& frame) {
   seen.destination = load_be32(ip + 16);
   const std::uint8_t* l4 = ip + kIpv4Header;
   const std::size_t l4_bytes = b.size() - kEthernetHeader - kIpv4Header;
+  if (seen.protocol == kProtocolUdp && (frame.facts.vnet.flags & 1)) {
+    EXPECT_EQ(frame.facts.vnet.csum_start, 34);
+    EXPECT_EQ(frame.facts.vnet.csum_offset, 6);
+  }
   if (seen.protocol != kProtocolTcp) {
     seen.payload.assign(l4, l4 + l4_bytes);
     return seen;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "ipv6_frames.h"
+#include "net/policy.h"
 #include "private_net.h"
 #include "test_guest.h"
 
@@ -48,6 +49,22 @@ TEST_F(OwnAddresses, AreClosedLikeTheLoopback) {
 TEST_F(OwnAddresses, LinkLocalOfOthersIsUnreachableEvenWhereItIsNotDenied) {
   Bench bench({.allow_host_loopback = true, .mtu = 1500, .deny = {}});
   EXPECT_EQ(refused(bench, kOtherLinkLocal, RefuseReason::kUnreachable), 3U);
+}
+
+// Peers that the guest could not answer to are the gateway to it.
+TEST_F(OwnAddresses, PeersOfTheHostsOwnAndOfLinksAreSeenAsTheGateway) {
+  auto loop = std::move(*EventLoop::create(ProbeMode::kNone));
+  const NatConfig config;
+  const auto policy = std::move(*DestinationPolicy::create(config, *loop));
+  const IpAddress gateway = IpAddress::from_v4(kGatewayIp);
+  for (const IpAddress& peer : {kGlobal, kLinkLocal, kOtherLinkLocal, kLoopback6, kGuestIp6})
+    EXPECT_EQ(policy->seen_by_guest(peer), kGatewayIp6) << std::hex << peer.hi << peer.lo;
+  for (const Ipv4 peer : {PrivateNet::kAddress, ipv4(127, 0, 0, 1), ipv4(127, 9, 9, 9), kGuestIp, kDnsIp})
+    EXPECT_EQ(policy->seen_by_guest(IpAddress::from_v4(peer)), gateway) << std::hex << peer;
+  constexpr IpAddress kStranger = {0x2001'0db8'0009'0009, 9};
+  const IpAddress stranger4 = IpAddress::from_v4(ipv4(203, 0, 113, 5));
+  EXPECT_EQ(policy->seen_by_guest(kStranger), kStranger);
+  EXPECT_EQ(policy->seen_by_guest(stranger4), stranger4);
 }
 
 // An address that comes while the NAT runs is closed as well; one that was there stays so.

@@ -14,7 +14,6 @@ namespace glassbox::net {
 namespace {
 
 constexpr Ipv4 kFar = ipv4(198, 18, 7, 9);
-constexpr Ipv4 kRouter = ipv4(192, 0, 2, 7);  // the namespace's own: it can send from there
 constexpr std::uint16_t kPort = 4321;
 
 // All packets of the namespace.
