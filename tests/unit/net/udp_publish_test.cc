@@ -21,9 +21,14 @@ NatConfig publishing(std::uint16_t host_port) {
 
 class Client {
  public:
-  explicit Client(std::uint16_t to) : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+  // from: an address and port of its own, if that matters.
+  explicit Client(std::uint16_t to, Ipv4 from = INADDR_LOOPBACK, std::uint16_t from_port = 0)
+      : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
+    address.sin_port = htons(from_port);
+    address.sin_addr.s_addr = htonl(from);
+    EXPECT_EQ(::bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
     address.sin_port = htons(to);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
@@ -32,9 +37,11 @@ class Client {
     port = ntohs(address.sin_port);
   }
   void send(const std::string& text) { ::send(fd_.get(), text.data(), text.size(), 0); }
-  std::string receive() {
+  std::string receive() { return receive_now(0); }
+  // What is there already, or nothing.
+  std::string receive_now(int flags = MSG_DONTWAIT) {
     std::string text(2000, '\0');
-    const ssize_t n = ::recv(fd_.get(), text.data(), text.size(), 0);
+    const ssize_t n = ::recv(fd_.get(), text.data(), text.size(), flags);
     text.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
     return text;
   }
@@ -103,6 +110,63 @@ TEST(NatUdpPublish, PeerThatIsGoneIsPortUnreachableForTheGuest) {
   const auto* udp = reinterpret_cast<const std::uint8_t*>(seen->payload.data()) + kIcmpHeader + kIpv4Header;
   EXPECT_EQ(load_be16(udp), kGuestPort);
   EXPECT_EQ(load_be16(udp + 2), source_port(*request));
+}
+
+// The guest spoke to the peer from a socket of its own, before the peer spoke to the published port: from
+// then on the answers come from there, as the peer expects.
+TEST(NatUdpPublish, PeerThatTheGuestKnewIsAnsweredFromThePublishedPort) {
+  const std::uint16_t port = closed_port(SOCK_DGRAM);
+  NatConfig config = publishing(port);
+  config.allow_host_loopback = true;
+  Bench bench(config);
+  Client client(port);
+  Seen unasked;
+  unasked.source = kGatewayIp;
+  unasked.payload.assign(kUdpHeader, '\0');
+  auto* udp = reinterpret_cast<std::uint8_t*>(unasked.payload.data());
+  store_be16(udp, client.port);
+  store_be16(udp + 2, kGuestPort);
+  bench.inject(answer(unasked, "from nowhere"));  // the client's socket is connected and does not hear it
+  EXPECT_EQ(bench.nat->counters().udp_flows_open, 1U);
+  ASSERT_TRUE(bench.run_until([] { return true; }));
+  bench.port.published.clear();
+  client.send("hello");
+  const auto request = bench.next_frame();
+  ASSERT_TRUE(request);
+  bench.inject(answer(*request, "to you"));
+  EXPECT_EQ(client.receive_now(), "to you");
+  EXPECT_EQ(bench.nat->counters().udp_flows_open, 1U);
+}
+
+// Two addresses of the host are one peer to the guest: the newest is answered.
+TEST(NatUdpPublish, PeerThatComesFromAnotherAddressIsAnsweredThere) {
+  const std::uint16_t port = closed_port(SOCK_DGRAM);
+  Bench bench(publishing(port));
+  Client first(port);
+  Client second(port, ipv4(127, 0, 0, 2), first.port);
+  first.send("from 127.0.0.1");
+  ASSERT_TRUE(bench.next_frame());
+  second.send("from 127.0.0.2");
+  const auto request = bench.next_frame();
+  ASSERT_TRUE(request);
+  EXPECT_EQ(source_port(*request), first.port);
+  bench.inject(answer(*request, "to the second"));
+  EXPECT_EQ(second.receive_now(), "to the second");
+  EXPECT_EQ(first.receive_now(), "");
+  EXPECT_EQ(bench.nat->counters().udp_flows_open, 1U);
+}
+
+// More at once than a turn takes: the edge that told of them comes only once.
+TEST(NatUdpPublish, ManyDatagramsAtOnceAllArrive) {
+  const std::uint16_t port = closed_port(SOCK_DGRAM);
+  Bench bench(publishing(port));
+  Client client(port);
+  constexpr std::size_t kDatagrams = 150;
+  for (std::size_t i = 0; i < kDatagrams; ++i)
+    client.send(std::to_string(i));
+  ASSERT_TRUE(bench.run_until([&] { return bench.port.published.size() >= kDatagrams; }));
+  for (std::size_t i = 0; i < kDatagrams; ++i)
+    EXPECT_EQ(bench.next_frame()->payload.substr(kUdpHeader), std::to_string(i));
 }
 
 // A guest cannot use the published socket to reach what is closed: only who has spoken to it is answered.

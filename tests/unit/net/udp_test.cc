@@ -279,6 +279,54 @@ TEST(NatUdp, ErrorsOfTheNetworkQuoteTheGuestsDatagram) {
   EXPECT_EQ(bench.nat->counters().udp_flows_open, 1U);
 }
 
+// The host's kernel quotes no more than 576 bytes; the lengths in the headers are the guest's all the same.
+TEST(NatUdp, ErrorsAboutLargeDatagramsHaveTheirLength) {
+  std::uint16_t port = 0;
+  {
+    UdpServer gone;
+    port = gone.port;
+  }
+  Bench bench;
+  constexpr std::size_t kBytes = 1400;
+  bench.inject(build_ipv4(kProtocolUdp, kGatewayIp, datagram(5000, port, std::string(kBytes, 'l'))));
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  const auto* ip = reinterpret_cast<const std::uint8_t*>(seen->payload.data()) + kIcmpHeader;
+  EXPECT_LT(seen->payload.size(), kBytes);
+  EXPECT_EQ(load_be16(ip + 2), kIpv4Header + kUdpHeader + kBytes);
+  EXPECT_EQ(load_be16(ip + kIpv4Header + 4), kUdpHeader + kBytes);
+}
+
+// More datagrams at once than a turn takes: the edge that told of them comes only once.
+TEST(NatUdp, ManyAnswersAtOnceAllArrive) {
+  UdpServer server;
+  Bench bench;
+  bench.inject(build_ipv4(kProtocolUdp, kGatewayIp, datagram(5000, server.port, "all, please")));
+  EXPECT_EQ(server.receive(), "all, please");
+  constexpr std::size_t kAnswers = 150;
+  for (std::size_t i = 0; i < kAnswers; ++i)
+    server.answer(std::to_string(i));
+  ASSERT_TRUE(bench.run_until([&] { return bench.port.published.size() >= kAnswers; }));
+  for (std::size_t i = 0; i < kAnswers; ++i)
+    EXPECT_EQ(bench.next_frame()->payload.substr(kUdpHeader), std::to_string(i));
+}
+
+TEST(NatUdp, AnswersWithoutReceiveBuffersAreCounted) {
+  UdpServer server;
+  Bench bench;
+  bench.inject(build_ipv4(kProtocolUdp, kGatewayIp, datagram(5000, server.port, "two, please")));
+  EXPECT_EQ(server.receive(), "two, please");
+  bench.port.frames_left = 0;
+  server.answer("one");
+  server.answer("two");
+  EXPECT_TRUE(bench.run_until([&] { return bench.nat->counters()[DropReason::kNoReceiveBuffer] == 2; }));
+  bench.port.give_buffers(10);
+  server.answer("three");
+  const auto seen = bench.next_frame();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->payload.substr(kUdpHeader), "three");
+}
+
 TEST(NatUdp, RefusalsQuoteNoMoreThanRfc1812Allows) {
   Bench bench;
   const std::string payload(1400, 'q');
