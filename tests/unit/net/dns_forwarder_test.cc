@@ -1,8 +1,15 @@
 // The DNS forwarder against name servers of the test's own, on port 53 of loopback addresses of a network
 // namespace. Time is virtual.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <thread>
 
 #include "dns_builder.h"
 #include "net/checksum.h"
@@ -149,8 +156,10 @@ TEST_F(DnsForwarding, ForgedAnswersAreRejected) {
   reply.flags = kDnsRecursionDesired;
   server.answer(dns_message(reply));  // no answer at all
   server.answer("x");
+  const std::string header = dns_message({.id = reply.id, .flags = kDnsResponse}).substr(0, 4);
+  server.answer(header + std::string(kDnsHeader - 4, '\0'));  // a success that does not say of what
   EXPECT_EQ(got(), "");
-  EXPECT_EQ(nat->counters().dns_rejected, 4U);
+  EXPECT_EQ(nat->counters().dns_rejected, 5U);
   DnsSpec right = dns_answer(300);
   right.id = reply.id;
   server.answer(dns_message(right));  // the question is still open for it
@@ -173,7 +182,8 @@ TEST_F(DnsForwarding, SilentServersAreAskedInTurnThenItFails) {
   const std::string failure = got();
   ASSERT_EQ(failure.size(), dns_message({}).size());
   EXPECT_EQ(id_of(failure), 7);
-  EXPECT_EQ(failure[3] & 15, 2);
+  EXPECT_EQ(load_be16(octets(failure).data() + 2),
+            kDnsResponse | kDnsRecursionDesired | kDnsRecursionAvailable | 2);
   EXPECT_EQ(failure.substr(12), dns_message({}).substr(12));
   loop.turn();
   EXPECT_EQ(loop.deadline_ns(), 0U);
@@ -191,6 +201,62 @@ TEST_F(DnsForwarding, AnswerOfTheSecondMakesItTheFirst) {
   ask(dns_message({.id = 7, .name = "other.example.com"}));
   EXPECT_EQ(first.take(), "");
   EXPECT_NE(second.take(), "");
+}
+
+// A file of the test's own in place of the host's list of name servers, for the rest of this thread's life.
+class PrivateResolvConf {
+ public:
+  explicit PrivateResolvConf(const std::string& text) : fd_(::mkstemp(path_.data())) {
+    ok = fd_ && ::unshare(CLONE_NEWNS) == 0;
+    if (!ok) return;
+    write(text);
+    ok = ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         ::mount(path_.c_str(), "/etc/resolv.conf", nullptr, MS_BIND, nullptr) == 0;
+  }
+  ~PrivateResolvConf() { ::unlink(path_.c_str()); }
+  PrivateResolvConf(const PrivateResolvConf&) = delete;
+  PrivateResolvConf& operator=(const PrivateResolvConf&) = delete;
+  void write(const std::string& text) {
+    EXPECT_EQ(::ftruncate(fd_.get(), 0), 0);
+    EXPECT_EQ(::pwrite(fd_.get(), text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+  }
+  bool ok = false;
+
+ private:
+  std::string path_ = "/tmp/resolv.conf.XXXXXX";
+  UniqueFd fd_;
+};
+
+// Another network brings its own names and servers: what the old ones said and were preferred for is
+// forgotten.
+TEST_F(DnsForwarding, OtherServersBeginAnew) {
+  bool may = false;
+  std::thread([&] {
+    PrivateResolvConf file("nameserver 127.0.0.9\nnameserver 127.0.0.1\n");
+    may = file.ok;
+    if (!may) return;
+    nat.reset();
+    start({});
+    NameServer first(kFirst);
+    NameServer second(kSecond);
+    ask(dns_message({.id = 7}));
+    EXPECT_EQ(got(), "");  // 127.0.0.9 refuses
+    DnsSpec reply = dns_answer(3000);
+    reply.id = id_of(first.take());
+    first.answer(dns_message(reply));
+    EXPECT_NE(got(), "");
+    ask(dns_message({.id = 8}));
+    EXPECT_NE(got(), "");
+    EXPECT_EQ(nat->counters().dns_cached, 1U);
+    file.write("nameserver 127.0.0.2\nnameserver 127.0.0.1\n");
+    pass_seconds(60);
+    ask(dns_message({.id = 9}));
+    EXPECT_EQ(got(), "");
+    EXPECT_NE(second.take(), "");
+    EXPECT_EQ(first.take(), "");
+    EXPECT_EQ(nat->counters().dns_cached, 1U);
+  }).join();
+  if (!may) GTEST_SKIP() << "no right to mount over /etc/resolv.conf here";
 }
 
 TEST_F(DnsForwarding, ServerThatCannotIsLeftForAnother) {

@@ -232,5 +232,17 @@ TEST_F(DnsCacheTest, IsBoundedAndForgetsTheOldestFirst) {
   EXPECT_EQ(get({.name = "host4095.example"}, kNow + kSecond), "");
 }
 
+TEST_F(DnsCacheTest, WhatIsAskedForStays) {
+  DnsSpec kept = dns_answer(3000);
+  kept.name = "kept.example";
+  put({.name = kept.name}, kept);
+  for (unsigned i = 1; i < 8 * DnsCache::kEntries; ++i) {
+    DnsSpec spec = dns_answer(3000);
+    spec.name = "host" + std::to_string(i) + ".example";
+    put({.name = spec.name}, spec, kNow + 2 * i);
+    ASSERT_NE(get({.name = kept.name}, kNow + 2 * i + 1), "") << i;
+  }
+}
+
 }  // namespace
 }  // namespace glassbox::net
