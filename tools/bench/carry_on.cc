@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "tools/bench/output.h"
 #include "tools/bench/paths.h"
 #include "vmm/base/lab.h"
 
@@ -61,9 +62,7 @@ int wait_for(pid_t pid) {
 Status move_file(const Staged& file) {
   std::error_code error;
   if (!fs::exists(file.inside, error)) return {};
-  fs::copy_file(file.inside, file.wanted, fs::copy_options::overwrite_existing, error);
-  if (error) return fail("cannot write {}: {}", file.wanted.string(), error.message());
-  return {};
+  return keep_file(file.inside, file.wanted);
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ Result<Pipe> make_pipe() {
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::signal(SIGPIPE, SIG_DFL);  // which the launcher ignores
   const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (null >= 0) ::dup2(null, STDIN_FILENO);
   if (out >= 0) ::dup2(out, STDOUT_FILENO);
@@ -171,6 +172,7 @@ bool Child::wait(int limit_ms) {
 
 ExitStatus Child::stop(int limit_ms) {
   signal(spec_.stop_signal);
+  signal(SIGCONT);  // one that somebody stopped would not hear it
   while (!wait(limit_ms))
     signal(SIGKILL);
   return *status_;

@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "tools/bench/background.h"
+#include "tools/bench/clock_steps.h"
 #include "tools/bench/describe.h"
 #include "tools/bench/progress.h"
 #include "tools/bench/recorder.h"
@@ -30,6 +31,7 @@ class Run {
   Result<std::vector<std::uint64_t>> cycles(std::uint32_t count) {
     const ServerAddress target{stack_.host(), server_.port()};
     auto argv = client_command(spec_.workload, target, count, stack_.shell(), stack_.single_client());
+    GB_ASSIGN(const ClockSteps steps, ClockSteps::watch());
     GB_ASSIGN(auto client, stack_.run_client(std::move(argv)));
     const std::uint64_t before = served();
     auto pulse = [&]() -> std::uint64_t {
@@ -41,6 +43,8 @@ class Run {
     const int limit_s = server_.served() != nullptr ? kStallS : kStallS + static_cast<int>(count);
     GB_ASSIGN(const ExitStatus status, watch_.wait(*client, limit_s, pulse));
     if (!status.ok()) return fail("{}", client->epitaph());
+    const bool shell_here = spec_.workload == WorkloadKind::kFork && spec_.stack == StackKind::kLoopback;
+    if (shell_here) GB_TRY(steps.check());
     return parse_client(spec_.workload, client->out(), count);
   }
 

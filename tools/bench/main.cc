@@ -7,6 +7,7 @@
 #include "tools/bench/accept_poll.h"
 #include "tools/bench/carry_on.h"
 #include "tools/bench/compare/compare_cli.h"
+#include "tools/bench/compare/estimate.h"
 #include "tools/bench/compare/qemu_stack.h"
 #include "tools/bench/crr.h"
 #include "tools/bench/output.h"
@@ -79,24 +80,17 @@ Result<CrrSpec> resolve(const Args& args) {
 }
 
 Status accept_poll(const CrrSpec& spec, Watch& watch) {
-  GB_TRY(check_writable(spec.json_path));
   GB_ASSIGN(const auto runs, run_accept_poll(spec, watch));
   if (!spec.json_path.empty()) {
     const std::string json =
         accept_poll_json(runs).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-    if (spec.json_path == "-") {
-      fmt::print("{}", json);
-      return {};
-    }
+    if (spec.json_path == "-") return print_report(json);
     GB_TRY(write_file(spec.json_path, json));
   }
-  fmt::print("{}", accept_poll_report(runs));
-  return {};
+  return print_report(accept_poll_report(runs));
 }
 
 Status crr(const CrrSpec& spec, Watch& watch) {
-  GB_TRY(check_writable(spec.json_path));
-  GB_TRY(check_writable(spec.keep_trace));
   GB_ASSIGN(const TempDir temp, TempDir::create());
   const std::string trace_path = temp.file("trace");
   GB_ASSIGN(const CrrResult result, run_crr(spec, trace_path, watch));
@@ -113,11 +107,24 @@ void end_by_signal(int number) {
   sigprocmask(SIG_UNBLOCK, &set, nullptr);
 }
 
+// The exit status where one of the files cannot be written: asked before the lab is started for minutes.
+std::optional<int> refuse_unwritable(const std::vector<OutputFile>& files) {
+  for (const OutputFile& file : files) {
+    if (const Status status = check_writable(file.path); !status) {
+      spdlog::error("{}", status.error().message);
+      return 1;
+    }
+  }
+  return std::nullopt;
+}
+
 // Where it has to run: here, or in the lab, and then to its exit status.
-std::optional<int> run_elsewhere(int argc, char** argv, const std::vector<OutputFile>& files) {
+std::optional<int> run_elsewhere(int argc, char** argv, const std::vector<OutputFile>& files,
+                                 const std::string& in_there = {}) {
   if (in_lab()) return std::nullopt;
   const auto kvm = kvm::check_kvm();
   if (kvm.usable) return std::nullopt;
+  if (!in_there.empty()) fmt::print(stderr, "glassbox-bench: {}\n", in_there);
   const auto status = carry_on_with_files(argc, argv, kvm.reason, files);
   if (status) return *status;
   spdlog::error("{}", status.error().message);
@@ -126,6 +133,9 @@ std::optional<int> run_elsewhere(int argc, char** argv, const std::vector<Output
 
 template <typename Run>
 int watched(Run run) {
+  // A reader that goes away in the midst of a run must not take us with it: stacks and guests are ours to
+  // end.
+  std::signal(SIGPIPE, SIG_IGN);
   auto watch = Watch::create();
   if (!watch) {
     spdlog::error("{}", watch.error().message);
@@ -145,10 +155,10 @@ int usage_error(const Error& error) {
 int run_crr_command(int argc, char** argv, const Args& args) {
   const auto spec = resolve(args);
   if (!spec) return usage_error(spec.error());
+  const std::vector<OutputFile> files{{"--json", spec->json_path}, {"--keep-trace", spec->keep_trace}};
+  if (const auto status = refuse_unwritable(files)) return *status;
   if (spec->stack == StackKind::kGlassbox) {
-    const auto status =
-        run_elsewhere(argc, argv, {{"--json", spec->json_path}, {"--keep-trace", spec->keep_trace}});
-    if (status) return *status;
+    if (const auto status = run_elsewhere(argc, argv, files)) return *status;
   }
   return watched([&](Watch& watch) -> Result<bool> {
     GB_TRY(args.named_case.empty() ? crr(*spec, watch) : accept_poll(*spec, watch));
@@ -158,9 +168,10 @@ int run_crr_command(int argc, char** argv, const Args& args) {
 
 int run_compare_command(int argc, char** argv, const CompareSpec& spec) {
   if (const Status status = check(spec); !status) return usage_error(status.error());
+  const std::vector<OutputFile> files{{"--json", spec.json_path}, {"--markdown", spec.markdown_path}};
+  if (const auto status = refuse_unwritable(files)) return *status;
   if (needs_kvm(spec)) {
-    const auto status =
-        run_elsewhere(argc, argv, {{"--json", spec.json_path}, {"--markdown", spec.markdown_path}});
+    const auto status = run_elsewhere(argc, argv, files, announce(spec, true));
     if (status) return *status;
   }
   return watched([&](Watch& watch) { return run_and_report(spec, watch); });

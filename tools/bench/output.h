@@ -9,7 +9,8 @@
 
 namespace glassbox::bench {
 
-// Fails at once where a file that the run is to write cannot be: better than after minutes of measuring.
+// Fails at once where a file that the run is to write cannot be, or has no room: better than after minutes of
+// measuring.
 [[nodiscard]] Status check_writable(const std::string& path);
 
 // The untraced report.
@@ -17,7 +18,9 @@ namespace glassbox::bench {
 // The traced one: glassbox-trace's report of the file.
 [[nodiscard]] Status print_trace_report(const CrrResult& result, const std::string& trace_path, Watch& watch);
 
-// Written beside its place and renamed, so that nobody reads half of it.
+// To standard output, all of it; a reader that has gone is an error, not a signal (main() ignores SIGPIPE).
+[[nodiscard]] Status print_report(const std::string& text);
+// Written beside its place and renamed, so that nobody reads half of it; a device or a pipe is written to.
 [[nodiscard]] Status write_file(const std::string& path, const std::string& text);
 // Copies `from` to `to`, complete or not at all.
 [[nodiscard]] Status keep_file(const std::string& from, const std::string& to);

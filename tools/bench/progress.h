@@ -14,6 +14,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
+  // A line that stays.
+  void note(std::string_view text);
   // A new stage: "starting the guest".
   void stage(std::string_view text);
   // What the stage is at; shown on a terminal only.

@@ -35,6 +35,8 @@ class Stack {
   [[nodiscard]] virtual pid_t pid() const { return ::getpid(); }
   // All processes under test, monitor and NAT; none where the kernel alone carries.
   [[nodiscard]] virtual std::vector<pid_t> pids() const { return {}; }
+  // Those of them that are children of ours: no client comes to anything once one of them has ended.
+  [[nodiscard]] virtual std::vector<Child*> children() { return {}; }
   // What its log or the guest's console said last, for the report of a failure.
   [[nodiscard]] virtual std::string log_line() const { return {}; }
   // Orderly; the destructor does it too, silently.

@@ -64,7 +64,8 @@ Status Watch::loop(Child& child, int extra_fd, int limit_s, const Pulse& pulse,
       }
     }
     if (now - last_move > std::chrono::seconds(limit_s)) {
-      return fail("{} did not move for {} s; given up", child.what(), limit_s);
+      return tl::unexpected<Error>(
+          Error{fmt::format("{} did not move for {} s; given up", child.what(), limit_s), ETIMEDOUT});
     }
   }
   return {};

@@ -21,7 +21,8 @@ class Watch {
   using Pulse = std::function<std::uint64_t()>;
 
   // Waits until `child` ends. Fails if a signal came, if a background process died, or if for `stall_s`
-  // seconds the pulse did not change (without a pulse: if the child takes longer than that).
+  // seconds the pulse did not change (without a pulse: if the child takes longer than that; the error's code
+  // is ETIMEDOUT for both).
   [[nodiscard]] Result<ExitStatus> wait(Child& child, int stall_s, const Pulse& pulse = {});
   // Waits until `fd` is readable or at its end; `owner` is the process expected to make it so; that
   // it ended is an error.

@@ -6,12 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
-#include "tools/bench/child.h"
+#include "tests/unit/bench/compare_cli.h"
 #include "tools/bench/compare/compare_cli.h"
 #include "tools/bench/compare/identity.h"
 #include "tools/bench/net/net_stack.h"
@@ -24,36 +22,9 @@ namespace fs = std::filesystem;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
-std::unique_ptr<Child> start(std::vector<std::string> more, const std::string& path = {}) {
-  const auto bench = fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "glassbox-bench";
-  std::vector<std::string> argv;
-  if (!path.empty()) argv = {"/usr/bin/env", "PATH=" + path};
-  argv.insert(argv.end(), {bench, "compare"});
-  argv.insert(argv.end(), more.begin(), more.end());
-  auto child = Child::start({.what = "compare", .argv = std::move(argv), .stop_signal = SIGINT});
-  EXPECT_TRUE(child.has_value());
-  return std::move(*child);
-}
-
-struct Outcome {
-  int status = -1;
-  std::string out, err;
-};
-
-Outcome compare(std::vector<std::string> more, const std::string& path = {}) {
-  const auto child = start(std::move(more), path);
-  while (!child->wait(1000)) {
-  }
-  return {child->reap()->code, child->out(), child->err()};
-}
-
-nlohmann::json parse(const Outcome& outcome) {
-  return nlohmann::json::parse(outcome.out, nullptr, false);
-}
-
 TEST(CompareCli, AStackAgainstItselfAndTheNullTest) {
-  const Outcome outcome = compare({"--stacks", "loopback,loopback", "--workloads", "crr,rr", "--cycles", "40",
-                                   "--no-counts", "--json", "-"});
+  const Outcome outcome = compare_cli({"--stacks", "loopback,loopback", "--workloads", "crr,rr", "--cycles",
+                                       "40", "--no-counts", "--json", "-"});
   const auto json = parse(outcome);
   ASSERT_TRUE(json.is_object()) << outcome.err;
   const auto& again = json["stacks"][1];
@@ -66,14 +37,14 @@ TEST(CompareCli, AStackAgainstItselfAndTheNullTest) {
   EXPECT_EQ(json["null_test"]["harness"]["n"], 320);
   EXPECT_EQ(json["null_test"]["plain"]["n"], 320);
   EXPECT_EQ(outcome.err.find('\r'), std::string::npos) << "no terminal, no rewritten lines";
-  EXPECT_THAT(outcome.err, HasSubstr("round 8 of 8\n"));
+  EXPECT_THAT(outcome.err, HasSubstr("round 8 of 8, less than a minute left\n"));
 }
 
 TEST(CompareCli, EveryWorkloadHasItsFigures) {
   const Outcome outcome =
-      compare({"--stacks", "loopback", "--rounds", "1", "--cycles", "16", "--fork-cycles", "3",
-               "--stream-mib", "1", "--payload", "100", "--flows", "1,8", "--workloads",
-               "crr,crr-fork,rr,stream-out,stream-in,connect-rate", "--json", "-"});
+      compare_cli({"--stacks", "loopback", "--rounds", "1", "--cycles", "16", "--fork-cycles", "3",
+                   "--stream-mib", "1", "--payload", "100", "--flows", "1,8", "--workloads",
+                   "crr,crr-fork,rr,stream-out,stream-in,connect-rate", "--json", "-"});
   ASSERT_EQ(outcome.status, 0) << outcome.err << outcome.out;
   const auto workloads = parse(outcome)["stacks"][0]["workloads"];
   EXPECT_EQ(workloads.size(), 7u);
@@ -86,10 +57,10 @@ TEST(CompareCli, EveryWorkloadHasItsFigures) {
 
 // A cycle that is due while the last one still runs has waited since then.
 TEST(CompareCli, OpenLoopIsTimedFromTheSchedule) {
-  const Outcome closed = compare(
+  const Outcome closed = compare_cli(
       {"--stacks", "loopback", "--workloads", "rr", "--rounds", "1", "--cycles", "2000", "--json", "-"});
-  const Outcome open = compare({"--stacks", "loopback", "--workloads", "rr", "--rounds", "1", "--cycles",
-                                "2000", "--rate", "1000000", "--json", "-"});
+  const Outcome open = compare_cli({"--stacks", "loopback", "--workloads", "rr", "--rounds", "1", "--cycles",
+                                    "2000", "--rate", "1000000", "--json", "-"});
   const double closed_us = parse(closed)["stacks"][0]["workloads"]["rr"]["p50_us"];
   const double open_us = parse(open)["stacks"][0]["workloads"]["rr"]["p50_us"];
   // At a million a second nearly all of them are late, by as many turns as came before.
@@ -113,7 +84,8 @@ class FakePath : public ::testing::Test {
 };
 
 TEST_F(FakePath, AMissingPeerIsNamedWithItsPackage) {
-  const Outcome outcome = compare({"--stacks", "pasta,loopback", "--workloads", "rr", "--rounds", "1"}, dir_);
+  const Outcome outcome =
+      compare_cli({"--stacks", "pasta,loopback", "--workloads", "rr", "--rounds", "1"}, dir_);
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.out, HasSubstr("pasta: NO ROW: not installed: apt-get install passt"));
   EXPECT_THAT(outcome.out, ContainsRegex("rr, us +loopback +[0-9]"));
@@ -121,8 +93,9 @@ TEST_F(FakePath, AMissingPeerIsNamedWithItsPackage) {
 
 TEST_F(FakePath, OneThatFailsIsShownWithItsLastLineAndTheOthersGoOn) {
   program("slirp4netns", "#!/bin/sh\necho first >&2\necho the reason why >&2\nexit 3\n");
-  const Outcome outcome = compare({"--stacks", "slirp4netns,loopback", "--workloads", "rr", "--rounds", "1"},
-                                  dir_ + ":/usr/sbin:/usr/bin:/sbin:/bin");
+  const Outcome outcome =
+      compare_cli({"--stacks", "slirp4netns,loopback", "--workloads", "rr", "--rounds", "1"},
+                  dir_ + ":/usr/sbin:/usr/bin:/sbin:/bin");
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.out, ContainsRegex("rr +slirp4netns +failed: "));
   EXPECT_THAT(outcome.out, HasSubstr("the reason why"));
@@ -135,8 +108,8 @@ TEST_F(FakePath, APeerThatIsAnotherProgramIsRefusedWhateverItsName) {
   // One peer under the other's name. It wants other options, or carries packets and is found out; never a
   // row.
   fs::copy_file("/usr/bin/slirp4netns", dir_ + "/pasta");
-  const Outcome outcome = compare({"--stacks", "pasta,loopback", "--workloads", "rr", "--rounds", "1"},
-                                  dir_ + ":/usr/sbin:/usr/bin:/sbin:/bin");
+  const Outcome outcome = compare_cli({"--stacks", "pasta,loopback", "--workloads", "rr", "--rounds", "1"},
+                                      dir_ + ":/usr/sbin:/usr/bin:/sbin:/bin");
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.out, HasSubstr("pasta: NO ROW: "));
 }
@@ -172,7 +145,7 @@ TEST(CompareIdentity, TheOwnerOfTheSocketIsFoundAndAnotherRefused) {
 
 TEST(CompareCli, CtrlCPrintsWhatIsThereAndLeavesNothing) {
   const auto child =
-      start({"--stacks", "loopback", "--workloads", "crr", "--rounds", "1000", "--cycles", "50"});
+      start_compare({"--stacks", "loopback", "--workloads", "crr", "--rounds", "1000", "--cycles", "50"});
   while (child->err().find("round 3 of") == std::string::npos) {
     pollfd said{child->err_fd(), POLLIN, 0};
     ASSERT_GE(::poll(&said, 1, -1), 0);
@@ -187,14 +160,6 @@ TEST(CompareCli, CtrlCPrintsWhatIsThereAndLeavesNothing) {
   EXPECT_THAT(child->out(), ContainsRegex("crr, us +loopback +[0-9]"));
   // Its process group had the server and the client.
   EXPECT_EQ(::kill(-child->pid(), 0), -1);
-}
-
-TEST(CompareCli, AFileThatCannotBeWrittenInTheEndTakesNothingAway) {
-  const Outcome outcome = compare({"--stacks", "loopback", "--workloads", "rr", "--rounds", "1", "--cycles",
-                                   "5", "--no-counts", "--json", "/proc/none"});
-  EXPECT_EQ(outcome.status, 1);
-  EXPECT_THAT(outcome.out, ContainsRegex("rr, us +loopback +[0-9]"));
-  EXPECT_THAT(outcome.err, HasSubstr("/proc/none"));
 }
 
 TEST(CompareCli, OursWithoutPollingOnlyWhereNamed) {
@@ -216,8 +181,35 @@ TEST(CompareCli, UsageIsStatus2) {
            {"--stacks", "loopback", "--rounds", "0"},
            {"--stacks", "loopback", "--payload", "0"},
            {"--stacks", "loopback", "--workloads", "boot", "--rate", "5"}}) {
-    EXPECT_EQ(compare(arguments).status, 2);
+    EXPECT_EQ(compare_cli(arguments).status, 2);
   }
+}
+
+// On a terminal it says whose turn it is.
+TEST(CompareCli, EachRoundBeginsWithAnotherStack) {
+  int master = -1;
+  const std::string bench = bench_program();
+  const pid_t pid = ::forkpty(&master, nullptr, nullptr, nullptr);
+  ASSERT_GE(pid, 0);
+  if (pid == 0) {
+    ::execl(bench.c_str(), bench.c_str(), "compare", "--stacks", "loopback,loopback,loopback", "--workloads",
+            "rr", "--rounds", "3", "--cycles", "3", "--no-counts", nullptr);
+    ::_exit(127);
+  }
+  std::string text;
+  std::array<char, 4096> bytes;
+  for (ssize_t n = 0; (n = ::read(master, bytes.data(), bytes.size())) > 0;)
+    text.append(bytes.data(), static_cast<std::size_t>(n));
+  ::waitpid(pid, nullptr, 0);
+  ::close(master);
+  const std::string mark = ": rr on loopback";
+  std::string order;
+  for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at + 1)) {
+    const std::size_t next = at + mark.size();
+    order += text[next] == '#' ? text[next + 1] : '1';
+  }
+  EXPECT_EQ(order, "123231312");
+  EXPECT_THAT(text, HasSubstr("round 1 of 3, less than a minute left"));
 }
 
 TEST(Progress, RewritesItsLineOnATerminal) {

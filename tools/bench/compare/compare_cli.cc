@@ -64,6 +64,8 @@ void add_compare(CLI::App& app, CompareSpec& spec) {
   app.add_option("--qemu-machine", spec.qemu_machine, "auto (microvm, or q35 where that does not boot)")
       ->check(CLI::IsMember({"auto", "microvm", "q35"}))
       ->capture_default_str();
+  app.add_option("--stall", spec.stall_s, "seconds without a finished cycle after which a client is given up")
+      ->capture_default_str();
   app.add_option("--vcpus", spec.vcpus, "virtual CPUs of a guest")->capture_default_str();
   app.add_option("--memory", spec.memory_mib, "MiB of a guest")->capture_default_str();
   app.add_flag("!--no-counts", spec.counts,
@@ -77,20 +79,15 @@ void add_compare(CLI::App& app, CompareSpec& spec) {
 }
 
 Result<bool> run_and_report(const CompareSpec& spec, Watch& watch) {
-  GB_TRY(check_writable(spec.json_path));
-  GB_TRY(check_writable(spec.markdown_path));
   GB_ASSIGN(const CompareResult result, run_compare(spec, watch));
   // The screen first: a disk that is full by now takes nothing away.
-  const std::string json = compare_json(result).dump(1) + "\n";
-  fmt::print("{}", spec.json_path == "-" ? json : compare_text(result));
-  std::fflush(stdout);
+  const std::string json =
+      compare_json(result).dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  const Status printed = print_report(spec.json_path == "-" ? json : compare_text(result));
   if (!spec.markdown_path.empty()) GB_TRY(write_file(spec.markdown_path, compare_markdown(result)));
   if (!spec.json_path.empty() && spec.json_path != "-") GB_TRY(write_file(spec.json_path, json));
-  const bool whole = std::all_of(result.rows.begin(), result.rows.end(), [](const Contender& row) {
-    return row.refused.empty() && std::all_of(row.cells.begin(), row.cells.end(),
-                                              [](const auto& cell) { return cell.second.failed.empty(); });
-  });
-  return whole && !null_test_failed(result.null_test) && !result.interrupted;
+  GB_TRY(printed);
+  return is_whole(result);
 }
 
 }  // namespace glassbox::bench

@@ -115,6 +115,7 @@ std::string interval_text(const Summary& summary) {
 
 std::string null_text(const CompareResult& result) {
   const NullTest& test = result.null_test;
+  if (!test.failed.empty()) return "FAILED: " + test.failed;
   const auto comparison = compare(test.harness, test.plain);
   if (!comparison) return "not run (it is of one byte, closed loop)";
   return fmt::format("CRR on loopback through the harness {}, plain loop {}: {}: {}",
@@ -182,8 +183,20 @@ std::vector<Section> sections(const CompareResult& result) {
 }  // namespace
 
 bool null_test_failed(const NullTest& test) {
+  if (!test.failed.empty()) return true;
   const auto comparison = compare(test.harness, test.plain);
   return comparison && comparison->different;
+}
+
+bool is_whole(const CompareResult& result) {
+  const auto has_figures = [](const Contender& row) {
+    return row.refused.empty() && std::all_of(row.cells.begin(), row.cells.end(),
+                                              [](const auto& cell) { return cell.second.failed.empty(); });
+  };
+  const auto booted = [](const BootRow& row) { return row.refused.empty(); };
+  return !result.interrupted && !null_test_failed(result.null_test) &&
+         std::all_of(result.rows.begin(), result.rows.end(), has_figures) &&
+         std::all_of(result.boots.begin(), result.boots.end(), booted);
 }
 
 const Contender* base_of(const CompareResult& result, const Contender& row) {
@@ -257,6 +270,7 @@ json compare_json(const CompareResult& result) {
                {{"harness", summary_json(result.null_test.harness)},
                 {"plain", summary_json(result.null_test.plain)},
                 {"comparison", comparison_json(compare(result.null_test.harness, result.null_test.plain))},
+                {"failed", result.null_test.failed.empty() ? json() : json(result.null_test.failed)},
                 {"agree", !null_test_failed(result.null_test)}}},
               {"stacks", json::array()},
               {"boots", json::array()},
@@ -274,7 +288,8 @@ json compare_json(const CompareResult& result) {
     if (base != nullptr) one["compared_with"] = base->label;
     for (const auto& [name, cell] : row.cells) {
       json figures = cell_json(cell);
-      if (base != nullptr && base->cells.contains(name) && cell.failed.empty()) {
+      if (base != nullptr && base->cells.contains(name) && base->cells.at(name).failed.empty() &&
+          cell.failed.empty()) {
         figures["comparison"] = comparison_json(compare(cell.rounds, base->cells.at(name).rounds));
       }
       one["workloads"][name] = std::move(figures);

@@ -17,6 +17,9 @@ namespace glassbox::bench {
 // Whether the null test found the harness out; without rounds it did not.
 [[nodiscard]] bool null_test_failed(const NullTest& test);
 
+// Whether every stack that was asked for has its figures, none was cut off and the null test holds.
+[[nodiscard]] bool is_whole(const CompareResult& result);
+
 // The row that a row is compared with: an earlier one of the same stack; or of the group our own where it
 // takes part, otherwise the first that has figures. Null for that one itself.
 [[nodiscard]] const Contender* base_of(const CompareResult& result, const Contender& row);

@@ -1,9 +1,9 @@
 #include "tools/bench/compare/compare_run.h"
 
-#include <poll.h>
-
 #include <algorithm>
 
+#include "tools/bench/compare/client_run.h"
+#include "tools/bench/compare/estimate.h"
 #include "tools/bench/compare/exercise.h"
 #include "tools/bench/compare/misses.h"
 #include "tools/bench/net/exchange.h"
@@ -14,13 +14,16 @@
 namespace glassbox::bench {
 namespace {
 
-constexpr int kStallS = 60;
 constexpr std::uint32_t kCountPasses = 3;
 
 class Session {
  public:
   Session(CompareResult& result, Watch& watch, Progress& progress)
-      : result_(result), spec_(result.spec), watch_(watch), progress_(progress) {}
+      : result_(result),
+        spec_(result.spec),
+        watch_(watch),
+        progress_(progress),
+        estimate_(estimate(spec_, in_lab())) {}
 
   Status start() {
     GB_TRY(prepare_tun());
@@ -50,8 +53,11 @@ class Session {
   void rounds() {
     const auto workloads = round_workloads(spec_);
     if (workloads.empty()) return;
+    const std::uint64_t start_ns = monotonic_ns();
     for (std::uint32_t round = 0; round < spec_.rounds; ++round) {
-      progress_.stage(fmt::format("round {} of {}", round + 1, spec_.rounds));
+      const double took_s = static_cast<double>(monotonic_ns() - start_ns) / 1e9;
+      progress_.stage(fmt::format("round {} of {}, {} left", round + 1, spec_.rounds,
+                                  about(left_s(estimate_, spec_, round, took_s))));
       null_round(round);
       for (const Workload& workload : workloads) {
         for (std::size_t i = 0; i < result_.rows.size() && watch_.signal() == 0; ++i) {
@@ -105,7 +111,8 @@ class Session {
 
   static std::string with_log(const Contender& row, const std::string& message) {
     const std::string line = row.stack ? row.stack->log_line() : std::string();
-    return line.empty() ? message : message + "; its log ends: " + line;
+    const bool said = line.empty() || message.find(line) != std::string::npos;
+    return said ? message : message + "; its log ends: " + line;
   }
 
   Status start_row(Contender& row) {
@@ -138,33 +145,14 @@ class Session {
   }
 
   Result<std::vector<std::uint64_t>> run(Contender& row, const Workload& workload, std::uint32_t cycles) {
-    const Servers& servers = row.own_servers ? *row.own_servers : *row.servers;
-    const std::string host = row.own_servers ? "127.0.0.1" : row.stack->host();
-    const Service service = service_of(workload.load);
-    const auto served_before = servers.served(service);
-    const std::uint64_t start_ns = monotonic_ns();
-    GB_ASSIGN(auto client, row.stack->run_client(exercise_command(workload, spec_, *row.stack, host,
-                                                                  servers.port(service), cycles)));
-    const int limit_s = kStallS + (spec_.rate > 0 ? static_cast<int>(cycles / spec_.rate) : 0);
-    GB_ASSIGN(const ExitStatus status, watch_.wait(*client, limit_s));
-    if (!status.ok()) return fail("{}", client->epitaph());
-    const std::uint64_t lifetime_ns = monotonic_ns() - start_ns;
-    GB_ASSIGN(auto times, parse_exercise(workload, spec_, client->out(), cycles));
-    std::optional<std::uint64_t> served;
-    if (served_before) served = settled(servers, service, *served_before + cycles) - *served_before;
-    GB_TRY(check_claims(workload, spec_, times, cycles, served, lifetime_ns));
-    return times;
-  }
-
-  // A server counts after its last write, when the client may be gone already.
-  static std::uint64_t settled(const Servers& servers, Service service, std::uint64_t expected) {
-    constexpr int kLimitMs = 1000;
-    std::uint64_t served = servers.served(service).value_or(0);
-    for (int waited_ms = 0; served < expected && waited_ms < kLimitMs; ++waited_ms) {
-      ::poll(nullptr, 0, 1);
-      served = servers.served(service).value_or(0);
+    auto times = run_client(row, workload, spec_, cycles, watch_);
+    // The server serves one after the other: a connection that the stack does not end would hold it for all.
+    if (!times && times.error().code == ETIMEDOUT && !row.own_servers) {
+      const bool veth = row.servers == &*veth_servers_;
+      GB_ASSIGN((veth ? veth_servers_ : loopback_servers_),
+                Servers::start(veth ? kVethHost : kLoopback, spec_));
     }
-    return served;
+    return times;
   }
 
   // The warm-up's samples go; connect-rate has one for the whole run.
@@ -176,6 +164,7 @@ class Session {
   }
 
   Status turn(Contender& row, const Workload& workload) {
+    GB_TRY(check_alive(*row.stack));
     const auto pids = row.stack->pids();
     GB_ASSIGN(const ProcessCounts start, read_process_counts(pids));
     GB_TRY(run(row, workload, warm_up_of(workload, spec_)));
@@ -211,12 +200,20 @@ class Session {
     CompareSpec closed = spec_;
     closed.rate = 0;
     const auto plain = [&]() -> Status {
-      const Order order{.what = Exchange::kCrr,
-                        .address = kLoopback,
-                        .port = loopback_servers_->port(Service::kEcho),
-                        .count = spec_.warm_up + spec_.cycles};
-      std::vector<UniqueFd> none_held;
-      GB_ASSIGN(auto times, carry_out(order, none_held));
+      // In pieces, between which a signal is heard.
+      constexpr std::uint32_t kPiece = 1000;
+      std::vector<std::uint64_t> times;
+      for (std::uint32_t left = spec_.warm_up + spec_.cycles; left > 0 && watch_.signal() == 0;) {
+        const Order order{.what = Exchange::kCrr,
+                          .address = kLoopback,
+                          .port = loopback_servers_->port(Service::kEcho),
+                          .count = std::min(left, kPiece)};
+        std::vector<UniqueFd> none_held;
+        GB_ASSIGN(const auto piece, carry_out(order, none_held));
+        times.insert(times.end(), piece.begin(), piece.end());
+        left -= order.count;
+      }
+      if (watch_.signal() != 0) return fail("interrupted");
       times.erase(times.begin(), times.begin() + spec_.warm_up);
       result_.null_test.plain.push_back(std::move(times));
       return {};
@@ -228,15 +225,17 @@ class Session {
       return {};
     };
     // One byte and a closed loop: the plain loop knows nothing else.
-    if (spec_.payload != 1 || spec_.rate != 0) return;
-    const Status first = round % 2 == 0 ? plain() : harness();
-    if (first) (void)(round % 2 == 0 ? harness() : plain());
+    if (spec_.payload != 1 || spec_.rate != 0 || !result_.null_test.failed.empty()) return;
+    Status status = round % 2 == 0 ? plain() : harness();
+    if (status) status = round % 2 == 0 ? harness() : plain();
+    if (!status && watch_.signal() == 0) result_.null_test.failed = status.error().message;
   }
 
   CompareResult& result_;
   const CompareSpec& spec_;
   Watch& watch_;
   Progress& progress_;
+  Estimate estimate_;
   std::optional<VsockDoor> door_;
   std::optional<Servers> loopback_servers_, veth_servers_;
   Contender harness_;
@@ -250,6 +249,7 @@ Result<CompareResult> run_compare(const CompareSpec& spec, Watch& watch) {
   result.machine = describe_machine();
   if (in_lab()) result.machine["kind"] = "lab";
   Progress progress;
+  if (!in_lab()) progress.note(announce(spec, false));  // in there it was said before the lab was started
   Session session(result, watch, progress);
   GB_TRY(session.start());
   session.rounds();

@@ -26,6 +26,7 @@ namespace glassbox::bench {
 
 struct NullTest {
   Rounds harness, plain;
+  std::string failed = {};  // why it ended before the rounds did
 };
 
 struct BootRow {

@@ -68,6 +68,7 @@ Status check(const CompareSpec& spec) {
   GB_TRY(in_range("--payload", spec.payload, 1, kMaxRequestBytes));
   GB_TRY(in_range("--stream-mib", spec.stream_mib, 1, 1 << 20));
   GB_TRY(in_range("--rate", spec.rate, 0, 1'000'000));
+  GB_TRY(in_range("--stall", spec.stall_s, 1, 86'400));
   GB_TRY(in_range("--vcpus", spec.vcpus, 1, 64));
   GB_TRY(in_range("--memory", spec.memory_mib, 128, 1 << 20));
   for (const std::uint32_t flows : spec.flows) {

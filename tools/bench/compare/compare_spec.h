@@ -50,7 +50,8 @@ struct CompareSpec {
   std::uint32_t boot_rounds = 5;
   std::uint32_t payload = 1;  // bytes of a request
   std::uint32_t stream_mib = 16;
-  std::uint32_t rate = 0;  // cycles a second on a schedule (crr, rr); 0: closed loop
+  std::uint32_t rate = 0;      // cycles a second on a schedule (crr, rr); 0: closed loop
+  std::uint32_t stall_s = 20;  // without a cycle that ends, until a client is given up
   std::uint32_t vcpus = 1;
   std::uint32_t memory_mib = 256;
   std::string qemu_machine = "auto";

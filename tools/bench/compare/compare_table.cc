@@ -63,7 +63,8 @@ std::vector<std::string> figures_row(const CompareResult& result, const Workload
   };
   const Contender* base = base_of(result, row);
   std::string versus = base == nullptr ? "1x" : "-";
-  if (base != nullptr && base->cells.contains(workload.name)) {
+  if (base != nullptr && base->cells.contains(workload.name) &&
+      base->cells.at(workload.name).failed.empty()) {
     if (const auto comparison = compare(cell.rounds, base->cells.at(workload.name).rounds))
       versus = describe(*comparison);
   }

@@ -31,6 +31,7 @@ class Servers {
   }
   // Requests, connections or streams served so far; nothing where the server runs in a guest.
   [[nodiscard]] std::optional<std::uint64_t> served(Service service) const;
+  [[nodiscard]] const std::vector<std::unique_ptr<Child>>& processes() const { return children_; }
 
  private:
   std::array<std::uint16_t, 4> ports_{};

@@ -15,12 +15,12 @@ class NativeStack final : public Stack {
  public:
   explicit NativeStack(std::string kind) : kind_(std::move(kind)) {}
 
-  Status start(Watch&) override {
+  Status start(Watch& watch) override {
     const auto& kinds = net_stack_kinds();
     const auto kind =
         std::find_if(kinds.begin(), kinds.end(), [&](const auto& k) { return k.name == kind_; });
     if (kind == kinds.end()) return fail("no stack {}", kind_);
-    GB_ASSIGN(net_, NetStack::start(*kind, kMtu));
+    GB_ASSIGN(net_, NetStack::start(*kind, kMtu, [&watch] { return watch.signal() != 0; }));
     return {};
   }
 
@@ -35,6 +35,9 @@ class NativeStack final : public Stack {
     if (!net_->carrier()) return {};
     return {net_->carrier()->pid};
   }
+
+  std::vector<Child*> children() override { return net_ ? net_->processes() : std::vector<Child*>{}; }
+  std::string log_line() const override { return net_ ? net_->log_line() : std::string(); }
 
   Result<std::unique_ptr<Child>> run_client(std::vector<std::string> argv) override {
     std::vector<std::string> full{"nsenter", "-t", std::to_string(net_->agent().pid()), "-n"};

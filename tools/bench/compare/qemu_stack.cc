@@ -68,6 +68,14 @@ class QemuStack final : public Stack {
     return all;
   }
 
+  std::vector<Child*> children() override {
+    std::vector<Child*> all;
+    for (const auto& child : {&qemu_, &passt_}) {
+      if (*child) all.push_back(child->get());
+    }
+    return all;
+  }
+
   Result<std::unique_ptr<Child>> run_client(std::vector<std::string> argv) override {
     std::vector<std::string> full{program("glassbox-bench"), "in-guest", std::to_string(cid_)};
     full.insert(full.end(), argv.begin(), argv.end());

@@ -126,9 +126,13 @@ Result<AgentDoor> AgentDoor::open(const std::string& path) {
   return door;
 }
 
-Result<AgentLink> AgentDoor::admit(const std::string& who, int limit_ms) {
+bool AgentDoor::waits(int limit_ms) const {
   pollfd wait{socket_.get(), POLLIN, 0};
-  if (::poll(&wait, 1, limit_ms) != 1) return fail("{}: no client came out of it in {} ms", who, limit_ms);
+  return ::poll(&wait, 1, limit_ms) == 1;
+}
+
+Result<AgentLink> AgentDoor::admit(const std::string& who, int limit_ms) {
+  if (!waits(limit_ms)) return fail("{}: no client came out of it in {} ms", who, limit_ms);
   AgentLink link;
   link.socket_.reset(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
   ucred peer{};

@@ -31,7 +31,9 @@ class AgentLink {
 class AgentDoor {
  public:
   [[nodiscard]] static Result<AgentDoor> open(const std::string& path);
-  // The next agent that connects; `alive` names what is waited for in the error.
+  // Whether an agent connects within `limit_ms`.
+  [[nodiscard]] bool waits(int limit_ms) const;
+  // The next agent that connects; `who` names what is waited for in the error.
   [[nodiscard]] Result<AgentLink> admit(const std::string& who, int limit_ms);
   [[nodiscard]] const std::string& path() const { return path_; }
 

@@ -19,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kStartLimitMs = 15'000;
+constexpr int kLookMs = 100;
 constexpr uid_t kNobody = 65534;
 constexpr const char* kInterface = "eth0";
 constexpr std::uint32_t kGateway = 0x0a000202;  // 10.0.2.2
@@ -85,10 +86,12 @@ Status prepare_tun() {
   return {};
 }
 
-Result<std::unique_ptr<NetStack>> NetStack::start(const NetStackKind& kind, std::uint16_t mtu) {
+Result<std::unique_ptr<NetStack>> NetStack::start(const NetStackKind& kind, std::uint16_t mtu,
+                                                  std::function<bool()> cancelled) {
   const bool ours = kind.package.empty();
   if (!ours && !in_path(kind.name)) return fail("not installed: apt-get install {}", kind.package);
   std::unique_ptr<NetStack> stack(new NetStack(kind));
+  stack->cancelled_ = std::move(cancelled);
   std::string directory = fs::temp_directory_path() / "bench_net-XXXXXX";
   if (::mkdtemp(directory.data()) == nullptr) return fail_errno(errno, "cannot make a directory");
   stack->directory_ = directory;
@@ -115,6 +118,31 @@ std::uint32_t NetStack::server_address() const {
   return kind_.name == "veth" ? kVethHost : kGateway;
 }
 
+std::vector<Child*> NetStack::processes() {
+  std::vector<Child*> all;
+  for (const auto* child : {&tool_, &agent_process_}) {
+    if (*child) all.push_back(child->get());
+  }
+  return all;
+}
+
+std::string NetStack::log_line() const {
+  if (!tool_) return {};
+  tool_->take_output();
+  return last_line(tool_->err());
+}
+
+Result<AgentLink> NetStack::admit(const std::string& who) {
+  for (int waited_ms = 0; waited_ms < kStartLimitMs; waited_ms += kLookMs) {
+    if (door_->waits(kLookMs)) return door_->admit(who, kStartLimitMs);
+    for (Child* child : processes()) {
+      if (child->reap()) return fail("{}", child->epitaph());
+    }
+    if (cancelled_ && cancelled_()) return fail("{}: cancelled", who);
+  }
+  return fail("{}: no client came out of it in {} ms", who, kStartLimitMs);
+}
+
 Status NetStack::launch(std::uint16_t mtu) {
   const std::string mtu_text = std::to_string(mtu);
   const std::string& name = kind_.name;
@@ -135,7 +163,7 @@ Status NetStack::launch(std::uint16_t mtu) {
   if (name == "veth") return launch_veth(mtu);
   GB_ASSIGN(agent_process_, Child::start({.what = "the client",
                                           .argv = as_user({program("bench_net"), "agent", door_->path()})}));
-  GB_ASSIGN(agent_, door_->admit(name, kStartLimitMs));
+  GB_ASSIGN(agent_, admit(name));
   return {};
 }
 
@@ -143,10 +171,11 @@ Status NetStack::launch(std::uint16_t mtu) {
 Status NetStack::launch_around(std::vector<std::string> argv) {
   argv.insert(argv.end(), {program("bench_net"), "agent", door_->path()});
   GB_ASSIGN(tool_, Child::start({.what = kind_.name, .argv = as_user(std::move(argv))}));
-  auto agent = door_->admit(kind_.name, kStartLimitMs);
+  auto agent = admit(kind_.name);
   if (!agent) {
-    tool_->take_output();
-    return fail("{}: {}", agent.error().message, last_line(tool_->err()));
+    const std::string line = log_line();
+    if (agent.error().message.find(line) != std::string::npos) return tl::unexpected<Error>(agent.error());
+    return fail("{}: {}", agent.error().message, line);
   }
   agent_ = std::move(*agent);
   return {};
@@ -157,7 +186,7 @@ Status NetStack::launch_beside(std::vector<std::string> argv) {
   GB_ASSIGN(agent_process_,
             Child::start({.what = "the client",
                           .argv = as_user({program("bench_net"), "agent", door_->path(), "unshare"})}));
-  GB_ASSIGN(agent_, door_->admit(kind_.name + "'s client", kStartLimitMs));
+  GB_ASSIGN(agent_, admit(kind_.name + "'s client"));
   argv.push_back(std::to_string(agent_.pid()));
   if (kind_.name == "slirp4netns") argv.emplace_back(kInterface);
   GB_ASSIGN(tool_, Child::start({.what = kind_.name, .argv = as_user(std::move(argv))}));
@@ -166,10 +195,11 @@ Status NetStack::launch_beside(std::vector<std::string> argv) {
 
 Status NetStack::launch_veth(std::uint16_t mtu) {
   if (::geteuid() != 0) return fail("needs root");
+  if (!in_path("ip")) return fail("not installed: apt-get install iproute2");
   GB_ASSIGN(agent_process_,
             Child::start(
                 {.what = "the client", .argv = {program("bench_net"), "agent", door_->path(), "unshare"}}));
-  GB_ASSIGN(agent_, door_->admit("veth's client", kStartLimitMs));
+  GB_ASSIGN(agent_, admit("veth's client"));
   const std::string pid = std::to_string(agent_.pid());
   veth_ = "gbb" + pid;
   const std::string mtu_text = std::to_string(mtu);
@@ -200,6 +230,7 @@ Status NetStack::identify() {
       break;
     }
     if (const auto status = tool_->reap()) return fail("{}", tool_->epitaph());
+    if (cancelled_ && cancelled_()) return fail("{}: cancelled", kind_.name);
     if (monotonic_ns() > limit_ns) return tl::unexpected<Error>(found.error());
     ::usleep(20'000);
   }
@@ -207,7 +238,9 @@ Status NetStack::identify() {
     version_ = GLASSBOX_VERSION;
     return {};
   }
-  GB_ASSIGN(version_, capture({"dpkg-query", "-W", "-f", "${Version}", kind_.package}, "dpkg-query"));
+  // One that was built by hand belongs to no package.
+  const auto version = capture({"dpkg-query", "-W", "-f", "${Version}", kind_.package}, "dpkg-query");
+  version_ = version ? *version : "unknown";
   return {};
 }
 

@@ -6,6 +6,7 @@
 // ends with it: the machine's is left as it is.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,7 +36,9 @@ struct NetStackKind {
 
 class NetStack {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<NetStack>> start(const NetStackKind& kind, std::uint16_t mtu);
+  // cancelled: asked a few times a second whether to give up.
+  [[nodiscard]] static Result<std::unique_ptr<NetStack>> start(const NetStackKind& kind, std::uint16_t mtu,
+                                                               std::function<bool()> cancelled = {});
   NetStack(const NetStack&) = delete;
   NetStack& operator=(const NetStack&) = delete;
   ~NetStack();
@@ -47,6 +50,10 @@ class NetStack {
   // Empty where the kernel alone carries.
   [[nodiscard]] const std::optional<Carrier>& carrier() const { return carrier_; }
   [[nodiscard]] const std::string& version() const { return version_; }
+  // The tool and the client that holds its namespace, where they are processes of their own.
+  [[nodiscard]] std::vector<Child*> processes();
+  // What the tool said last.
+  [[nodiscard]] std::string log_line() const;
 
  private:
   explicit NetStack(NetStackKind kind) : kind_(std::move(kind)) {}
@@ -55,8 +62,11 @@ class NetStack {
   Status launch_beside(std::vector<std::string> argv);
   Status launch_veth(std::uint16_t mtu);
   Status identify();
+  // The agent of this namespace, where it comes in time.
+  Result<AgentLink> admit(const std::string& who);
 
   NetStackKind kind_;
+  std::function<bool()> cancelled_;
   std::string directory_;
   std::string veth_;  // the host's end
   std::optional<AgentDoor> door_;

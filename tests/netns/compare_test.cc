@@ -1,0 +1,246 @@
+// `glassbox-bench compare` when things go wrong, on real stacks: Ctrl-C in every phase, a stack that dies or
+// stops in the midst of a run, one that does not come up.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "tests/netns/compare_run.h"
+#include "tests/netns/harness.h"
+#include "tools/bench/net/net_stack.h"
+#include "tools/bench/paths.h"
+
+namespace glassbox::bench {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+// The stacks that this machine has, of those that carry packets in a process of their own.
+std::string stacks() {
+  std::string all = "glassbox-netns";
+  for (const char* peer : {"pasta", "slirp4netns"}) {
+    if (in_path(peer)) all += std::string(",") + peer;
+  }
+  return all;
+}
+
+class Compare : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string why = why_no_netns(); !why.empty()) GTEST_SKIP() << why;
+    if (::geteuid() != 0) GTEST_SKIP() << "sees and ends other users' processes: needs root";
+    fs::permissions(dir_.path(), fs::perms(0755));
+  }
+  // A client of a stack (not the null test's) in a run of so many cycles.
+  static auto client(const std::string& cycles) {
+    return [cycles](const Seen& one) {
+      const auto& words = one.command;
+      const auto has = [&](const std::string& word) {
+        return std::find(words.begin(), words.end(), word) != words.end();
+      };
+      return one.program == "gb-crr" && has("10.0.2.2") && has(cycles);
+    };
+  }
+  static std::string regex_of_row(const std::string& workload, const std::string& stack) {
+    return workload + ", us +" + stack + " +[0-9]";
+  }
+  void expect_interrupted(CompareRun& run, int number) {
+    run.child().signal(number);
+    EXPECT_EQ(run.wait(), 128 + number) << run.err();
+    EXPECT_THAT(run.out(), HasSubstr("INTERRUPTED after "));
+    EXPECT_THAT(run.out(), HasSubstr("null test: "));
+    EXPECT_THAT(run.left(), IsEmpty());
+  }
+  test::TempDir dir_;
+};
+
+// --- Ctrl-C, phase by phase
+
+TEST_F(Compare, StoppedWhileStacksStart) {
+  CompareRun run({"--stacks", "veth," + stacks(), "--workloads", "rr"});
+  run.wait_for_text("starting glassbox-netns");
+  expect_interrupted(run, SIGINT);
+}
+
+// Not after the fifteen seconds that a stack has for coming up: then it would have been called failed.
+TEST_F(Compare, StoppedWhileAStackDoesNotComeUp) {
+  (void)dir_.write("slirp4netns", "#!/bin/sh\nexec sleep 1000\n");
+  fs::permissions(dir_.path() / "slirp4netns", fs::perms(0755));
+  CompareRun run({"--stacks", "slirp4netns", "--workloads", "rr"}, dir_.path());
+  run.wait_for_process([](const Seen& one) { return one.program == "sleep"; });
+  expect_interrupted(run, SIGTERM);
+  EXPECT_THAT(run.out(), Not(HasSubstr("NO ROW")));
+}
+
+TEST_F(Compare, StoppedInTheNullTestsPlainLoop) {
+  CompareRun run({"--stacks", "veth," + stacks(), "--workloads", "crr", "--cycles", "100000"});
+  run.wait_for_text("round 1 of");
+  expect_interrupted(run, SIGINT);
+}
+
+TEST_F(Compare, StoppedInTheNullTestsHarness) {
+  CompareRun run({"--stacks", "veth," + stacks(), "--workloads", "crr", "--cycles", "20000"});
+  run.wait_for_process([](const Seen& one) {
+    const auto& words = one.command;
+    return one.program == "gb-crr" && std::find(words.begin(), words.end(), "20010") != words.end();
+  });
+  expect_interrupted(run, SIGHUP);
+}
+
+TEST_F(Compare, StoppedInTheWarmUp) {
+  CompareRun run(
+      {"--stacks", stacks(), "--workloads", "rr", "--rate", "50", "--warm-up", "1000", "--cycles", "1000"});
+  run.wait_for_process(client("1000"));
+  expect_interrupted(run, SIGINT);
+}
+
+TEST_F(Compare, StoppedInATimedRound) {
+  CompareRun run(
+      {"--stacks", stacks(), "--workloads", "rr", "--rate", "50", "--warm-up", "1", "--cycles", "1000"});
+  run.wait_for_process(client("1001"));
+  expect_interrupted(run, SIGTERM);
+}
+
+TEST_F(Compare, StoppedInTheForkingClient) {
+  CompareRun run({"--stacks", "veth,glassbox-netns", "--workloads", "crr-fork", "--fork-cycles", "1000"});
+  run.wait_for_process([](const Seen& one) {
+    return one.command.size() > 1 && one.command[0] == "nc" && one.command[1] == "10.0.2.2";
+  });
+  expect_interrupted(run, SIGINT);
+}
+
+TEST_F(Compare, StoppedInTheCountingPass) {
+  CompareRun run({"--stacks", stacks(), "--workloads", "rr", "--rate", "50", "--warm-up", "1", "--cycles",
+                  "20", "--rounds", "1"});
+  run.wait_for_text("counting ");
+  run.wait_for_process(client("21"));
+  expect_interrupted(run, SIGINT);
+  EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "glassbox-netns")));
+}
+
+// The report is longer than its pipe holds: it is being written while the signal comes.
+TEST_F(Compare, StoppedWhileItWrites) {
+  const std::string markdown = dir_.path() / "table.md";
+  std::string many = "loopback";
+  for (int i = 0; i < 9; ++i)
+    many += ",loopback";
+  CompareRun run({"--stacks", many, "--workloads", "rr", "--rounds", "2", "--cycles", "5", "--json", "-",
+                  "--markdown", markdown});
+  ASSERT_GE(::fcntl(run.child().out_fd(), F_SETPIPE_SZ, 4096), 0);
+  run.wait_for_text("stopping");
+  std::string stat;
+  do {  // until it waits for us to read
+    std::ifstream in(fmt::format("/proc/{}/wchan", run.child().pid()));
+    std::getline(in, stat);
+    ASSERT_FALSE(run.child().reap()) << run.err();
+  } while (stat.find("pipe_write") == std::string::npos);
+  run.child().signal(SIGINT);
+  EXPECT_EQ(run.wait(), 128 + SIGINT);
+  EXPECT_TRUE(nlohmann::json::parse(run.out(), nullptr, false).is_object());
+  EXPECT_TRUE(fs::exists(markdown));
+  EXPECT_FALSE(fs::exists(markdown + ".part"));
+  EXPECT_THAT(run.left(), IsEmpty());
+}
+
+// --- one client, one server
+
+// By their files, which are one of each wherever they run, and while they wait.
+TEST_F(Compare, TheSameClientAndAServerThatBlocksInAcceptOnEveryStack) {
+  CompareRun run({"--stacks", stacks() + ",veth,loopback", "--workloads", "rr", "--rate", "50", "--warm-up",
+                  "1", "--cycles", "20", "--rounds", "1", "--no-counts"});
+  std::set<std::string> hosts;
+  std::set<std::pair<std::string, ino_t>> files;
+  bool blocked = false;
+  while (!run.child().wait(5)) {
+    for (const Seen& one : run.processes()) {
+      struct stat file {};
+      if (one.program != "gb-crr" && one.program != "gb-echo") continue;
+      if (::stat(fmt::format("/proc/{}/exe", one.pid).c_str(), &file) != 0) continue;
+      files.insert({one.program, file.st_ino});
+      if (one.program == "gb-crr" && one.command.size() > 1) hosts.insert(one.command[1]);
+      if (one.program != "gb-echo") continue;
+      std::string where;
+      std::getline(std::ifstream(fmt::format("/proc/{}/wchan", one.pid)), where);
+      blocked |= where.find("accept") != std::string::npos;
+    }
+  }
+  EXPECT_EQ(run.wait(), 0) << run.err() << run.out();
+  EXPECT_THAT(hosts, ::testing::IsSupersetOf({"10.0.2.2", kVethHostText, "127.0.0.1"}));
+  EXPECT_EQ(files.size(), 2U);
+  EXPECT_TRUE(blocked);
+}
+
+// --- stacks that fail
+
+// Ends a process of each stack in turn while its client runs.
+TEST_F(Compare, AStackThatDiesIsShownAsFailedWithItsLastWordsAndTheOthersGoOn) {
+  CompareRun run({"--stacks", stacks() + ",loopback", "--workloads", "rr,crr", "--rate", "50", "--warm-up",
+                  "1", "--cycles", "100", "--rounds", "1", "--no-counts"});
+  run.wait_for_process(client("101"));
+  const Seen monitor = run.wait_for_process(
+      [](const Seen& one) { return one.program == "glassbox" && one.command.size() > 1; });
+  ::kill(monitor.pid, SIGKILL);
+  EXPECT_EQ(run.wait(), 1);
+  EXPECT_THAT(run.out(), ContainsRegex("rr +glassbox-netns +failed: netns[a-z-]* was ended by signal 9"));
+  EXPECT_THAT(run.out(), ContainsRegex("crr +glassbox-netns +failed: netns[a-z-]* was ended by signal 9"));
+  EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "loopback")));
+  if (in_path("pasta")) {
+    EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("crr", "pasta")));
+  }
+  EXPECT_THAT(run.left(), IsEmpty());
+}
+
+TEST_F(Compare, APeerThatDiesIsShownAsFailedWithItsLastWordsAndTheOthersGoOn) {
+  if (!in_path("slirp4netns")) GTEST_SKIP() << "slirp4netns is not installed";
+  CompareRun run({"--stacks", "slirp4netns,loopback", "--workloads", "rr", "--rate", "50", "--warm-up", "1",
+                  "--cycles", "100", "--rounds", "1", "--no-counts"});
+  run.wait_for_process(client("101"));
+  const Seen peer = run.wait_for_process([](const Seen& one) { return one.program == "slirp4netns"; });
+  ::kill(peer.pid, SIGKILL);
+  EXPECT_EQ(run.wait(), 1);
+  // It has said something at its start; that is the last of it.
+  EXPECT_THAT(run.out(),
+              ContainsRegex("rr +slirp4netns +failed: slirp4netns was ended by signal 9.*: [a-zA-Z]"));
+  EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "loopback")));
+  EXPECT_THAT(run.left(), IsEmpty());
+}
+
+// Its connection keeps the server, which serves one at a time: the others need another.
+TEST_F(Compare, AStackThatStopsMovingIsGivenUpAndDoesNotHoldTheOthers) {
+  CompareRun run({"--stacks", "glassbox-netns,loopback", "--workloads", "rr", "--rate", "50", "--warm-up",
+                  "1", "--cycles", "100", "--rounds", "1", "--no-counts", "--stall", "2"});
+  run.wait_for_process(client("101"));
+  const Seen monitor = run.wait_for_process(
+      [](const Seen& one) { return one.program == "glassbox" && one.command.size() > 1; });
+  ::kill(monitor.pid, SIGSTOP);
+  EXPECT_EQ(run.wait(), 1);
+  EXPECT_THAT(run.out(),
+              ContainsRegex("rr +glassbox-netns +failed: no cycle ended for 2 s, given up after [0-9]+ "
+                            "of 101; the client's connection is in ESTABLISHED"));
+  EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "loopback")));
+  EXPECT_THAT(run.left(), IsEmpty());
+}
+
+TEST_F(Compare, WhatVethNeedsIsNamedWithItsPackage) {
+  for (const char* program : {"nsenter", "setpriv", "dpkg-query", "env"})
+    fs::create_symlink(fs::path("/usr/bin") / program, dir_.path() / program);
+  Process process({"/usr/bin/env", "PATH=" + dir_.path().string(),
+                   program_dir().parent_path() / "glassbox-bench", "compare", "--stacks", "veth,loopback",
+                   "--workloads", "rr", "--rounds", "1", "--cycles", "5", "--no-counts"});
+  const auto outcome = process.wait();
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.output, HasSubstr("veth: NO ROW: not installed: apt-get install iproute2"));
+  EXPECT_THAT(outcome.output, ContainsRegex(regex_of_row("rr", "loopback")));
+}
+
+}  // namespace
+}  // namespace glassbox::bench

@@ -1,0 +1,86 @@
+// Targets against the better peer, and what a missed one says.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/bench/compare/samples.h"
+#include "tools/bench/compare/compare_report.h"
+#include "tools/bench/compare/misses.h"
+#include "tools/bench/compare/targets.h"
+
+namespace glassbox::bench {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(Targets, AreAgainstTheBetterPeerOfEachFigure) {
+  const auto targets = targets_of(sample());
+  ASSERT_EQ(targets.size(), 3u);
+  EXPECT_EQ(targets[0].peer, "qemu-passt");  // fewer exits
+  EXPECT_NEAR(*targets[0].ratio(), 4.0 / 9, 1e-9);
+  EXPECT_TRUE(targets[0].met());
+  EXPECT_EQ(targets[2].peer, "qemu-slirp");  // the faster
+  EXPECT_THAT(describe(targets[0]), HasSubstr("0.44x, at most 0.50x: met"));
+}
+
+TEST(Targets, AMissKeepsBothFigures) {
+  CompareResult result = sample();
+  result.rows[0].cells["crr"].process.exits = 890;
+  const auto text = describe(targets_of(result)[0]);
+  EXPECT_THAT(text, HasSubstr("8.9 against 9.0 of qemu-passt: 0.99x, at most 0.50x: MISSED"));
+}
+
+TEST(Targets, AMissNamesTheSegmentsOfTheTracedRunAndAHitDoesNot) {
+  CompareResult result = sample();
+  result.spec.workloads = {"crr", "rr"};
+  for (Contender& row : result.rows)
+    row.cells["rr"].rounds = moody(1000, 8, 1, 5);
+  result.traced = {
+      {"segments",
+       {{{"id", "host_connect"}, {"side", "host"}, {"label", "L1"}, {"p50_us", 10.0}, {"share", 0.5}},
+        {{"id", "irq_reply"}, {"side", "cross"}, {"label", "L2"}, {"p50_us", 7.0}, {"share", 0.2}}}}};
+  result.rows[0].cells["crr"].process.exits = 890;
+  KernelCounts counts;
+  counts.by_reason = {{"hlt", 2.7}};
+  result.rows[0].cells["crr"].kernel = result.rows[2].cells["crr"].kernel = counts;
+  const auto targets = targets_of(result);
+  ASSERT_EQ(targets.size(), 4u);
+  EXPECT_THAT(where_held(result, targets[0]), ElementsAre("exits: hlt 2.7; qemu-passt: hlt 2.7",
+                                                          "traced, 50.0 % of a CRR: host, L1: p50 10 us",
+                                                          "traced, 20.0 % of a CRR: cross, L2: p50 7 us"));
+  EXPECT_THAT(where_held(result, targets[2]), ElementsAre());  // CRR p50 is met
+  EXPECT_THAT(where_held(result, targets[3]), ElementsAre("traced, 20.0 % of a CRR: cross, L2: p50 7 us"));
+  EXPECT_THAT(compare_text(result), HasSubstr("MISSED\n    exits: hlt 2.7"));
+  EXPECT_EQ(compare_json(result)["targets"][3]["held_by"].size(), 1u);
+  result.traced = nullptr;
+  result.trace_missing = "no root";
+  EXPECT_THAT(where_held(result, targets[3]), ElementsAre("not traced: no root"));
+}
+
+TEST(Targets, AMissedBootTellsItsStages) {
+  CompareResult result = sample();
+  result.spec.workloads = {"boot"};
+  const auto boot = [&](const char* label, std::uint64_t first_ns) -> BootRow& {
+    BootRow& row = result.boots.emplace_back();
+    row.label = label;
+    row.ready = row.first_entry = {{first_ns}};
+    return row;
+  };
+  boot("glassbox", 300'000'000).stages = {{1, {{100'000'000}}}, {2, {{290'000'000}}}};
+  boot("qemu-slirp", 400'000'000);
+  const auto targets = targets_of(result);
+  ASSERT_EQ(targets.size(), 2u);
+  EXPECT_THAT(where_held(result, targets[0]),
+              ElementsAre("until machine created: 100.0 ms more", "until kernel loaded: 190.0 ms more"));
+  EXPECT_THAT(where_held(result, targets[1]), ElementsAre());
+}
+
+TEST(Targets, AFailedWorkloadHasNoFigure) {
+  CompareResult result = sample();
+  result.rows[0].cells["crr"].failed = "broke";
+  EXPECT_FALSE(targets_of(result)[0].met());
+  EXPECT_THAT(describe(targets_of(result)[0]), HasSubstr("glassbox has no figure"));
+}
+
+}  // namespace
+}  // namespace glassbox::bench
