@@ -1,7 +1,10 @@
 // Whom ICMP errors are not sent about.
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "ipv6_frames.h"
+#include "net/icmp_error.h"
 #include "test_guest.h"
 
 namespace glassbox::net {
@@ -53,6 +56,43 @@ TEST(NatIcmpErrors, NothingIsSaidAboutGroupsOfIpv6) {
     EXPECT_EQ(bench.nat->counters()[RefuseReason::kBadDestination], 1U);
     EXPECT_EQ(bench.nat->counters()[DropReason::kHopsEnded], 1U);
   }
+}
+
+// RFC 792 and RFC 1812, 5.2.7.1; RFC 4443, 3.1 and 3.3
+TEST(IcmpErrors, KindsHaveTheCodesOfEachFamily) {
+  struct Code {
+    IcmpErrorKind kind;
+    std::uint8_t type4, code4, type6, code6;
+  };
+  for (const Code& c :
+       {Code{IcmpErrorKind::kNetworkUnreachable, 3, 0, 1, 0},
+        Code{IcmpErrorKind::kHostUnreachable, 3, 1, 1, 3}, Code{IcmpErrorKind::kPortUnreachable, 3, 3, 1, 4},
+        Code{IcmpErrorKind::kProhibited, 3, 13, 1, 1}, Code{IcmpErrorKind::kTimeExceeded, 11, 0, 3, 0}}) {
+    const IcmpError v4 = make_icmp_error(c.kind, false);
+    const IcmpError v6 = make_icmp_error(c.kind, true);
+    EXPECT_EQ(std::pair(v4.type, v4.code), std::pair(c.type4, c.code4));
+    EXPECT_EQ(std::pair(v6.type, v6.code), std::pair(c.type6, c.code6));
+    EXPECT_EQ(v4.from, IpAddress::from_v4(kGatewayIp));
+    EXPECT_EQ(v6.from, kGatewayIp6);
+  }
+}
+
+// RFC 1191, 4: the MTU of the next hop.
+TEST(IcmpErrors, TooBigTellsTheMtu) {
+  FakePort port;
+  NatCounters counters;
+  GuestLink link(port, counters, 1500);
+  const FlowKey key{IpAddress::from_v4(kGuestIp), IpAddress::from_v4(ipv4(203, 0, 113, 5)), 5000, 9};
+  const Bytes datagram = udp_datagram(5000, 9, "large");
+  send_icmp_error(link, {3, 4, 1280, IpAddress::from_v4(ipv4(192, 0, 2, 1))},
+                  {kProtocolUdp, key, datagram, datagram.size()});
+  port.rx_publish();
+  ASSERT_EQ(port.published.size(), 1U);
+  const Seen seen = take_apart(port.published.front());
+  const auto* icmp = reinterpret_cast<const std::uint8_t*>(seen.payload.data());
+  EXPECT_EQ(seen.source, ipv4(192, 0, 2, 1));
+  EXPECT_EQ(load_be16(icmp), 0x0304);
+  EXPECT_EQ(load_be32(icmp + 4), 1280U);
 }
 
 // A guest that leaves the checksum to its device puts the pseudo-header's sum in its place (virtio 1.2,

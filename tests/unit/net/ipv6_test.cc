@@ -11,7 +11,6 @@
 #include "net/router_advertisement.h"
 #include "net/socket_address.h"
 #include "test_guest.h"
-#include "virtual_loop.h"
 
 namespace glassbox::net {
 namespace {
@@ -170,60 +169,6 @@ TEST_F(NatIpv6, RouterAdvertisementTellsOfTheNetwork) {
     }
   }
   EXPECT_TRUE(mtu && prefix && servers && source);
-}
-
-// Before its life as the default router ends (RFC 4861, 6.2.1: a third of it), the guest hears of it again.
-TEST(NatIpv6Router, AdvertisesAgainInTime) {
-  VirtualLoop loop;
-  FakePort port;
-  auto nat = std::move(*Nat::create({.allow_host_loopback = false, .mtu = 1500}, loop, port));
-  Bytes solicit(8);
-  solicit[0] = 133;
-  const Bytes frame =
-      build_ipv6({.source = kGuestLinkLocal, .destination = kAllRouters, .mac = kAllRoutersMac}, solicit, 2);
-  const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
-  nat->on_guest_frame(std::span(&piece, 1), {}, 0);
-  loop.turn();
-  ASSERT_EQ(port.published.size(), 1U);
-  for (int times = 0; times < 3; ++times) {
-    port.published.clear();
-    const std::uint64_t began_ns = loop.now_ns();
-    while (port.published.empty() && loop.deadline_ns() != 0) {
-      loop.advance_to(loop.deadline_ns());
-      loop.turn();
-    }
-    ASSERT_EQ(port.published.size(), 1U);
-    EXPECT_LT(loop.now_ns() - began_ns, kRouterLifetimeSeconds * std::uint64_t{1'000'000'000});
-    const Bytes& bytes = port.published.front().bytes;
-    EXPECT_EQ(IpAddress::load(&bytes[kEthernetHeader + 24]), kAllNodes);
-    EXPECT_EQ(bytes[kEthernetHeader + kIpv6Header], 134);
-  }
-}
-
-TEST(Dhcpv6, InformationRequestIsToldTheNameServer) {
-  const Bytes request = {11, 1, 2, 3, 0, 1, 0, 4, 9, 8, 7, 6, 0, 6, 0, 2, 0, 23};
-  Dhcp6Reply reply;
-  ASSERT_EQ(answer_dhcp6(request, reply), DhcpOutcome::kReply);
-  const auto* m = reply.message.data();
-  EXPECT_EQ(load_be32(m), 0x0701'0203U);
-  bool client = false, dns = false, server = false;
-  for (std::size_t at = 4; at < reply.bytes; at += 4U + load_be16(m + at + 2)) {
-    if (load_be16(m + at) == 1) client = load_be32(m + at + 4) == 0x0908'0706;
-    if (load_be16(m + at) == 2) server = load_be16(m + at + 2) == 10;
-    if (load_be16(m + at) == 23) dns = IpAddress::load(m + at + 4) == kDnsIp6;
-  }
-  EXPECT_TRUE(client && dns && server);
-  for (std::size_t bytes = 0; bytes < request.size(); ++bytes) {  // whole options are needed, and no more
-    if (bytes == 4 || bytes == 12) continue;
-    EXPECT_EQ(answer_dhcp6(std::span(request).first(bytes), reply), DhcpOutcome::kMalformed) << bytes;
-  }
-  Bytes other = request;
-  other[0] = 1;  // Solicit: addresses come from the router
-  EXPECT_EQ(answer_dhcp6(other, reply), DhcpOutcome::kNoReply);
-  other[0] = 7;
-  EXPECT_EQ(answer_dhcp6(other, reply), DhcpOutcome::kMalformed);
-  EXPECT_EQ(answer_dhcp6(Bytes{11, 0, 0, 0, 0, 3, 0, 0}, reply), DhcpOutcome::kMalformed);
-  EXPECT_EQ(answer_dhcp6(Bytes{11, 0, 0, 0, 0, 2, 0, 1, 5}, reply), DhcpOutcome::kNoReply);
 }
 
 TEST_F(NatIpv6, DhcpServerAnswersOverTheLink) {

@@ -6,6 +6,7 @@
 #include "net/policy.h"
 #include "private_net.h"
 #include "test_guest.h"
+#include "virtual_loop.h"
 
 namespace glassbox::net {
 namespace {
@@ -51,6 +52,29 @@ TEST_F(OwnAddresses, LinkLocalOfOthersIsUnreachableEvenWhereItIsNotDenied) {
   EXPECT_EQ(refused(bench, kOtherLinkLocal, RefuseReason::kUnreachable), 3U);
 }
 
+// What is on this very host is known as such: its connects end at once, and its hops are not counted.
+TEST_F(OwnAddresses, AreKnownToBeOnThisHost) {
+  auto loop = std::move(*EventLoop::create(ProbeMode::kNone));
+  const auto policy_with = [&](const IpAddress& dns) {
+    const NatConfig config{.allow_host_loopback = true, .deny = {}, .dns = {dns}};
+    return std::move(*DestinationPolicy::create(config, *loop));
+  };
+  const IpAddress stranger = IpAddress::from_v4(ipv4(203, 0, 113, 5));
+  const auto policy = policy_with(stranger);
+  const IpAddress own = IpAddress::from_v4(PrivateNet::kAddress);
+  for (const IpAddress& address : {kGatewayIp6, IpAddress::from_v4(kGatewayIp), kGlobal, kLinkLocal, own}) {
+    const auto verdict = policy->check(address, 80);
+    EXPECT_EQ(verdict.refuse, RefuseReason::kNone);
+    EXPECT_TRUE(verdict.local) << std::hex << address.hi << address.lo;
+    EXPECT_FALSE(verdict.dns);
+  }
+  EXPECT_FALSE(policy->check(stranger, 80).local);
+  const auto far = policy->check(kDnsIp6, kDnsPort);
+  EXPECT_TRUE(far.dns && !far.local && far.connect_to == stranger);
+  const auto near = policy_with(own)->check(IpAddress::from_v4(kDnsIp), kDnsPort);
+  EXPECT_TRUE(near.dns && near.local && near.connect_to == own);
+}
+
 // Peers that the guest could not answer to are the gateway to it.
 TEST_F(OwnAddresses, PeersOfTheHostsOwnAndOfLinksAreSeenAsTheGateway) {
   auto loop = std::move(*EventLoop::create(ProbeMode::kNone));
@@ -74,6 +98,17 @@ TEST_F(OwnAddresses, NewOnesAreLearnt) {
   ASSERT_TRUE(PrivateNet::add_address6(kNew, 128));
   ASSERT_TRUE(bench.run_until([&] { return refused(bench, kNew, RefuseReason::kHostAddressClosed) == 3; }));
   EXPECT_EQ(refused(bench, kGlobal, RefuseReason::kHostAddressClosed), 3U);
+}
+
+TEST_F(OwnAddresses, OnesThatGoAreForgotten) {
+  VirtualLoop loop;
+  const auto policy = std::move(*DestinationPolicy::create(NatConfig{}, loop));
+  const IpAddress own = IpAddress::from_v4(PrivateNet::kAddress);
+  EXPECT_TRUE(policy->is_own(own));
+  ASSERT_NO_FATAL_FAILURE(PrivateNet::drop_address());
+  loop.turn();
+  EXPECT_FALSE(policy->is_own(own));
+  EXPECT_TRUE(policy->is_own(kGlobal));
 }
 
 }  // namespace

@@ -195,6 +195,8 @@ TEST(TcpOptions, WellFormedAndOtherwise) {
   EXPECT_EQ(parse({1, 1, 1, 2}).mss, 0);   // length byte missing
   EXPECT_EQ(parse({8, 40, 2, 4}).mss, 0);  // length beyond the header
   EXPECT_EQ(parse({1, 1, 3, 3}).scale, -1);
+  EXPECT_EQ(parse({3, 2, 7, 1}).scale, -1);  // wrong lengths
+  EXPECT_EQ(parse({3, 4, 7, 7}).scale, -1);
   EXPECT_GE(parse({1, 3, 3, 0xff}).scale, 14);  // taken as 14 when it is used
 }
 

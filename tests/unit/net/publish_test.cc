@@ -4,6 +4,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
+#include "ipv6_frames.h"
+#include "net/socket_address.h"
 #include "test_guest.h"
 
 namespace glassbox::net {
@@ -144,6 +148,83 @@ TEST(NatPublish, BothOpenAtOnce) {
   EXPECT_EQ(answer->ack, guest.iss + 1);
   guest.send(1, kTcpAck | kTcpPsh, "hello");
   EXPECT_EQ(receive(client.get(), 5), "hello");
+}
+
+// One edge may stand for several connections.
+TEST(NatPublish, ConnectionsThatCameTogetherAllReachTheGuest) {
+  const std::uint16_t port = closed_port();
+  Bench bench(publishing(port));
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 3; ++i)
+    clients.push_back(client_of(port));
+  std::vector<std::uint16_t> peers;
+  for (int i = 0; i < 3; ++i) {
+    const auto syn = bench.next_frame();
+    ASSERT_TRUE(syn);
+    EXPECT_EQ(syn->flags, kTcpSyn);
+    peers.push_back(syn->source_port);
+  }
+  std::sort(peers.begin(), peers.end());
+  EXPECT_EQ(std::unique(peers.begin(), peers.end()), peers.end());
+  EXPECT_EQ(bench.nat->counters().flows_opened, 3U);
+}
+
+// A connection of before that waits for its last segments holds no port.
+TEST(NatPublish, PortIsPublishedAgainAtOnce) {
+  const std::uint16_t port = closed_port();
+  {
+    Bench bench(publishing(port));
+    const UniqueFd client = client_of(port);
+    GuestServer guest{bench, {}};
+    ASSERT_TRUE(guest.take_syn());
+    guest.send(0, kTcpSyn | kTcpAck);
+    guest.send(1, kTcpAck | kTcpFin);  // our side ends first
+    EXPECT_EQ(receive(client.get(), 1), "");
+    ::shutdown(client.get(), SHUT_WR);
+    std::optional<Seen> fin;
+    do {
+      fin = bench.next_frame();
+      ASSERT_TRUE(fin);
+    } while ((fin->flags & kTcpFin) == 0);
+    guest.send(2, kTcpAck, {}, 2);
+    ASSERT_TRUE(bench.run_until([&] { return bench.nat->counters().flows_open == 0; }));
+  }
+  auto loop = std::move(*EventLoop::create(ProbeMode::kNone));
+  FakePort fake;
+  const auto again = Nat::create(publishing(port), *loop, fake);
+  EXPECT_TRUE(again) << again.error().message;
+}
+
+UniqueFd client6_of(std::uint16_t port) {
+  UniqueFd fd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const SocketAddress address(kLoopback6, port);
+  if (::connect(fd.get(), address.get(), address.length()) != 0) fd.reset();
+  return fd;
+}
+
+// All of IPv4 and all of IPv6, side by side; a peer over IPv6 reaches the address that the guest has chosen.
+TEST(NatPublish, BothFamiliesHaveThePortAndIpv6GoesWhereTheGuestIs) {
+  const std::uint16_t port = closed_port();
+  NatConfig config{.allow_host_loopback = false, .mtu = 1500};
+  config.publish = {{IpAddress::from_v4(0), port, kGuestPort}, {kUnspecified6, port, kGuestPort}};
+  if (!UniqueFd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0))) GTEST_SKIP() << "no IPv6 here";
+  auto loop = std::move(*EventLoop::create(ProbeMode::kNone));
+  FakePort fake;
+  const auto both = Nat::create(config, *loop, fake);
+  ASSERT_TRUE(both) << both.error().message;
+
+  const std::uint16_t other = closed_port();
+  config.publish = {{kLoopback6, other, kGuestPort}};
+  Bench bench(config);
+  constexpr IpAddress kChosen = {kNetwork6, 0x77};
+  bench.inject(build_ipv6({.source = kChosen}, {128, 0, 0, 0, 1, 2, 3, 4}, 2));  // it speaks
+  ASSERT_TRUE(bench.next_frame());
+  const UniqueFd client = client6_of(other);
+  if (!client) GTEST_SKIP() << "no IPv6 loopback here";
+  ASSERT_TRUE(bench.run_until([&] { return !bench.port.published.empty(); }));
+  const Bytes& syn = bench.port.published.front().bytes;
+  EXPECT_EQ(syn.at(kEthernetHeader + 6), kProtocolTcp);
+  EXPECT_EQ(IpAddress::load(&syn[kEthernetHeader + 24]), kChosen);
 }
 
 TEST(NatPublish, PortThatIsTakenIsAnErrorThatNamesIt) {

@@ -1,4 +1,6 @@
 // Segments at the very edge of what a rule lets through, step by step on virtual time.
+#include <utility>
+
 #include "puppet.h"
 
 namespace glassbox::net {
@@ -133,6 +135,39 @@ TEST_F(TcpEdges, SynAckIsRepeatedEverMoreSeldom) {
   EXPECT_EQ(repeated.size(), 5U);
   for (const Seen& frame : repeated)
     EXPECT_EQ(frame.flags, kTcpSyn | kTcpAck);
+}
+
+// RFC 9293, 3.7.1: 536 where the guest names no size. One that would make a frame of every byte is not kept
+// to.
+TEST_F(TcpEdges, SegmentsAreOfTheGuestsSizeWithinReason) {
+  port.offered.rx_tso4 = false;
+  const std::vector<std::pair<std::vector<std::uint8_t>, std::size_t>> cases = {
+      {{}, 536}, {{2, 4, 0, 1}, 64}, {{2, 4, 0, 100}, 100}, {{2, 4, 0xff, 0xff}, 1460}};
+  std::uint16_t from = 41000;
+  for (const auto& [options, expected] : cases) {
+    ++from;
+    inject({.guest_port = from, .dst_port = host.port, .seq = 1, .flags = kTcpSyn, .options = options});
+    const auto syn_ack = seen();
+    ASSERT_EQ(syn_ack.size(), 1U);
+    ASSERT_TRUE(host.accept());
+    host.send(pattern(2 * kFrame));
+    std::size_t largest = 0;
+    for (const Seen& frame : seen())
+      largest = std::max(largest, frame.payload.size());
+    EXPECT_EQ(largest, expected);
+    inject({.guest_port = from, .dst_port = host.port, .seq = 2, .flags = kTcpRst});
+  }
+}
+
+// Nobody listens at port 0 (RFC 6335, 6): the host is not asked.
+TEST_F(TcpEdges, PortZeroIsRefused) {
+  inject({.dst_port = 0, .seq = 7, .flags = kTcpSyn});
+  const auto answer = seen();
+  ASSERT_EQ(answer.size(), 1U);
+  EXPECT_EQ(answer[0].flags, kTcpRst | kTcpAck);
+  EXPECT_EQ(answer[0].ack, 8U);
+  EXPECT_EQ(counters()[RefuseReason::kBadDestination], 1U);
+  EXPECT_EQ(counters().flows_opened, 0U);
 }
 
 }  // namespace
