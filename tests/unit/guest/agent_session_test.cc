@@ -315,6 +315,38 @@ TEST_F(AgentSession, InputBeyondTheWindowEndsTheConnection) {
     EXPECT_EQ((*message)->type, protocol::MessageType::kStdinAck);
 }
 
+TEST_F(AgentSession, ASignalThatThereIsNotEndsTheConnection) {
+  for (const std::uint32_t number : {0U, 65U, 0xFFFF'FFFFU}) {
+    const UniqueFd connection = connect();
+    ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecStart,
+                                       R"({"argv":["sleep","1000"],"env":[],"cwd":"/","tty":false})"));
+    for (const std::uint32_t one : {number, std::uint32_t{SIGKILL}})
+      (void)protocol::send_message(connection.get(), protocol::MessageType::kSignal,
+                                   protocol::as_payload(one));
+    EXPECT_FALSE(protocol::receive_message(connection.get())) << number << ": no exit is told";
+  }
+}
+
+// As the user of a terminal means it: the shell that waits for the command is not hit.
+TEST_F(AgentSession, ASignalAtATerminalGoesToTheForeground) {
+  const UniqueFd connection = connect();
+  ASSERT_TRUE(protocol::send_message(
+      connection.get(), protocol::MessageType::kExecStart,
+      R"({"argv":["sh","-c","set -m; sh -c 'echo ready; exec sleep 1000'; echo got $?"],"env":[],"cwd":"/","tty":true})"));
+  std::string heard;
+  bool sent = false;
+  for (auto message = protocol::receive_message(connection.get()); message;
+       message = protocol::receive_message(connection.get())) {
+    if (message->type == protocol::MessageType::kStdout) heard += message->payload;
+    if (sent || heard.find("ready") == std::string::npos) continue;
+    sent = true;
+    const std::uint32_t number = SIGTERM;
+    ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kSignal,
+                                       protocol::as_payload(number)));
+  }
+  EXPECT_NE(heard.find("got 143"), std::string::npos) << heard;
+}
+
 TEST_F(AgentSession, BadStartIsRefusedWithAReason) {
   UniqueFd connection = connect();
   ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecStart, R"({"argv":[]})"));

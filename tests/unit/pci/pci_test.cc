@@ -88,6 +88,7 @@ TEST_F(PciTest, FindsTheBusAndWhatIsOnIt) {
   EXPECT_EQ(config_read<std::uint16_t>(kClock, pci::kDeviceId), protocol::kClockPciDevice);
   EXPECT_EQ(config_read<std::uint32_t>(3, 0), 0xFFFF'FFFFU) << "nothing there";
   EXPECT_EQ(config_read<std::uint32_t>(kRng, 0, 1), 0xFFFF'FFFFU) << "no second function";
+  EXPECT_EQ(config_read<std::uint32_t>(kRng + 32, 0), 0xFFFF'FFFFU) << "no second bus";
   EXPECT_EQ(config_read<std::uint8_t>(kRng, 0x3D), 0) << "no interrupt pin";
 }
 
@@ -300,7 +301,10 @@ TEST_F(VirtioProbeTest, FeaturesThatWereNotOfferedAreRefused) {
   add_status(VIRTIO_CONFIG_S_FEATURES_OK);
   EXPECT_NE(status() & VIRTIO_CONFIG_S_FEATURES_OK, 0);
   set_features(virtio::kRingFeatures);
-  EXPECT_EQ(get<std::uint32_t>(VIRTIO_PCI_COMMON_GF), 1U) << "fixed once they are agreed on";
+  for (const std::uint32_t half : {0U, 1U}) {
+    set<std::uint32_t>(VIRTIO_PCI_COMMON_GFSELECT, half);
+    EXPECT_EQ(get<std::uint32_t>(VIRTIO_PCI_COMMON_GF), half) << "fixed once they are agreed on";
+  }
 }
 
 TEST_F(VirtioProbeTest, ResetPutsEverythingBack) {
@@ -317,6 +321,17 @@ TEST_F(VirtioProbeTest, ResetPutsEverythingBack) {
   driver.chain().writable(8).submit();
   ring();
   EXPECT_FALSE(driver.take_used()) << "a kick after the reset reaches nothing";
+}
+
+TEST_F(VirtioProbeTest, AnEnabledQueueStaysWhereItIs) {
+  negotiate();
+  const fake::DriverQueue driver(vm.memory(), 16);
+  set_queue(driver.layout());
+  set_queue({.size = 8, .descriptors = 0x1000, .available = 0x2000, .used = 0x3000});
+  EXPECT_EQ(get<std::uint16_t>(VIRTIO_PCI_COMMON_Q_SIZE), 16);
+  EXPECT_EQ(get<std::uint32_t>(VIRTIO_PCI_COMMON_Q_DESCLO), driver.layout().descriptors);
+  EXPECT_EQ(get<std::uint32_t>(VIRTIO_PCI_COMMON_Q_AVAILLO), driver.layout().available);
+  EXPECT_EQ(get<std::uint32_t>(VIRTIO_PCI_COMMON_Q_USEDLO), driver.layout().used);
 }
 
 TEST_F(VirtioProbeTest, HostileQueueLayoutNeedsAReset) {

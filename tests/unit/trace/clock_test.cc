@@ -56,6 +56,23 @@ TEST(ClockHull, NamesTheConstraintsThatContradict) {
             "other by 39 ns");
 }
 
+TEST(ClockHull, NamesTheWorstOfSeveralContradictions) {
+  auto small = exchange(2000, 50, 60), large = exchange(3000, 500, 510), small_again = exchange(4000, 50, 60);
+  large.id = 8;
+  const ClockHull hull({exchange(1000, 0, 100), small, large, small_again});
+  ASSERT_TRUE(hull.worst_violation());
+  EXPECT_EQ(hull.worst_violation()->lower.id, 8U);
+  EXPECT_EQ(hull.worst_violation()->excess_ns, 439) << "500 - 60, less what the clock may drift in 1 us";
+}
+
+TEST(ClockHull, RoundsOutwardsOnBothSidesOfZero) {
+  for (const std::int64_t base : {-1'000, 1'000}) {
+    const ClockHull hull({exchange(0, base, base)});
+    EXPECT_EQ(hull.at(1).lo_ns, base - 1) << "600 ppm of 1 ns are some of it";
+    EXPECT_EQ(hull.at(1).hi_ns, base + 1);
+  }
+}
+
 // Truth: theta with an offset and a drift below rho. What the hull says must contain it at every time.
 RC_GTEST_PROP(ClockHullProperty, ContainsTheTruth, ()) {
   GuestClock clock;

@@ -131,6 +131,23 @@ TEST_F(NetDeviceTest, ADriverThatDidNotLookIsTold) {
   EXPECT_TRUE(loop.turn_until([&] { return transport.interrupts[NetDevice::kTransmitQueue] == 1U; }));
 }
 
+// However much goes on meanwhile: its time is not given to it anew.
+TEST_F(NetDeviceTest, ADriverThatNeverLooksIsToldThoughFramesKeepComing) {
+  activate();
+  int rounds = 0;
+  for (; rounds < 20 && transport.interrupts[NetDevice::kTransmitQueue] == 0; ++rounds) {
+    rx.chain().writable(1526).submit();
+    tx.chain().readable(header_bytes() + "question").submit();
+    kick(NetDevice::kTransmitQueue);
+    fill(device.rx_reserve(6), "answer");
+    device.rx_commit({.bytes = 6, .vnet = {}});
+    device.rx_publish();
+    loop.pass(NetDevice::kHoldNs / 2);
+    loop.turn();
+  }
+  EXPECT_LE(rounds, 3) << "two halves of the time, and the turn that sees them gone";
+}
+
 TEST_F(NetDeviceTest, WhatNobodyWaitsForIsPublishedWithoutAnInterrupt) {
   activate();
   for (int i = 0; i < 3; ++i)

@@ -278,6 +278,19 @@ TEST_F(QueueTest, EventIndexSuppressesInterrupts) {
   EXPECT_FALSE(queue.publish()) << "nothing new, no interrupt";
 }
 
+TEST_F(QueueTest, WhatIsPublishedUntoldTwiceIsStillUntold) {
+  enable();
+  driver.set_used_event(0);
+  for (int i = 0; i < 2; ++i) {
+    driver.chain().readable("a").submit();
+    queue.push(std::move(*queue.pop(storage)), 0);
+    queue.publish_untold();
+    EXPECT_TRUE(queue.untold()) << i;
+  }
+  EXPECT_TRUE(queue.publish()) << "the driver waits for the first of them";
+  EXPECT_FALSE(queue.untold());
+}
+
 TEST_F(QueueTest, NoInterruptFlagWithoutEventIndex) {
   enable({});
   driver.chain().readable("a").submit();

@@ -44,6 +44,8 @@ class TestLoop final : public net::EventLoop {
   void run() override {}
   void stop() override {}
 
+  void pass(std::uint64_t ns) { now_ns_ += ns; }
+
   // One turn without sleeping. True if the loop would have slept (nothing was found before it).
   bool turn() {
     const bool may_sleep = ask_hooks(net::BeforeWait::kArm);

@@ -261,6 +261,51 @@ TEST_F(VsockDeviceTest, GuestInitiatedReachesAListener) {
   EXPECT_EQ(receive(Op::kData)->payload, "answer");
 }
 
+TEST_F(VsockDeviceTest, CreditIsAskedForEachTimeItHasRunOut) {
+  activate();
+  const UniqueFd fd = open();
+  say(fd, std::string(3 * kGuestBuffer, 'd'));
+  for (int round = 0; round < 2; ++round) {
+    std::uint32_t got = 0;
+    while (got < kGuestBuffer)
+      got += receive(Op::kData)->header.len;
+    EXPECT_EQ(got, kGuestBuffer);
+    EXPECT_TRUE(receive(Op::kCreditRequest)) << round;
+    EXPECT_FALSE(receive_now()) << "once";
+    consumed += got;
+    send(Op::kCreditUpdate);
+  }
+}
+
+TEST_F(VsockDeviceTest, AProcessThatIsGoneIsNoNewsBeforeItsDataHasCome) {
+  activate();
+  UniqueFd fd = open();
+  say(fd, std::string(kGuestBuffer + 1, 'd'));
+  fd.reset();
+  for (std::uint32_t got = 0; got < kGuestBuffer;)
+    got += receive(Op::kData)->header.len;
+  EXPECT_TRUE(receive(Op::kCreditRequest));
+  EXPECT_FALSE(receive_now());
+  consumed += kGuestBuffer;
+  send(Op::kCreditUpdate);
+  EXPECT_EQ(receive(Op::kData)->header.len, 1U);
+  EXPECT_EQ(receive(Op::kShutdown)->header.flags, vsock::kShutdownBoth);
+}
+
+TEST_F(VsockDeviceTest, APortThatTheGuestUsesIsNotGivenOutAgain) {
+  activate();
+  const UniqueFd first = open();
+  const std::uint32_t next = host_port + 1;
+  auto listener = listen_unix(path + "_" + std::to_string(next));
+  ASSERT_TRUE(listener);
+  host_port = next;  // between the guest's port 1024 and the one that would be given out next
+  send(Op::kRequest);
+  EXPECT_TRUE(receive(Op::kResponse));
+  const UniqueFd second = open();
+  EXPECT_EQ(host_port, next + 1);
+  EXPECT_EQ(device->connections(), 3U);
+}
+
 TEST_F(VsockDeviceTest, GuestInitiatedWithoutAListenerIsRefused) {
   activate();
   host_port = 5001;

@@ -86,6 +86,16 @@ TEST_F(SerialTest, InputBeyondTheFifoIsLeftToTheCaller) {
   EXPECT_EQ(serial_.input(bytes), 0U);
 }
 
+TEST_F(SerialTest, ClearingTheFifoForgetsWhatWasReceived) {
+  const std::array<std::uint8_t, 2> bytes = {'a', 'b'};
+  EXPECT_EQ(serial_.input(bytes), 2U);
+  out(2, 0x01);  // FIFO on
+  EXPECT_EQ(in(5) & 1, 1) << "which clears nothing";
+  out(2, 0x03);
+  EXPECT_EQ(in(5) & 1, 0);
+  EXPECT_EQ(in(0), 0);
+}
+
 TEST_F(SerialTest, DivisorLatchHidesDataAndInterruptEnable) {
   out(3, 0x80);
   out(0, 0x0C);
