@@ -51,9 +51,9 @@ std::array<kvm_msr_entry, 2> firmware_msrs() {
 std::string default_command_line() {
   // tsc=reliable: no watchdog for a clock that has no rival here. panic=-1: reset at once, which ends the
   // machine. reboot=a: by the ACPI reset register; on a hardware-reduced machine Linux would try EFI and then
-  // a BIOS. 8250.nr_uarts=1: do not probe for three ports that are not there. nokaslr: to move the kernel
-  // within memory takes longer than to decompress it, and a kernel entered by PVH is not moved either.
-  return "console=ttyS0 quiet panic=-1 reboot=a tsc=reliable 8250.nr_uarts=1 pci=norom nokaslr";
+  // a BIOS. 8250.nr_uarts=1: do not probe for three ports that are not there. KASLR is left as the kernel
+  // has it, since no argument turns it on again.
+  return "console=ttyS0 quiet panic=-1 reboot=a tsc=reliable 8250.nr_uarts=1 pci=norom";
 }
 
 Result<std::unique_ptr<Machine>> Machine::create(MachineConfig config) {

@@ -187,6 +187,21 @@ TEST_F(OwnGuest, AddedProgramRuns) {
   EXPECT_THAT(ran.out, HasSubstr("/usr/bin/nc"));  // /usr/bin is still the image's
 }
 
+// Twice, since by chance one may lie where it was linked.
+TEST_F(OwnGuest, TheKernelMovesItselfUnlessToldNotTo) {
+  const auto text = [](std::vector<std::string> options) {
+    std::vector<std::string> argv{"run"};
+    argv.insert(argv.end(), options.begin(), options.end());
+    argv.insert(argv.end(), {"--", "grep", "-m1", " _text$", "/proc/kallsyms"});
+    const Ran ran = run(glassbox(argv));
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    return ran.out.substr(0, ran.out.find(' '));
+  };
+  const std::string linked = text({"--append", "nokaslr"});
+  EXPECT_EQ(linked, "ffffffff81000000");
+  EXPECT_TRUE(text({}) != linked || text({}) != linked);
+}
+
 TEST_F(OwnGuest, PanicIs120AndShowsTheConsole) {
   const Ran ran = run(glassbox({"run", "--", "sh", "-c", "echo c > /proc/sysrq-trigger; sleep 1000"}));
   EXPECT_EQ(ran.status, 120) << ran.err;

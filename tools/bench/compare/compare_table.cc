@@ -49,7 +49,7 @@ std::string median_text(const Unit& unit, const Summary& summary) {
 }
 
 std::string number(const std::optional<double>& value) {
-  if (!value) return "-";
+  if (!value || *value < 0) return "-";  // a difference that drowns in what else the process does is no count
   return fmt::format("{:.1f}", *value);
 }
 

@@ -84,13 +84,16 @@ Result<std::unique_ptr<Stack>> make_contender_stack(const StackEntry& entry, con
   GB_TRY(check_installed(entry));
   const std::string& name = entry.name;
   if (entry.group == Group::kVm && entry.carrier == "glassbox") {
-    std::vector<std::string> options;
-    if (entry.poll_off) options = {"--poll", "off"};
+    std::vector<std::string> options{"--append", kGuestArguments};
+    if (entry.poll_off) options.insert(options.end(), {"--poll", "off"});
     return make_glassbox_stack({vm_name(), spec.vcpus, spec.memory_mib, options});
   }
   if (name == "guest-loopback") {
     return make_glassbox_stack(
-        {vm_name(), spec.vcpus, spec.memory_mib, {"--add", program("gb-echo") + ":/bin/gb-echo"}});
+        {vm_name(),
+         spec.vcpus,
+         spec.memory_mib,
+         {"--append", kGuestArguments, "--add", program("gb-echo") + ":/bin/gb-echo"}});
   }
   if (name == "qemu-slirp" || name == "qemu-passt") {
     if (door == nullptr) return fail("no vsock to reach QEMU's guests");

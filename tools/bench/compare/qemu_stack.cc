@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "guest/protocol.h"
+#include "tools/bench/compare/compare_spec.h"
 #include "tools/bench/paths.h"
 #include "vmm/machine/machine.h"
 
@@ -133,7 +134,7 @@ std::vector<std::string> qemu_argv(const QemuVm& vm, std::uint32_t cid, int pass
           "-initrd",
           program("guest/initramfs.cpio"),
           "-append",
-          default_command_line(),
+          default_command_line() + " " + kGuestArguments,
           "-serial",
           "file:" + console,
           "-netdev",
