@@ -20,7 +20,7 @@ struct Pace {
 
 Pace pace_of(Group group, bool lab) {
   if (group == Group::kVm) {
-    return lab ? Pace{12, 0.6, 4e-3, 30e-3, 0.8e-3, 0.2} : Pace{1, 0.05, 0.2e-3, 3e-3, 0.1e-3, 0.01};
+    return lab ? Pace{6, 0.1, 3.5e-3, 40e-3, 1e-3, 0.2} : Pace{1, 0.05, 0.2e-3, 3e-3, 0.1e-3, 0.01};
   }
   return lab ? Pace{1.5, 0.3, 1e-3, 15e-3, 0.4e-3, 0.02} : Pace{0.2, 0.02, 0.15e-3, 2e-3, 0.05e-3, 0.002};
 }
