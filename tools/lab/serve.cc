@@ -85,7 +85,7 @@ void reap() {
   ::_exit(1);
 }
 
-void accept_one(int listener, const std::string& token) {
+void accept_one(int listener, const std::string& token, const std::string& host_file) {
   UniqueFd socket(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
   if (!socket) return;
   const int on = 1;
@@ -96,7 +96,7 @@ void accept_one(int listener, const std::string& token) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  serve_session(std::move(socket), token);
+  serve_session(std::move(socket), token, host_file);
   ::_exit(0);
 }
 
@@ -125,7 +125,7 @@ Status serve(const ServeOptions& options) {
       return {};
     }
     reap();
-    if ((fds[0].revents & POLLIN) != 0) accept_one(listener.get(), token);
+    if ((fds[0].revents & POLLIN) != 0) accept_one(listener.get(), token, options.token_file);
     if (user_processes_exist()) last_use = Clock::now();
     if (options.idle_s > 0 && Clock::now() - last_use > std::chrono::seconds(options.idle_s) && is_init) {
       std::puts("lab: idle for too long, powering off");

@@ -8,6 +8,9 @@
 // file: a background process the command left behind (a detached VM) may hold them open for hours. A pty
 // hands its bytes over with a delay, so there "empty" means the end of file or 100 ms of silence.
 //
+// A pong says that the machine works, so a ping goes round the CPUs and to the host first. Where one of them
+// does not answer, this process stands still, and the caller's patience (liveness.h) finds that out.
+//
 // End of the caller (it was killed): the session gets SIGHUP, as from a closed terminal, and SIGKILL where it
 // is still there 3 s later. A process that made a session of its own (a daemon) is left alone.
 #include "tools/lab/session.h"
@@ -25,6 +28,7 @@
 #include <optional>
 
 #include "tools/lab/child.h"
+#include "tools/lab/health.h"
 #include "tools/lab/io.h"
 #include "tools/lab/wire.h"
 
@@ -65,8 +69,11 @@ struct Source {
 
 class Session {
  public:
-  Session(UniqueFd socket, Decoder decoder, Child child)
-      : socket_(std::move(socket)), decoder_(std::move(decoder)), child_(std::move(child)) {
+  Session(UniqueFd socket, Decoder decoder, Child child, std::string host_file)
+      : socket_(std::move(socket)),
+        decoder_(std::move(decoder)),
+        child_(std::move(child)),
+        host_file_(std::move(host_file)) {
     if (child_.terminal) sources_.push_back({child_.terminal.get(), Stream::kTerminal, kWindow, false, true});
     if (child_.pipes[1]) sources_.push_back({child_.pipes[1].get(), Stream::kStdout});
     if (child_.pipes[2]) sources_.push_back({child_.pipes[2].get(), Stream::kStderr});
@@ -148,6 +155,8 @@ class Session {
         break;
       }
       case Type::kPing:
+        visit_every_cpu();
+        ask_the_host(host_file_);
         to_caller_.push(encode(Type::kPong));
         break;
       default:
@@ -234,6 +243,7 @@ class Session {
   UniqueFd socket_;
   Decoder decoder_;
   Child child_;
+  std::string host_file_;
   Outbox to_caller_;
   Outbox to_stdin_;
   std::vector<Source> sources_;
@@ -247,7 +257,7 @@ class Session {
 
 }  // namespace
 
-void serve_session(UniqueFd socket, const std::string& token) {
+void serve_session(UniqueFd socket, const std::string& token, const std::string& host_file) {
   timeval patience{10, 0};
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const auto refuse = [&socket](const std::string& frame) {
@@ -272,7 +282,7 @@ void serve_session(UniqueFd socket, const std::string& token) {
                       child.error().message));
     return;
   }
-  Session(std::move(socket), std::move(decoder), std::move(*child)).run();
+  Session(std::move(socket), std::move(decoder), std::move(*child), host_file).run();
 }
 
 }  // namespace glassbox::lab

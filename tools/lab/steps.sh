@@ -57,7 +57,13 @@ step() {
   follow "$log_dir/${name// /-}.log" "$name" || status=$?
   case $status in
     0) say "$name: done in $((SECONDS - began)) s" ;;
-    124 | 137) say "$name: no end after $limit_s s (log: $log_dir/${name// /-}.log)" ;;
+    124 | 137)
+      if ((SECONDS - began >= limit_s)); then
+        say "$name: no end after $limit_s s (log: $log_dir/${name// /-}.log)"
+      else # of a time limit inside it
+        say "$name: failed after $((SECONDS - began)) s, something in it did not end (log: $log_dir/${name// /-}.log)"
+      fi
+      ;;
     *) say "$name: failed after $((SECONDS - began)) s (log: $log_dir/${name// /-}.log)" ;;
   esac
   return "$status"

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -281,6 +282,18 @@ TEST_F(LabThatStandsStill, ARunningCommandEndsAfterThePatience) {
   stand_still();
   EXPECT_EQ(silence_said(read_all(program.err.get())), 1);
   EXPECT_EQ(program.wait(), 125);
+}
+
+// All of the lab lives but for the file system that its host serves: a FIFO without a writer is such a file.
+TEST_F(LabThatStandsStill, AHostThatDoesNotAnswerIsFoundThoughTheDaemonLives) {
+  Program program = spawn(client({"sh", "-c", "echo ready; exec sleep 1000"}, 1));
+  EXPECT_EQ(read_line(program.out.get()), "ready");
+  ::unlink(token_.c_str());
+  ASSERT_EQ(::mkfifo(token_.c_str(), 0600), 0);
+  EXPECT_EQ(silence_said(read_all(program.err.get())), 1);
+  EXPECT_EQ(program.wait(), 125);
+  const UniqueFd lets_the_session_go(::open(token_.c_str(), O_RDWR | O_CLOEXEC));
+  EXPECT_TRUE(lets_the_session_go);
 }
 
 TEST_F(LabThatStandsStill, OneSignalIsEnoughLongBeforeThePatienceEnds) {
