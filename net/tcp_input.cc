@@ -181,6 +181,9 @@ void Tcp::take_payload(TcpFlow& flow, const TcpHeader& header, IovSlice& payload
   if (fin && flow.rcv_nxt == seq + wanted) {
     flow.guest_fin = true;
     ++flow.rcv_nxt;
+    // A FIN right at the edge lies beyond it. The window ends where the guest's stream does: with an edge
+    // behind rcv_nxt all that follows would count as outside, the guest's own window with it.
+    flow.rcv_edge = seq_max(flow.rcv_edge, flow.rcv_nxt);
     shut_host_if_due(flow);
   } else if (only_this && flow.rcv_nxt == seq + bytes - seen) {
     hold_ack(flow);

@@ -206,15 +206,18 @@ bool Tcp::set_peek_offset(TcpFlow& flow) {
 void Tcp::discard_acknowledged(TcpFlow& flow) {
   const Seq end = flow.host_eof ? seq_min(flow.snd_una, flow.eof_seq) : flow.snd_una;
   if (!seq_gt(end, flow.sock_seq) || flow.fd < 0) return;
-  const std::uint32_t bytes = end - flow.sock_seq;
   const bool all = flow.snd_una == flow.snd_max;
-  if (bytes < kDiscardBatch && !all) return;
-  const ssize_t gone = ::recv(flow.fd, nullptr, bytes, MSG_TRUNC | MSG_DONTWAIT);
-  if (gone <= 0) {
-    flow.host_error = flow.readable = true;  // bytes that were there cannot vanish from a sound socket
-    return;
+  if (end - flow.sock_seq < kDiscardBatch && !all) return;
+  // One call, but for urgent data: a read ends before it (tcp(7)). What would be left behind nobody would
+  // ever ask for again once all is acknowledged, and the socket would never be empty.
+  while (seq_gt(end, flow.sock_seq)) {
+    const ssize_t gone = ::recv(flow.fd, nullptr, end - flow.sock_seq, MSG_TRUNC | MSG_DONTWAIT);
+    if (gone <= 0) {
+      flow.host_error = flow.readable = true;  // bytes that were there cannot vanish from a sound socket
+      return;
+    }
+    flow.sock_seq += static_cast<std::uint32_t>(gone);
   }
-  flow.sock_seq += static_cast<std::uint32_t>(gone);
   flow.peek_at = seq_max(flow.peek_at, flow.sock_seq);
   if (all && !flow.readable) flow.bulk = false;
 }

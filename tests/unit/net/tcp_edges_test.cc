@@ -85,6 +85,58 @@ TEST_F(TcpEdges, FinBeyondTheWindowIsNotTaken) {
   EXPECT_TRUE(host.ended);
 }
 
+// The window is full to the last byte, and the FIN comes with that byte: what the guest says after it of its
+// own window still counts.
+TEST_F(TcpEdges, WindowOfAGuestWhoseFinLiesAtTheEdgeIsBelieved) {
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  const std::string half(32768, 'h');
+  const auto first = build_segment(
+      {.dst_port = host.port, .seq = guest.snd_nxt, .ack = guest.rcv_nxt, .flags = kTcpAck, .payload = half});
+  const iovec piece{const_cast<std::uint8_t*>(first.data()), first.size()};
+  nat->on_guest_frame(std::span(&piece, 1), {}, 0);  // the burst goes on: no acknowledgement moves the edge
+  guest.snd_nxt += static_cast<Seq>(half.size());
+  guest.window = 0;
+  guest.send(kTcpAck | kTcpFin, half.substr(1));
+  guest.turn();
+  EXPECT_EQ(host.receive().size(), 65535U);
+  ASSERT_TRUE(host.ended);
+  EXPECT_EQ(guest.acked, guest.snd_nxt);
+  host.send("the answer");
+  guest.turn();
+  EXPECT_EQ(guest.received, "") << "its window is shut";
+  guest.window = 4;
+  guest.acknowledge();
+  guest.turn();
+  EXPECT_EQ(guest.received, "the ");
+  guest.window = 65535;
+  guest.acknowledge();
+  guest.turn();
+  EXPECT_EQ(guest.received, "the answer");
+}
+
+// A read ends before an urgent byte (tcp(7)), one that throws away too: what the guest has acknowledged goes
+// whole, or the socket is never empty and the flow never done.
+TEST_F(TcpEdges, UrgentByteInWhatIsDiscardedHoldsNothingBack) {
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  const std::string data = pattern(30'000);  // more than is kept as a copy
+  ASSERT_EQ(host.send(data), data.size());
+  guest.turn();
+  ASSERT_EQ(::send(host.fd.get(), "U", 1, MSG_OOB | MSG_NOSIGNAL), 1);
+  host.send("behind it");
+  guest.turn();
+  host.fd.reset();
+  guest.turn();
+  ASSERT_TRUE(guest.received == data + "Ubehind it");
+  ASSERT_TRUE(guest.fin);
+  guest.send(kTcpAck | kTcpFin);
+  guest.turn();
+  EXPECT_EQ(counters().flows_open, 0U);
+  EXPECT_EQ(counters()[CloseReason::kFinished], 1U);
+  EXPECT_EQ(loop.watched(), watched_at_start);
+}
+
 // RFC 9293, 3.8.4
 TEST_F(TcpEdges, KeepaliveOfTheGuestIsAnswered) {
   ASSERT_TRUE(guest.connect());
