@@ -105,7 +105,10 @@ std::size_t TapPort::rx_publish() {
 }
 
 void TapPort::on_fd_ready(std::uint32_t events) {
-  if (!(events & EPOLLIN) || sink_ == nullptr) return;
+  // Without anything to read: the guest has deleted its interface. It does not come back, and as long as it
+  // is watched epoll reports it again and again.
+  if (!(events & EPOLLIN)) return loop_.remove(tap_.get());
+  if (sink_ == nullptr) return;
   probe::tx_kick(0);
   for (int i = 0; i < kFramesPerTurn; ++i) {
     const ssize_t n = ::read(tap_.get(), incoming_.get(), kSlotBytes);
