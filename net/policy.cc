@@ -3,12 +3,14 @@
 #include <ifaddrs.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 
 #include "net/socket_address.h"
@@ -81,6 +83,7 @@ Status DestinationPolicy::read_own_addresses() {
   ifaddrs* list = nullptr;
   if (::getifaddrs(&list) != 0) return fail_errno(errno, "cannot read the host's own addresses");
   own_.clear();
+  own_networks_.clear();
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
     const auto address = ip_of(entry->ifa_addr);
     if (!address) continue;
@@ -88,6 +91,8 @@ Status DestinationPolicy::read_own_addresses() {
     const auto mask = ip_of(entry->ifa_netmask);
     if (mask && !address->is_v4() && mask->lo != ~std::uint64_t{0})
       own_.push_back(network_of(*address, *mask));
+    if (mask && address->is_v4() && (entry->ifa_flags & IFF_LOOPBACK) != 0)
+      own_networks_.push_back(Cidr::v4(address->v4(), static_cast<unsigned>(std::popcount(mask->v4()))));
   }
   ::freeifaddrs(list);
   std::sort(own_.begin(), own_.end());
@@ -104,7 +109,9 @@ void DestinationPolicy::on_fd_ready(std::uint32_t /*events*/) {
 
 bool DestinationPolicy::is_own(const IpAddress& address) const {
   return kLoopback.contains(address) || address == kLoopback6 ||
-         std::binary_search(own_.begin(), own_.end(), address);
+         std::binary_search(own_.begin(), own_.end(), address) ||
+         std::any_of(own_networks_.begin(), own_networks_.end(),
+                     [&address](const Cidr& network) { return network.contains(address); });
 }
 
 IpAddress DestinationPolicy::seen_by_guest(const IpAddress& peer) const {

@@ -4,7 +4,8 @@
 // of 10.0.2.3 and fd00:10:0:2::3 is the host's name server. Closed means: 127/8, 0/8, ::, ::1 and the host's
 // own addresses are refused as well, since each of them reaches services that listen on the host. (Mapped
 // forms need no rule: in this program they are the IPv4 address.) The own addresses are read at the start and
-// again when the kernel says that they changed.
+// again when the kernel says that they changed. Of an IPv4 address of the loopback interface the whole
+// network is the host's own: that is how the kernel routes it, and what makes 127/8 what it is.
 //
 // Thread: the network thread.
 #pragma once
@@ -60,6 +61,7 @@ class DestinationPolicy final : public FdHandler {
   EventLoop& loop_;
   UniqueFd changes_;            // rtnetlink, told of address changes; may be absent
   std::vector<IpAddress> own_;  // sorted
+  std::vector<Cidr> own_networks_;
 };
 
 }  // namespace glassbox::net

@@ -100,14 +100,41 @@ TEST_F(OwnAddresses, NewOnesAreLearnt) {
   EXPECT_EQ(refused(bench, kGlobal, RefuseReason::kHostAddressClosed), 3U);
 }
 
+// An IPv4 address of the loopback interface brings its whole network: services of the host answer at all of
+// its addresses, as they do at those of 127/8.
+TEST_F(OwnAddresses, NetworksOfTheLoopbackInterfaceAreClosedWhole) {
+  constexpr Ipv4 kNeighbour = PrivateNet::kAddress + 1;  // within the /24, and nobody's address
+  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const SocketAddress anywhere(IpAddress::from_v4(0), 0);
+  ASSERT_EQ(::bind(listener.get(), anywhere.get(), anywhere.length()), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  SocketAddress bound;
+  ASSERT_EQ(::getsockname(listener.get(), bound.get(), bound.length_out()), 0);
+  const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const SocketAddress to(IpAddress::from_v4(kNeighbour), bound.port());
+  ASSERT_EQ(::connect(client.get(), to.get(), to.length()), 0) << "not this kernel's way";
+
+  VirtualLoop loop;
+  const auto policy_that = [&loop](bool opens) {
+    const NatConfig config{.allow_host_loopback = opens, .deny = {}};
+    return std::move(*DestinationPolicy::create(config, loop));
+  };
+  const IpAddress neighbour = IpAddress::from_v4(kNeighbour);
+  const IpAddress beyond = IpAddress::from_v4(PrivateNet::kAddress + 256);
+  EXPECT_EQ(policy_that(false)->check(neighbour, bound.port()).refuse, RefuseReason::kHostAddressClosed);
+  EXPECT_EQ(policy_that(false)->check(beyond, bound.port()).refuse, RefuseReason::kNone);
+  EXPECT_TRUE(policy_that(true)->check(neighbour, bound.port()).local);
+}
+
 TEST_F(OwnAddresses, OnesThatGoAreForgotten) {
   VirtualLoop loop;
   const auto policy = std::move(*DestinationPolicy::create(NatConfig{}, loop));
   const IpAddress own = IpAddress::from_v4(PrivateNet::kAddress);
-  EXPECT_TRUE(policy->is_own(own));
+  const IpAddress neighbour = IpAddress::from_v4(PrivateNet::kAddress + 1);
+  EXPECT_TRUE(policy->is_own(own) && policy->is_own(neighbour));
   ASSERT_NO_FATAL_FAILURE(PrivateNet::drop_address());
   loop.turn();
-  EXPECT_FALSE(policy->is_own(own));
+  EXPECT_FALSE(policy->is_own(own) || policy->is_own(neighbour));
   EXPECT_TRUE(policy->is_own(kGlobal));
 }
 
