@@ -119,7 +119,8 @@ Udp::Flow* Udp::open_published(UdpListener& listener, const FlowKey& key, const 
     close(*known);
   }
   Flow* const flow = table_.vacant();
-  const RefuseReason reason = flow == nullptr ? RefuseReason::kTableFull : admission_.admit(loop_.now_ns());
+  const bool full = flow == nullptr || published_ == kMaxPublished;
+  const RefuseReason reason = full ? RefuseReason::kTableFull : admission_.admit(loop_.now_ns());
   if (reason != RefuseReason::kNone) {
     ++counters_.refused[static_cast<std::size_t>(reason)];
     probe::flow_refused(static_cast<std::uint32_t>(reason));
@@ -127,6 +128,7 @@ Udp::Flow* Udp::open_published(UdpListener& listener, const FlowKey& key, const 
   }
   insert(*flow, key, listener.fd(), peer);
   flow->listener = &listener;
+  ++published_;
   return flow;
 }
 
@@ -148,6 +150,8 @@ void Udp::close(Flow& flow) {
   if (flow.listener == nullptr) {
     loop_.remove_closing(flow.fd);
     ::close(flow.fd);
+  } else {
+    --published_;
   }
   flow.fd = -1;
   table_.erase(flow);

@@ -77,6 +77,9 @@ class Udp {
   Admission& admission_;
   NatCounters& counters_;
   DatagramTable<Flow, 1024> table_;
+  // Of them, how many strangers may have begun: they need no leave to, and the guest's own must find a place.
+  static constexpr std::uint32_t kMaxPublished = 512;
+  std::uint32_t published_ = 0;
   std::uint64_t next_sweep_ns_ = 0;
 };
 

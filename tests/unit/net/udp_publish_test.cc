@@ -156,6 +156,33 @@ TEST(NatUdpPublish, PeerThatComesFromAnotherAddressIsAnsweredThere) {
   EXPECT_EQ(bench.nat->counters().udp_flows_open, 1U);
 }
 
+// Whoever may reach a published port can make as many flows of it as there are ports to send from.
+TEST(NatUdpPublish, StrangersLeaveTheGuestRoomForFlowsOfItsOwn) {
+  const std::uint16_t port = closed_port(SOCK_DGRAM);
+  NatConfig config = publishing(port);
+  config.allow_host_loopback = true;
+  Bench bench(config);
+  bench.port.discard = true;
+  for (unsigned i = 0; i < 1100; ++i) {
+    Client(port, ipv4(127, 0, 1, 1), static_cast<std::uint16_t>(20000 + i)).send("x");
+    ASSERT_TRUE(bench.run_until([] { return true; }));
+  }
+  ASSERT_TRUE(bench.run_until([&] {
+    return bench.nat->counters().udp_flows_open + bench.nat->counters()[RefuseReason::kTableFull] == 1100;
+  }));
+  bench.port.discard = false;
+  Client service(port);
+  Seen to_service;
+  to_service.source = kGatewayIp;
+  to_service.payload.assign(kUdpHeader, '\0');
+  auto* udp = reinterpret_cast<std::uint8_t*>(to_service.payload.data());
+  store_be16(udp, service.port);
+  store_be16(udp + 2, 4444);
+  const auto before = bench.nat->counters().udp_flows_open;
+  bench.inject(answer(to_service, "of its own"));
+  EXPECT_EQ(bench.nat->counters().udp_flows_open, before + 1);
+}
+
 // More at once than a turn takes: the edge that told of them comes only once.
 TEST(NatUdpPublish, ManyDatagramsAtOnceAllArrive) {
   const std::uint16_t port = closed_port(SOCK_DGRAM);
