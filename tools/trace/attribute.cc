@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_set>
 
 #include "tools/trace/chain.h"
 #include "tools/trace/flows.h"
@@ -130,18 +131,24 @@ Attribution attribute(const Trace& trace, const ClockReport& clock) {
   const GuestFrames frames(trace);
   const KindsSeen seen = kinds_seen(trace);
   const ChainContext context{*clock.hull, frames, seen};
+  std::unordered_set<std::uint64_t> claimed;  // flows
   for (const GuestCycle& cycle : found.complete) {
     const GuestConnection& c = cycle.connection;
     const std::int64_t begin = clock.hull->to_host(static_cast<std::int64_t>(c.first_ns));
     const std::int64_t end = clock.hull->to_host(static_cast<std::int64_t>(c.last_ns));
     const std::int64_t slack = clock.hull->at(begin).half_width_ns() + 1;
     const HostFlow* flow = flows.find(c.ports(), begin - slack, end + slack);
+    // A guest may tell of one connection as often as it likes: what the host did for it counts once.
+    if (flow != nullptr && claimed.contains(flow->flow)) flow = nullptr;
     auto chain = build_chain(cycle, flow, context);
     if (chain.size() < 2 || !chain.front().at_ns || *chain.front().at_ns > *chain.back().at_ns) {
       ++out.incomplete;
       continue;
     }
-    if (flow == nullptr) ++out.without_flow;
+    if (flow == nullptr)
+      ++out.without_flow;
+    else
+      claimed.insert(flow->flow);
     out.cycles.push_back(resolve(std::move(chain), cycle.kind, flow, out));
   }
   const GuestServers servers(trace);

@@ -23,11 +23,13 @@ bool is_delayed_ack(std::int64_t ns) {
 // Sends of the guest whose segment left when an acknowledgement came in.
 std::int64_t held_in_the_guest(const CycleTraffic& t, std::size_t& waits) {
   std::int64_t held = 0, counted_to = INT64_MIN;
+  std::vector<std::int64_t> payloads;  // when each left, by time
+  for (const CycleTraffic::Frame& f : t.guest_sent)
+    if ((f.marks & 4) != 0) payloads.push_back(f.at_ns);
   for (const std::int64_t send : t.guest_sends) {
-    const auto out = std::find_if(t.guest_sent.begin(), t.guest_sent.end(),
-                                  [send](const auto& f) { return f.at_ns > send && (f.marks & 4) != 0; });
-    if (out == t.guest_sent.end()) continue;
-    const std::int64_t left = out->at_ns;
+    const auto out = std::upper_bound(payloads.begin(), payloads.end(), send);
+    if (out == payloads.end()) continue;
+    const std::int64_t left = *out;
     if (!is_delayed_ack(left - send) || send < counted_to) continue;
     const auto ack = std::lower_bound(t.acks_to_guest.begin(), t.acks_to_guest.end(), left - kAckToSendNs);
     if (ack == t.acks_to_guest.end() || *ack > left) continue;

@@ -220,9 +220,10 @@ std::optional<std::uint64_t> nat_port(const HostIndex& index, HostFlow& f) {
 
 // The NAT's accept() was the last of that peer's port before the flow.
 void fill_inbound(const HostIndex& index, HostFlow& f) {
-  for (const EventRef e : refs(index.inbound_by_peer_port, f.dst_port))
-    if (static_cast<std::int64_t>(e->ts_ns) <= f.first_ns) f.host_inbound = e;
-  if (f.host_inbound == nullptr) return;
+  const auto accepts = refs(index.inbound_by_peer_port, f.dst_port);
+  const auto later = from_time(accepts, static_cast<std::uint64_t>(f.first_ns) + 1);
+  if (later.size() == accepts.size()) return;
+  f.host_inbound = accepts[accepts.size() - later.size() - 1];
   if (f.begin_ns == 0) f.begin_ns = f.host_inbound->arg[4];
   f.first_ns = static_cast<std::int64_t>(f.host_inbound->ts_ns);
 }

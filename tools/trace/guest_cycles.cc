@@ -289,9 +289,10 @@ class Finder {
   // One of several clients at once: its own clone to its own reaping.
   GuestCycle of_client(const Pipeline& p, const Process& client) {
     GuestCycle cycle = of_process(client);
-    if (client.fork == nullptr) {  // which clone was its own is not known
-      for (const EventRef e : p.forks)
-        if (e->ts_ns < cycle.connection.first_ns) cycle.forks = {e};
+    if (client.fork == nullptr) {  // which clone was its own is not known: the last before it connects
+      const auto after = std::lower_bound(p.forks.begin(), p.forks.end(), cycle.connection.first_ns,
+                                          [](EventRef e, std::uint64_t t) { return e->ts_ns < t; });
+      if (after != p.forks.begin()) cycle.forks = {*(after - 1)};
     } else {
       if (client.clone) cycle.forks.push_back(client.clone);
       cycle.forks.push_back(client.fork);

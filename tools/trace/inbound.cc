@@ -16,9 +16,10 @@ struct Guest {
 
 void find_calls(const std::vector<EventRef>& calls, std::uint64_t from, std::uint64_t to, Guest& g) {
   EventRef entered = nullptr;
-  for (const EventRef e : calls) {
-    if (e->ts_ns < from) continue;
-    if (e->ts_ns > to) break;
+  auto it = std::lower_bound(calls.begin(), calls.end(), from,
+                             [](EventRef call, std::uint64_t t) { return call->ts_ns < t; });
+  for (; it != calls.end() && (*it)->ts_ns <= to; ++it) {
+    const EventRef e = *it;
     switch (e->kind) {
       case GB_KIND_guest_accept:
         if (!g.accept) g.accept = e;

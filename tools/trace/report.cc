@@ -43,18 +43,18 @@ std::string make_title(const Attribution& a, const json& workload) {
 
 void add_states(const Attribution& a, const CycleStates& states, SegmentRow& row) {
   if (!row.seen || !states.knows(actor_of(row.segment))) return;
-  StateSplit sum{};
-  std::int64_t cycles = 0;
+  std::array<double, kThreadStates> sum{};  // a guest's times may add up to more than 64 bits hold
+  double cycles = 0;
   for (const CycleResult& c : a.cycles) {
     if (!c.segment_seen[static_cast<std::size_t>(row.segment)]) continue;
     ++cycles;
     const StateSplit split = states.split(c, row.segment);
     for (std::size_t k = 0; k < kThreadStates; ++k)
-      sum.at(k) += split.at(k);
+      sum.at(k) += static_cast<double>(split.at(k));
   }
-  for (std::int64_t& ns : sum)
-    ns /= cycles;
-  row.mean_states_ns = sum;
+  StateSplit& mean = row.mean_states_ns.emplace();
+  for (std::size_t k = 0; k < kThreadStates; ++k)
+    mean.at(k) = whole_ns(sum.at(k) / cycles);
 }
 
 json object_or_null(const json& parent, const char* key) {
@@ -159,6 +159,11 @@ std::string printable(std::string_view text) {
   std::replace_if(
       out.begin(), out.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
   return out;
+}
+
+std::int64_t whole_ns(double ns) {
+  constexpr double kMost = 9e18;
+  return static_cast<std::int64_t>(std::clamp(ns, -kMost, kMost));
 }
 
 std::string format_time(std::optional<std::int64_t> ns) {

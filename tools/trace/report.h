@@ -80,6 +80,8 @@ struct Report {
 
 // Control characters and anything but ASCII as '?': text that a guest or a file gave goes to a terminal.
 [[nodiscard]] std::string printable(std::string_view text);
+// What is beyond 64 bits becomes the most they hold.
+[[nodiscard]] std::int64_t whole_ns(double ns);
 // "8.51 ms", "71.0 us": three significant digits; "-" for what may not be stated.
 [[nodiscard]] std::string format_time(std::optional<std::int64_t> ns);
 [[nodiscard]] std::string describe_machine(const nlohmann::json& machine);

@@ -72,7 +72,7 @@ std::string client_line(const Report& r, bool p99) {
   const auto us = [&r](const char* key) -> std::optional<std::int64_t> {
     const auto it = r.client.find(key);
     if (it == r.client.end() || !it->is_number()) return {};
-    return static_cast<std::int64_t>(it->get<double>() * 1e3);
+    return whole_ns(it->get<double>() * 1e3);
   };
   return line("", "total by the client's own clock", {us("p50_us"), us("p90_us"), us("p99_us")}, "", p99);
 }

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "tools/trace/report.h"
 #include "tools/trace/traffic.h"
@@ -22,22 +23,36 @@ using Frames = std::vector<Frame>;
 // whose segment leaves that late lost its first copy before the driver saw it.
 constexpr std::int64_t kSynRtoNs = 900'000'000, kDataRtoNs = 190'000'000;
 
-std::size_t copies(const Frames& frames, const Frame& of, std::int64_t until_ns) {
-  return static_cast<std::size_t>(std::count_if(
-      frames.begin(), frames.end(), [&](const Frame& f) { return f.same(of) && f.at_ns <= until_ns; }));
-}
+// The frames in an order in which the copies of one lie side by side: a connection may have millions, and a
+// search through all of them for each would never end.
+class Copies {
+ public:
+  explicit Copies(Frames frames) : frames_(std::move(frames)) {
+    std::sort(frames_.begin(), frames_.end(), before);
+  }
+  [[nodiscard]] std::size_t of(const Frame& frame, std::int64_t until_ns) const {
+    const auto at = [&frame](std::int64_t ns) { return Frame{ns, frame.seq, frame.marks}; };
+    const auto first = std::lower_bound(frames_.begin(), frames_.end(), at(INT64_MIN), before);
+    return static_cast<std::size_t>(std::upper_bound(first, frames_.end(), at(until_ns), before) - first);
+  }
 
-std::size_t repeated(const Frames& frames) {
-  std::size_t again = 0;
-  for (const Frame& f : frames)
-    again += copies(frames, f, f.at_ns) > 1 ? 1 : 0;
-  return again;
+ private:
+  static bool before(const Frame& a, const Frame& b) {
+    return std::tie(a.seq, a.marks, a.at_ns) < std::tie(b.seq, b.marks, b.at_ns);
+  }
+  Frames frames_;
+};
+
+std::size_t repeated(const Frames& frames, const Copies& copies) {
+  return static_cast<std::size_t>(std::count_if(
+      frames.begin(), frames.end(), [&copies](const Frame& f) { return copies.of(f, f.at_ns) > 1; }));
 }
 
 // Copies that arrive late count too (traffic.h): `got` goes on beyond the cycle.
 struct Direction {
   const Frames& sent;
-  const Frames* got;  // null: that end was not traced, so a repetition is taken for a loss
+  const Copies& copies;  // of `sent`
+  const Copies* got;     // null: that end was not traced, so a repetition is taken for a loss
 };
 
 // Until when the step waited for a lost copy to be sent again, from its begin; 0: it did not.
@@ -45,18 +60,15 @@ std::int64_t waited_ns(const Step& step, const Direction& d) {
   std::int64_t waited = 0;
   for (const Frame& f : d.sent) {
     if (f.at_ns <= step.begin_ns || f.at_ns > step.end_ns) continue;
-    const std::size_t sent = copies(d.sent, f, step.end_ns);
-    if (sent < 2 || copies(d.sent, f, f.at_ns) < 2) continue;
-    if (d.got != nullptr && copies(*d.got, f, INT64_MAX) >= sent) continue;
+    const std::size_t sent = d.copies.of(f, step.end_ns);
+    if (sent < 2 || d.copies.of(f, f.at_ns) < 2) continue;
+    if (d.got != nullptr && d.got->of(f, INT64_MAX) >= sent) continue;
     waited = std::max(waited, f.at_ns - step.begin_ns);
   }
   return waited;
 }
 
-std::int64_t waited_ns(const CycleResult& c, const CycleTraffic& t, bool guest_is_traced) {
-  // The guest's own list of what it sent, or what arrived of that.
-  const Direction out = guest_is_traced ? Direction{t.guest_sent, &t.nat_got} : Direction{t.nat_got, nullptr};
-  const Direction in{t.nat_sent, guest_is_traced ? &t.guest_got : nullptr};
+std::int64_t waited_ns(const CycleResult& c, const Direction& out, const Direction& in) {
   std::int64_t waited = 0;
   for (const Step& s : c.path.steps) {
     const std::int64_t ns = s.end_ns - s.begin_ns;
@@ -87,19 +99,23 @@ Verdict retransmission_verdict(const Trace& trace, const ClockReport& clock, con
     return v;
   }
   std::size_t looked_at = 0, again = 0, hit = 0;
-  std::int64_t waited = 0;
+  double waited = 0;  // of cycles that a guest tells of: their sum may be any
   for (const CycleResult& c : a.cycles) {
     const CycleTraffic t = traffic.of(c);
-    const Frames& out = traffic.guest_is_traced() ? t.guest_sent : t.nat_got;
-    looked_at += out.size() + t.nat_sent.size();
-    again += repeated(out) + repeated(t.nat_sent);
-    const std::int64_t ns = waited_ns(c, t, traffic.guest_is_traced());
-    waited += ns;
+    // The guest's own list of what it sent, or what arrived of that.
+    const bool traced = traffic.guest_is_traced();
+    const Frames& sent = traced ? t.guest_sent : t.nat_got;
+    const Copies of_sent(sent), of_nat_sent(t.nat_sent), of_nat_got(t.nat_got), of_guest_got(t.guest_got);
+    looked_at += sent.size() + t.nat_sent.size();
+    again += repeated(sent, of_sent) + repeated(t.nat_sent, of_nat_sent);
+    const std::int64_t ns = waited_ns(c, {sent, of_sent, traced ? &of_nat_got : nullptr},
+                                      {t.nat_sent, of_nat_sent, traced ? &of_guest_got : nullptr});
+    waited += static_cast<double>(ns);
     hit += ns > 0 ? 1 : 0;
   }
   v.outcome = hit > 0 ? Outcome::kConfirmed : Outcome::kFalsified;
   v.evidence = fmt::format("{} of {} cycles waited, {} in all; {} of {} segments seen twice", hit,
-                           a.cycles.size(), format_time(waited), again, looked_at);
+                           a.cycles.size(), format_time(whole_ns(waited)), again, looked_at);
   return v;
 }
 
