@@ -181,28 +181,57 @@ TEST_F(Compare, TheSameClientAndAServerThatBlocksInAcceptOnEveryStack) {
 
 // --- stacks that fail
 
-// Ends a process of each stack in turn while its client runs.
-TEST_F(Compare, AStackThatDiesIsShownAsFailedWithItsLastWordsAndTheOthersGoOn) {
-  CompareRun run({"--stacks", stacks() + ",loopback", "--workloads", "rr,crr", "--rate", "50", "--warm-up",
+// The process that carries the packets of our own stack.
+bool is_monitor(const Seen& one) {
+  return one.program == "glassbox" && one.command.size() > 1;
+}
+
+TEST_F(Compare, AStackThatDiesIsStartedAnewAndItsTurnTakenOnceMore) {
+  CompareRun run({"--stacks", "glassbox-netns,loopback", "--workloads", "rr", "--rate", "50", "--warm-up",
                   "1", "--cycles", "100", "--rounds", "1", "--no-counts"});
   run.wait_for_process(client("101"));
-  const Seen monitor = run.wait_for_process(
-      [](const Seen& one) { return one.program == "glassbox" && one.command.size() > 1; });
-  ::kill(monitor.pid, SIGKILL);
+  ::kill(run.wait_for_process(is_monitor).pid, SIGKILL);
+  EXPECT_EQ(run.wait(), 0) << run.err();
+  EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "glassbox-netns")));
+  EXPECT_THAT(run.out(), ContainsRegex("Started anew after a failed turn\n  glassbox-netns: rr, round 1: "
+                                       "netns[a-z-]* was ended by signal 9"));
+  EXPECT_THAT(run.left(), IsEmpty());
+}
+
+// Twice under one workload: that has no figures, the next has, and so have the other stacks.
+TEST_F(Compare, AStackThatDiesAgainIsShownAsFailedWithItsLastWordsAndTheOthersGoOn) {
+  CompareRun run({"--stacks", stacks() + ",loopback", "--workloads", "crr,rr", "--rate", "50", "--warm-up",
+                  "1", "--cycles", "100", "--rounds", "1", "--no-counts"});
+  run.wait_for_process(client("101"));
+  const Seen first = run.wait_for_process(is_monitor);
+  ::kill(first.pid, SIGKILL);
+  run.wait_for_text("starting glassbox-netns anew");
+  run.wait_for_process(client("101"));
+  ::kill(run.wait_for_process([&](const Seen& one) { return is_monitor(one) && one.pid != first.pid; }).pid,
+         SIGKILL);
   EXPECT_EQ(run.wait(), 1);
-  EXPECT_THAT(run.out(), ContainsRegex("rr +glassbox-netns +failed: netns[a-z-]* was ended by signal 9"));
   EXPECT_THAT(run.out(), ContainsRegex("crr +glassbox-netns +failed: netns[a-z-]* was ended by signal 9"));
-  EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "loopback")));
+  EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "glassbox-netns")));
+  EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("crr", "loopback")));
   if (in_path("pasta")) {
     EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("crr", "pasta")));
   }
   EXPECT_THAT(run.left(), IsEmpty());
 }
 
-TEST_F(Compare, APeerThatDiesIsShownAsFailedWithItsLastWordsAndTheOthersGoOn) {
+// It does not come up a second time.
+TEST_F(Compare, AStackThatCannotBeStartedAnewIsRefusedWithItsLastWords) {
   if (!in_path("slirp4netns")) GTEST_SKIP() << "slirp4netns is not installed";
+  const fs::path fake = dir_.path() / "slirp4netns";
+  std::ofstream(fake) << fmt::format(
+      "#!/bin/sh\nif [ -e {0} ]; then echo once is enough >&2; exit 3; fi\n: >{0}\nexec "
+      "/usr/bin/slirp4netns \"$@\"\n",
+      (dir_.path() / "used").string());
+  fs::permissions(fake, fs::perms(0755));
+  fs::permissions(dir_.path(), fs::perms(0777));  // the peer is not root
   CompareRun run({"--stacks", "slirp4netns,loopback", "--workloads", "rr", "--rate", "50", "--warm-up", "1",
-                  "--cycles", "100", "--rounds", "1", "--no-counts"});
+                  "--cycles", "100", "--rounds", "1", "--no-counts"},
+                 dir_.path());
   run.wait_for_process(client("101"));
   const Seen peer = run.wait_for_process([](const Seen& one) { return one.program == "slirp4netns"; });
   ::kill(peer.pid, SIGKILL);
@@ -210,6 +239,8 @@ TEST_F(Compare, APeerThatDiesIsShownAsFailedWithItsLastWordsAndTheOthersGoOn) {
   // It has said something at its start; that is the last of it.
   EXPECT_THAT(run.out(),
               ContainsRegex("rr +slirp4netns +failed: slirp4netns was ended by signal 9.*: [a-zA-Z]"));
+  EXPECT_THAT(run.out(), HasSubstr("slirp4netns: NO ROW: could not be started anew: "));
+  EXPECT_THAT(run.out(), HasSubstr("once is enough"));
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "loopback")));
   EXPECT_THAT(run.left(), IsEmpty());
 }
@@ -219,13 +250,11 @@ TEST_F(Compare, AStackThatStopsMovingIsGivenUpAndDoesNotHoldTheOthers) {
   CompareRun run({"--stacks", "glassbox-netns,loopback", "--workloads", "rr", "--rate", "50", "--warm-up",
                   "1", "--cycles", "100", "--rounds", "1", "--no-counts", "--stall", "2"});
   run.wait_for_process(client("101"));
-  const Seen monitor = run.wait_for_process(
-      [](const Seen& one) { return one.program == "glassbox" && one.command.size() > 1; });
-  ::kill(monitor.pid, SIGSTOP);
-  EXPECT_EQ(run.wait(), 1);
-  EXPECT_THAT(run.out(),
-              ContainsRegex("rr +glassbox-netns +failed: no cycle ended for 2 s, given up after [0-9]+ "
-                            "of 101; the client's connection is in ESTABLISHED"));
+  ::kill(run.wait_for_process(is_monitor).pid, SIGSTOP);
+  EXPECT_EQ(run.wait(), 0) << run.err();
+  EXPECT_THAT(run.out(), ContainsRegex("glassbox-netns: rr, round 1: no cycle ended for 2 s, given up after "
+                                       "[0-9]+ of 101; the client's connection is in ESTABLISHED"));
+  EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "glassbox-netns")));
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "loopback")));
   EXPECT_THAT(run.left(), IsEmpty());
 }

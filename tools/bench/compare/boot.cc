@@ -47,7 +47,7 @@ void measure_boots(CompareResult& result, VsockDoor* door, Watch& watch, Progres
     if (row.entry->group != Group::kVm || row.entry->name == "guest-loopback" || !row.refused.empty())
       continue;
     contenders.push_back(&row);
-    result.boots.push_back({row.label, row.machine, {}, {}, {}, {}, {}, {}});
+    result.boots.push_back({row.label, row.machine, {}, {}, {}, {}, {}, {}, {}});
   }
   if (contenders.empty()) return;
   const auto marks = BootMarks::attach(program("glassbox"));
@@ -59,8 +59,19 @@ void measure_boots(CompareResult& result, VsockDoor* door, Watch& watch, Progres
       BootRow& row = result.boots[at];
       if (!row.refused.empty()) continue;
       progress.detail("boot of " + row.label);
-      const Status status =
-          boot_once(*contenders[at], row, result.spec, door, marks ? marks->get() : nullptr, watch);
+      // One boot of a stack may fail without ending its row, as one turn of a workload may.
+      const auto boot = [&]() -> Status {
+        BootRow with_this = row;
+        GB_TRY(
+            boot_once(*contenders[at], with_this, result.spec, door, marks ? marks->get() : nullptr, watch));
+        row = std::move(with_this);
+        return {};
+      };
+      Status status = boot();
+      if (!status && watch.signal() == 0 && row.restarts.empty()) {
+        row.restarts.push_back({"boot", fmt::format("round {}", round + 1), status.error().message});
+        status = boot();
+      }
       if (watch.signal() != 0) return;
       if (!status) row.refused = status.error().message;
     }

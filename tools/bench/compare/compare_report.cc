@@ -66,6 +66,13 @@ json cell_json(const Cell& cell) {
   return out;
 }
 
+json restarts_json(const std::vector<Restart>& restarts) {
+  json all = json::array();
+  for (const Restart& restart : restarts)
+    all.push_back({{"workload", restart.workload}, {"when", restart.when}, {"why", restart.why}});
+  return all;
+}
+
 json boot_json(const BootRow& row) {
   json out = {{"stack", row.label},
               {"qemu_machine", row.machine.empty() ? json() : json(row.machine)},
@@ -74,6 +81,7 @@ json boot_json(const BootRow& row) {
               {"first_guest_instruction", summary_json(row.first_entry)},
               {"kernel_to_init", summary_json(row.kernel)},
               {"exits", row.exits},
+              {"started_anew", restarts_json(row.restarts)},
               {"stages", json::object()}};
   for (const auto& [stage, rounds] : row.stages)
     out["stages"][std::string(stage_name(stage))] = summary_json(rounds);
@@ -166,6 +174,17 @@ std::vector<Section> sections(const CompareResult& result) {
     if (!row.refused.empty()) carriers.push_back(row.label + ": NO ROW: " + row.refused);
   }
   all.push_back({"Packets carried by", carriers});
+  std::vector<std::string> anew;
+  const auto add_restarts = [&anew](const auto& row) {
+    for (const Restart& restart : row.restarts) {
+      anew.push_back(fmt::format("{}: {}, {}: {}", row.label, restart.workload, restart.when, restart.why));
+    }
+  };
+  for (const Contender& row : result.rows)
+    add_restarts(row);
+  for (const BootRow& row : result.boots)
+    add_restarts(row);
+  if (!anew.empty()) all.push_back({"Started anew after a failed turn", std::move(anew)});
   if (auto lines = reasons(result); !lines.empty()) all.push_back({"A CRR in counts", std::move(lines)});
   if (const auto targets = targets_of(result); !targets.empty()) {
     Section section{"Targets, against the better of the QEMU stacks of this run", {}};
@@ -283,6 +302,7 @@ json compare_json(const CompareResult& result) {
                 {"refused", row.refused.empty() ? json() : json(row.refused)},
                 {"carried_by", row.identity.text},
                 {"version", row.identity.version},
+                {"started_anew", restarts_json(row.restarts)},
                 {"workloads", json::object()}};
     const Contender* base = base_of(result, row);
     if (base != nullptr) one["compared_with"] = base->label;

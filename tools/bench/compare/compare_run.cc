@@ -1,6 +1,7 @@
 #include "tools/bench/compare/compare_run.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "tools/bench/compare/client_run.h"
 #include "tools/bench/compare/estimate.h"
@@ -64,7 +65,7 @@ class Session {
           Contender& row = result_.rows[(i + round) % result_.rows.size()];
           if (!row.refused.empty() || !row.cells[workload.name].failed.empty()) continue;
           progress_.detail(fmt::format("{} on {}", workload.name, row.label));
-          settle(row, workload, turn(row, workload));
+          attempt(row, workload, fmt::format("round {}", round + 1), [&] { return turn(row, workload); });
         }
       }
       if (watch_.signal() != 0) return;
@@ -78,16 +79,25 @@ class Session {
     progress_.stage("counting system calls, wake-ups and exits");
     for (Contender& row : result_.rows) {
       if (!row.refused.empty() || row.stack->pids().empty()) continue;
-      auto counter = KernelCounter::start(row.stack->pids());
-      if (!counter) {
-        result_.counts_missing = counter.error().message;
-        return;
-      }
+      std::unique_ptr<KernelCounter> counter;
+      std::vector<pid_t> counted;
       for (const Workload& workload : round_workloads(spec_)) {
         if (watch_.signal() != 0) return;
-        if (!row.cells[workload.name].failed.empty()) continue;
+        if (!row.refused.empty() || !row.cells[workload.name].failed.empty()) continue;
         progress_.detail(fmt::format("{} on {}", workload.name, row.label));
-        settle(row, workload, count(row, workload, **counter));
+        attempt(row, workload, "the count", [&]() -> Status {
+          if (auto pids = row.stack->pids(); pids != counted) {  // the first time, and after a new start
+            auto started = KernelCounter::start(pids);
+            if (!started) {
+              result_.counts_missing = started.error().message;
+              return {};
+            }
+            counter = std::move(*started);
+            counted = std::move(pids);
+          }
+          return count(row, workload, *counter);
+        });
+        if (!result_.counts_missing.empty()) return;
       }
     }
   }
@@ -103,10 +113,35 @@ class Session {
   VsockDoor* door() { return door_ ? &*door_ : nullptr; }
 
  private:
-  // One workload's failure is no reason to leave out the others.
-  void settle(Contender& row, const Workload& workload, const Status& status) {
-    if (status || watch_.signal() != 0) return;
-    row.cells[workload.name].failed = with_log(row, status.error().message);
+  // Takes the turn, and a second time on a stack started anew where it fails and did not under this workload
+  // before. One workload's failure is no reason to leave out the others.
+  void attempt(Contender& row, const Workload& workload, const std::string& when,
+               const std::function<Status()>& take_turn) {
+    for (bool last = false; !last;) {
+      const Status status = take_turn();
+      if (status || watch_.signal() != 0) return;
+      const std::string why = with_log(row, status.error().message);
+      last = std::any_of(row.restarts.begin(), row.restarts.end(),
+                         [&](const Restart& restart) { return restart.workload == workload.name; });
+      if (last) row.cells[workload.name].failed = why;
+      progress_.note(fmt::format("{}: {}, {}: {}", row.label, workload.name, when, why));
+      row.restarts.push_back({workload.name, when, why});
+      const Status started = start_anew(row);
+      if (watch_.signal() != 0) return;
+      if (started) continue;
+      row.cells[workload.name].failed = why;
+      row.refused = "could not be started anew: " + with_log(row, started.error().message);
+      row.stack.reset();
+      return;
+    }
+  }
+
+  Status start_anew(Contender& row) {
+    progress_.stage("starting " + row.label + " anew");
+    row.own_servers.reset();
+    if (row.stack) (void)row.stack->stop();
+    row.stack.reset();
+    return start_row(row);
   }
 
   static std::string with_log(const Contender& row, const std::string& message) {

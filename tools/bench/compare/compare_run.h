@@ -8,8 +8,10 @@
 // The null test runs in every round: the harness on nothing (stack loopback, with all that a turn is) beside
 // a plain loop in this process that shares only the server with it. What the two differ by, the harness adds.
 //
-// A stack that fails leaves the run with its reason, and the others go on. A signal ends it after what is
-// done.
+// A turn that fails leaves its stack in a state that nobody knows: the stack is started anew, and the turn is
+// taken once more, since what broke may have been the machine below. The report says so. A workload whose
+// second turn fails is given up on that stack, with its reason; the other workloads and stacks go on. A
+// signal ends it after what is done.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +38,7 @@ struct BootRow {
   std::map<std::uint32_t, Rounds> stages;  // start to a stage (vmm/machine/boot_stage.h), ours only
   Rounds kernel;                           // the kernel's own clock when it started init
   std::vector<double> exits;               // until ready
+  std::vector<Restart> restarts;           // a boot that failed and was taken once more
 };
 
 struct CompareResult {

@@ -48,6 +48,13 @@ struct Cell {
   std::string failed;                  // why it is not tried any more
 };
 
+// A turn failed, after which the stack was started anew.
+struct Restart {
+  std::string workload;
+  std::string when;  // "round 3"
+  std::string why;
+};
+
 struct Contender {
   std::string label;
   const StackEntry* entry = nullptr;
@@ -55,6 +62,7 @@ struct Contender {
   std::string refused;  // why there are no figures at all
   Identity identity;
   std::map<std::string, Cell> cells;  // by the workload's name
+  std::vector<Restart> restarts;
 
   std::unique_ptr<Stack> stack;
   std::optional<Servers> own_servers;  // in the guest

@@ -1,9 +1,10 @@
 // Where a missed target is held: for each target of glassbox that a run missed, what tells.
 //
 // Times: a traced run of its own after the measured ones (`glassbox-bench crr --workload single --trace`),
-// whose largest segments are named; for RR only those between send() and the reply. Counts: exits by reason,
-// ours beside the peer's, and the segments as well. Boots: the stages of the same run. The figures of the
-// measured, untraced runs stay as they are.
+// whose largest segments are named; for RR only those between send() and the reply. Before them stands how
+// long its cycles took beside the measured ones; where that is far apart it is taken again, and then said.
+// Counts: exits by reason, ours beside the peer's, and the segments as well. Boots: the stages of the same
+// run. The figures of the measured, untraced runs stay as they are.
 #pragma once
 
 #include "tools/bench/compare/targets.h"

@@ -40,6 +40,23 @@ TEST(CompareReport, NamesWhatFailedAndShowsTheRest) {
             "the client exited 1; its log ends: oops");
 }
 
+// It has its figures all the same, and the run is whole.
+TEST(CompareReport, SaysWhatWasStartedAnew) {
+  CompareResult result = sample();
+  result.rows[1].restarts.push_back({"crr", "round 3", "QEMU exited 0"});
+  result.boots.emplace_back().label = "qemu-passt";
+  result.boots[0].restarts.push_back({"boot", "round 2", "no agent"});
+  for (const std::string& text : {compare_text(result), compare_markdown(result)}) {
+    EXPECT_THAT(text, HasSubstr("Started anew after a failed turn"));
+    EXPECT_THAT(text, HasSubstr("qemu-slirp: crr, round 3: QEMU exited 0"));
+    EXPECT_THAT(text, HasSubstr("qemu-passt: boot, round 2: no agent"));
+  }
+  const auto json = compare_json(result);
+  EXPECT_EQ(json["stacks"][1]["started_anew"][0]["why"], "QEMU exited 0");
+  EXPECT_EQ(json["boots"][0]["started_anew"][0]["when"], "round 2");
+  EXPECT_TRUE(is_whole(result));
+}
+
 TEST(CompareReport, SaysWarmUpInterruptionAndTheNullTest) {
   CompareResult result = sample();
   result.interrupted = true;

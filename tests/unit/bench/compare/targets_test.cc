@@ -11,6 +11,7 @@ namespace glassbox::bench {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 TEST(Targets, AreAgainstTheBetterPeerOfEachFigure) {
@@ -55,6 +56,32 @@ TEST(Targets, AMissNamesTheSegmentsOfTheTracedRunAndAHitDoesNot) {
   result.traced = nullptr;
   result.trace_missing = "no root";
   EXPECT_THAT(where_held(result, targets[3]), ElementsAre("not traced: no root"));
+}
+
+TEST(Targets, ATracedRunIsShownBesideWhatItExplains) {
+  CompareResult result = sample();
+  result.rows[0].cells["crr"].rounds = result.rows[1].cells["crr"].rounds;
+  const auto p50_us =
+      static_cast<double>(*summarize(pooled(result.rows[0].cells["crr"].rounds)).p50_ns) / 1e3;
+  const auto held = [&](double traced_us) {
+    result.traced = {{"segments", nlohmann::json::array()},
+                     {"probe_tax", {{"compared", {{"traced_p50_us", traced_us}, {"untraced_p50_us", 3.0}}}}}};
+    return where_held(result, targets_of(result)[2]);
+  };
+  const std::string in_the_rounds = fmt::format(", in the rounds {:.0f}", p50_us);
+  EXPECT_THAT(held(p50_us * 1.4), ElementsAre(EndsWith("untraced around it 3" + in_the_rounds)));
+  EXPECT_THAT(held(p50_us * 10),
+              ElementsAre(HasSubstr(in_the_rounds + ": 10.0 times as slow in 3 tries, no explanation")));
+  result.rows[0]
+      .cells["crr"]
+      .rounds.clear();  // only RR was measured: its own untraced cycles are the measure
+  result.spec.workloads = {"rr"};
+  for (Contender& row : result.rows)
+    row.cells["rr"].rounds = moody(1000, 8, 1, 5);
+  result.traced["probe_tax"]["compared"]["traced_p50_us"] = 6.0;
+  EXPECT_THAT(where_held(result, targets_of(result)[0]),
+              ElementsAre("traced run: CRR p50 6 us, untraced around it 3: 2.0 times as slow in 3 tries, no "
+                          "explanation of these times"));
 }
 
 TEST(Targets, AMissedBootTellsItsStages) {
