@@ -16,9 +16,10 @@ using nlohmann::json;
 constexpr std::uint32_t kTracedCycles = 200;
 constexpr int kTraceLimitS = 180;
 constexpr std::size_t kShown = 5;
-// A traced run whose cycles take longer than this many untraced ones was held up by something else than
-// what it is to explain. It is taken again, some times.
-constexpr double kComparable = 1.5;
+// The probes take their part, most where the machine is emulated (1.7 to 1.9 there). A traced run whose
+// cycles take longer than this many untraced ones was held up by something else than what it is to explain.
+// It is taken again, some times.
+constexpr double kComparable = 3;
 constexpr int kTries = 3;
 
 constexpr const char *kTracedP50 = "/probe_tax/compared/traced_p50_us",
