@@ -69,10 +69,14 @@ class VirtualNat : public testing::Test {
     nat = std::move(*created);
     watched_at_start = loop.watched();
   }
-  void inject(const SegmentSpec& spec) {
+  // One frame of a burst that goes on.
+  void take(const SegmentSpec& spec) {
     const auto frame = build_segment(spec);
     const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
     nat->on_guest_frame(std::span(&piece, 1), {}, 0);
+  }
+  void inject(const SegmentSpec& spec) {
+    take(spec);
     nat->on_guest_burst_end();
   }
   // Turns until no socket has anything more to say.
@@ -112,6 +116,8 @@ class Puppet {
   Seq acked = 0;
   std::string received;
   std::uint16_t window = 65535;
+  std::uint16_t peer_window = 0;  // as on the wire
+  std::vector<std::uint8_t> syn_options = {2, 4, 5, 0xb4};
   bool fin = false, reset = false, syn_acked = false;
 
   void send(std::uint8_t flags, const std::string& payload = {}) {
@@ -125,7 +131,7 @@ class Puppet {
     spec.flags = flags;
     spec.window = window;
     spec.payload = payload;
-    if (flags & kTcpSyn) spec.options = {2, 4, 5, 0xb4};
+    if (flags & kTcpSyn) spec.options = syn_options;
     const auto frame = build_segment(spec);
     const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
     nat_.on_guest_frame(std::span(&piece, 1), {}, 0);
@@ -160,6 +166,7 @@ class Puppet {
     if (seen.flags & kTcpRst) reset = true;
     if (seen.flags & kTcpRst) return;
     acked = seen.ack;
+    peer_window = seen.window;
     if (seen.flags & kTcpSyn) {
       syn_acked = true;
       rcv_nxt = seen.seq + 1;

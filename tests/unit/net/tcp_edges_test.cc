@@ -44,6 +44,32 @@ TEST_F(TcpEdges, OtherSynAfterTheSynAckIsChallenged) {
   EXPECT_EQ(counters()[DropReason::kUnexpectedSyn], 1U);
 }
 
+// The guest may well know our next SYN-ACK's number: from the connection before, at the same time and on the
+// same ports (RFC 6528). Until that is on its way it has nothing to acknowledge.
+TEST_F(TcpEdges, SynAckIsNotAcknowledgedBeforeItIsSent) {
+  guest.send_at(kIss, kTcpSyn);
+  const auto before = seen();
+  ASSERT_EQ(before.size(), 1U);
+  guest.send_at(kIss + 1, kTcpRst);
+  ASSERT_EQ(counters().flows_open, 0U);
+
+  port.frames_left = 0;
+  guest.send_at(kIss, kTcpSyn);
+  settle();
+  ASSERT_EQ(counters().flows_connecting, 0U) << "the host is connected";
+  guest.rcv_nxt = before[0].seq + 1;
+  guest.acknowledge();
+  EXPECT_EQ(counters()[DropReason::kNoFlow], 1U) << "a reset was due, and had no buffer";
+  port.give_buffers(~std::size_t{0});
+  const auto now = seen();
+  ASSERT_EQ(now.size(), 1U);
+  EXPECT_EQ(now[0].flags, kTcpSyn | kTcpAck);
+  ASSERT_EQ(now[0].seq, before[0].seq) << "or the guess was none";
+  guest.acknowledge();
+  EXPECT_EQ(counters().flows_open, 1U);
+  EXPECT_EQ(counters()[DropReason::kNoFlow], 1U);
+}
+
 // RFC 9293, 3.10.7.1: the reset of what has no flow and acknowledges nothing acknowledges all of it.
 TEST_F(TcpEdges, ResetAcknowledgesTheFinOfNoFlow) {
   guest.send_at(1000, kTcpFin, "abc");
@@ -59,29 +85,24 @@ TEST_F(TcpEdges, FinBeyondTheWindowIsNotTaken) {
   ASSERT_TRUE(guest.connect());
   ASSERT_TRUE(host.accept());
   const Seq edge = kIss + 1 + 65535;
-  // In one burst: no acknowledgement moves the edge.
-  const auto take = [&](Seq seq, std::uint8_t flags) {
-    const auto frame = build_segment({.dst_port = host.port,
-                                      .seq = seq,
-                                      .ack = guest.rcv_nxt,
-                                      .flags = flags,
-                                      .payload = std::string(kFrame, 'a')});
-    const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
-    nat->on_guest_frame(std::span(&piece, 1), {}, 0);
-  };
-  Seq last = guest.snd_nxt;
-  for (; seq_le(last + kFrame, edge); last += kFrame)
-    take(last, kTcpAck);
-  take(last, kTcpAck | kTcpFin);
+  SegmentSpec next{.dst_port = host.port,
+                   .seq = guest.snd_nxt,
+                   .ack = guest.rcv_nxt,
+                   .flags = kTcpAck,
+                   .payload = std::string(kFrame, 'a')};
+  for (; seq_le(next.seq + kFrame, edge); next.seq += kFrame)
+    take(next);  // in one burst: no acknowledgement moves the edge
+  next.flags |= kTcpFin;
+  take(next);
   const auto answer = seen();
   EXPECT_EQ(host.receive().size(), 65535U);
   EXPECT_FALSE(host.ended);
   ASSERT_FALSE(answer.empty());
   EXPECT_EQ(answer.back().ack, edge);
   EXPECT_EQ(counters()[DropReason::kOutOfWindow], 1U);
-  take(last, kTcpAck | kTcpFin);  // again, whole
+  take(next);  // again, whole
   settle();
-  EXPECT_EQ(host.receive(), std::string(last + kFrame - edge, 'a'));
+  EXPECT_EQ(host.receive(), std::string(next.seq + kFrame - edge, 'a'));
   EXPECT_TRUE(host.ended);
 }
 
