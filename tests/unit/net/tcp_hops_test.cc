@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "net/checksum.h"
+#include "net/guest_link.h"
 #include "private_net.h"
 #include "test_guest.h"
 
@@ -103,6 +104,58 @@ TEST_F(TcpHops, RoutersWordReachesTheGuestAboutItsOwnSyn) {
   EXPECT_EQ(load_be32(quoted + 4), 77U);
   EXPECT_EQ(bench.nat->counters().flows_open, 0U);
   EXPECT_EQ(bench.nat->counters().icmp_errors_passed, 1U);
+}
+
+// The far end's SYN-ACK, which the host's own TCP takes for real.
+void accept_from_afar(const std::vector<std::uint8_t>& syn) {
+  const Ipv4 host = load_be32(&syn[12]);
+  std::array<std::uint8_t, kIpv4Header + kTcpHeader> packet{};
+  put_ipv4_header(packet.data(), kProtocolTcp, kFar, host, kTcpHeader);
+  const auto tcp = std::span(packet).subspan(kIpv4Header);
+  store_be16(&tcp[0], kPort);
+  store_be16(&tcp[2], load_be16(&syn[kIpv4Header]));
+  store_be32(&tcp[4], 5000);
+  store_be32(&tcp[8], load_be32(&syn[kIpv4Header + 4]) + 1);
+  tcp[12] = (kTcpHeader / 4) << 4;
+  tcp[13] = kTcpSyn | kTcpAck;
+  store_be16(&tcp[14], 65535);
+  Checksum sum;
+  sum.add_pseudo_header(kFar, host, kProtocolTcp, tcp.size());
+  sum.add(tcp);
+  store_be16(&tcp[16], sum.value());
+  const UniqueFd fd(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
+  const SocketAddress to(IpAddress::from_v4(host), 0);
+  EXPECT_EQ(::sendto(fd.get(), packet.data(), packet.size(), 0, to.get(), to.length()),
+            static_cast<ssize_t>(packet.size()));
+}
+
+// RFC 5927, 4: once there is a connection, what routers say of it ends nothing.
+TEST_F(TcpHops, RoutersWordEndsNoConnectionThatIsOpen) {
+  Wire wire;
+  if (!wire.ok()) GTEST_SKIP() << "no right to listen on a wire here";
+  Bench bench;
+  bench.inject(syn(2, 40000));
+  auto seen = wire.next_to(kPort);
+  ASSERT_FALSE(seen.empty());
+  accept_from_afar(seen);
+  const auto syn_ack = bench.next_frame();
+  ASSERT_TRUE(syn_ack);
+  ASSERT_EQ(syn_ack->flags, kTcpSyn | kTcpAck);
+  SegmentSpec segment{.dst_port = kPort, .dst = kFar, .seq = 78, .ack = syn_ack->seq + 1, .flags = kTcpAck};
+  bench.inject(build_segment(segment));
+  do {
+    seen = wire.next_to(kPort);
+    ASSERT_FALSE(seen.empty());
+  } while ((seen[kIpv4Header + 13] & kTcpSyn) != 0);  // repeated, on a machine that was slow to answer it
+  tell_that_hops_ended(seen);
+  bench.run_until([] { return true; });
+  EXPECT_TRUE(bench.quiet());
+  EXPECT_EQ(bench.nat->counters().flows_open, 1U);
+  segment.payload = "still there";
+  bench.inject(build_segment(segment));
+  seen = wire.next_to(kPort);
+  const std::string packet(seen.begin(), seen.end());
+  EXPECT_TRUE(packet.ends_with("still there"));
 }
 
 }  // namespace
