@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "bpf/event_info.h"
 #include "bpf/events.h"
@@ -101,6 +104,36 @@ TEST(ProbeAbi, KindsAreUniqueAndInTheirRanges) {
   }
   EXPECT_EQ(find_event(GB_KIND_NONE), nullptr);
   EXPECT_EQ(sizeof(gb_event), 128u);
+}
+
+// Two notes in this very program: a USDT one, which is of type 3, and one of a type that may mean anything.
+asm(R"(
+  .pushsection .note.stapsdt, "", "note"
+  .balign 4
+  .4byte 8, 4, 4
+  .asciz "stapsdt"
+  .4byte 0xffffffff
+  .4byte 8, 2f - 1f, 3
+  .asciz "stapsdt"
+1:.8byte 1, 2, 3
+  .asciz "elsewhere"
+  .asciz "of_the_type"
+  .asciz "-4@%eax 8@$17"
+2:.balign 4
+  .popsection
+)");
+
+TEST(SdtNotes, NotesOfAnotherTypeArePassedOver) {
+  const auto notes = read_sdt_notes("/proc/self/exe");
+  ASSERT_TRUE(notes) << notes.error().message;
+  std::vector<SdtNote> ours;
+  std::copy_if(notes->begin(), notes->end(), std::back_inserter(ours),
+               [](const SdtNote& note) { return note.provider == "elsewhere"; });
+  ASSERT_EQ(ours.size(), 1U);
+  EXPECT_EQ(ours[0].name, "of_the_type");
+  EXPECT_EQ(ours[0].site, 1U);
+  EXPECT_EQ(ours[0].semaphore, 3U);
+  EXPECT_EQ(ours[0].arguments, (std::vector<std::string>{"-4@%eax", "8@$17"}));
 }
 
 TEST(SdtNotes, ForeignFilesAreErrors) {
