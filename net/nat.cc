@@ -129,8 +129,11 @@ class NatImpl final : public Nat {
       port_.rx_publish();
     }
     tcp_->after_publish();
-    loop_.set_deadline(earlier(earlier(tcp_->next_deadline_ns(), udp_->next_deadline_ns()),
-                               earlier(dns_->next_deadline_ns(), icmp_->next_deadline_ns())));
+    std::uint64_t deadline_ns = earlier(earlier(tcp_->next_deadline_ns(), udp_->next_deadline_ns()),
+                                        earlier(dns_->next_deadline_ns(), icmp_->next_deadline_ns()));
+    for (const auto& listener : listeners_)
+      deadline_ns = earlier(deadline_ns, listener->next_deadline_ns());
+    loop_.set_deadline(deadline_ns);
   }
 
   void on_deadline() {
@@ -138,6 +141,8 @@ class NatImpl final : public Nat {
     udp_->on_deadline();
     dns_->on_deadline();
     icmp_->on_deadline();
+    for (const auto& listener : listeners_)
+      listener->on_deadline();
   }
 
   // Not inlined, both: where a probe stands between two calls, it costs neither of them a register.

@@ -6,11 +6,13 @@
 
 #include "net/address_text.h"
 #include "net/socket_address.h"
+#include "net/tcp_limits.h"
 
 namespace glassbox::net {
 namespace {
 
 constexpr int kBacklog = 4096;  // the kernel's own limit cuts it
+constexpr std::uint64_t kRetryNs = kNsPerSecond;
 
 }  // namespace
 
@@ -37,13 +39,20 @@ Result<std::unique_ptr<PortListener>> PortListener::create(const PublishedPort& 
   return listener;
 }
 
-// Out of descriptors, the rest waits in the backlog for the next connection's edge.
+void PortListener::on_deadline() {
+  if (retry_ns_ != 0 && loop_.now_ns() >= retry_ns_) on_fd_ready(0);
+}
+
+// Out of descriptors or memory, the rest waits in the backlog. Another connection's edge may never come: it
+// is looked at again after a while.
 void PortListener::on_fd_ready(std::uint32_t /*events*/) {
+  retry_ns_ = 0;
   for (;;) {
     SocketAddress peer;
     UniqueFd fd(::accept4(fd_.get(), peer.get(), peer.length_out(), SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) {
       if (errno == ECONNABORTED || errno == EINTR) continue;
+      if (errno != EAGAIN) retry_ns_ = loop_.now_ns() + kRetryNs;
       return;
     }
     FlowKey key;

@@ -29,6 +29,9 @@ class PortListener final : public FdHandler {
                                                                     Tcp& tcp);
   ~PortListener() override { loop_.remove(fd_.get()); }
   void on_fd_ready(std::uint32_t events) override;
+  // When to look again at what could not be accepted; 0: there is nothing.
+  [[nodiscard]] std::uint64_t next_deadline_ns() const { return retry_ns_; }
+  void on_deadline();
 
  private:
   PortListener(std::uint16_t guest_port, EventLoop& loop, GuestLink& link, const DestinationPolicy& policy,
@@ -40,6 +43,7 @@ class PortListener final : public FdHandler {
   const DestinationPolicy& policy_;
   Tcp& tcp_;
   UniqueFd fd_;
+  std::uint64_t retry_ns_ = 0;
 };
 
 }  // namespace glassbox::net

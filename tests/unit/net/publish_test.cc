@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include "ipv6_frames.h"
 #include "net/socket_address.h"
 #include "test_guest.h"
+#include "virtual_loop.h"
 
 namespace glassbox::net {
 namespace {
@@ -234,6 +236,49 @@ TEST(NatPublish, PortThatIsTakenIsAnErrorThatNamesIt) {
   const auto nat = Nat::create(publishing(server.port()), *loop, port);
   ASSERT_FALSE(nat);
   EXPECT_NE(nat.error().message.find("cannot publish 127.0.0.1:"), std::string::npos) << nat.error().message;
+}
+
+// No descriptor may be opened while it lives.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit low = before_;
+    low.rlim_cur = 64;
+    ::setrlimit(RLIMIT_NOFILE, &low);
+    for (int fd = ::dup(0); fd >= 0; fd = ::dup(0))
+      taken_.emplace_back(fd);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+  std::vector<UniqueFd> taken_;
+};
+
+// The edge that told of it is gone, and nobody else connects.
+TEST(NatPublish, ConnectionThatFoundNoDescriptorIsAcceptedLater) {
+  const std::uint16_t port = closed_port();
+  VirtualLoop loop;
+  FakePort guest;
+  const auto nat = std::move(*Nat::create(publishing(port), loop, guest));
+  const UniqueFd client = client_of(port);
+  {
+    const NoDescriptors none;
+    loop.turn();
+  }
+  while (loop.turn()) {
+  }
+  EXPECT_TRUE(guest.published.empty());
+  ASSERT_NE(loop.deadline_ns(), 0U);
+  loop.advance_to(loop.deadline_ns());
+  loop.turn();
+  ASSERT_EQ(guest.published.size(), 1U);
+  EXPECT_EQ(take_apart(guest.published.front()).flags, kTcpSyn);
+  while (loop.turn()) {
+  }
+  EXPECT_EQ(nat->counters().flows_open, 1U);
 }
 
 }  // namespace
