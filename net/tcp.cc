@@ -258,6 +258,11 @@ void Tcp::retransmit_timeout(TcpFlow& flow) {
   // Not where only a share of the pool was waited for.
   if (outstanding || flow.snd_wnd == 0) ++flow.retries;
   if (flow.retries > kMaxRetries) return reset_both(flow, CloseReason::kGuestSilent);
+  // The peer is gone, and for a time-out the guest has shut its window to what it said last. A guest that
+  // writes all the while would wait for room for ever: nobody will take what it has sent.
+  if (flow.host_error && flow.snd_wnd == 0 && !flow.overflow.empty()) {
+    return reset_both(flow, CloseReason::kHostReset);
+  }
   const unsigned doublings = std::min(flow.retries, kMaxDoublings);
   flow.retransmit_ns = now() + std::min(kRetransmitNs << doublings, kMaxRetransmitNs);
   start_timer(flow, flow.retransmit_ns);

@@ -242,6 +242,30 @@ TEST_F(HostileTest, ServerThatClosesWithBytesUnreadResetsTheGuest) {
   EXPECT_EQ(counters().flows_open, 0U);
 }
 
+// The guest reads nothing and writes on: the reset must not wait behind bytes that it will never take.
+TEST_F(HostileTest, ServersResetReachesAGuestThatWritesWithItsWindowShut) {
+  Host host;
+  Puppet guest(loop, port, *nat, host.port);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(host.accept());
+  guest.window = 0;
+  guest.acknowledge();
+  host.send("an answer that nobody reads");
+  guest.turn();
+  host.reset();
+  guest.turn();
+  EXPECT_FALSE(guest.reset) << "it may read yet";
+  guest.send(kTcpAck, "and more to say");
+  for (int i = 0; i < 20 && !guest.reset; ++i) {
+    pass(kSecondNs);
+    guest.turn();
+    guest.acknowledge();  // the answer to a probe: the window is as it was
+  }
+  EXPECT_TRUE(guest.reset);
+  EXPECT_EQ(counters()[CloseReason::kHostReset], 1U);
+  EXPECT_EQ(counters().flows_open, 0U);
+}
+
 TEST_F(HostileTest, ServerThatNeverReadsTakesBoundedMemoryAndOthersGoOn) {
   Host deaf, good;
   Puppet guest(loop, port, *nat, deaf.port), other(loop, port, *nat, good.port, 40001);
