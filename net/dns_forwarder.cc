@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "bpf/probes.h"
+#include "net/drop.h"
 #include "net/icmp_error.h"
 #include "net/socket_address.h"
 #include "net/tcp_limits.h"
@@ -217,8 +218,7 @@ void DnsForwarder::answer(const FlowKey& key, std::span<std::uint8_t> message) {
     store_be16(&message[10], 0);
   }
   if (!link_.begin_udp(key.guest, message.size())) {
-    ++counters_.dropped[static_cast<std::size_t>(DropReason::kNoReceiveBuffer)];
-    return;
+    return count_drop(counters_, DropReason::kNoReceiveBuffer, message.size());
   }
   iov_scatter(link_.payload().span(), message.data(), message.size());
   link_.finish_udp(key, message.size());

@@ -9,6 +9,7 @@
 
 #include "bpf/probes.h"
 #include "net/checksum.h"
+#include "net/drop.h"
 #include "net/hops.h"
 #include "net/host_error.h"
 #include "net/host_refusal.h"
@@ -67,7 +68,10 @@ void Echo::on_request(const IpAddress& guest, const IpAddress& destination, std:
   if (flow->raw) replace_id(message, flow->host_id);
   for (int attempt = 0; attempt < 2; ++attempt) {
     if (::send(flow->fd, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) return;
-    if (errno == EAGAIN || errno == ENOBUFS) return;  // lost, as on any wire
+    // Lost, as on any wire.
+    if (errno == EAGAIN || errno == ENOBUFS) {
+      return count_drop(counters_, DropReason::kNoBuffer, message.size());
+    }
     // Either the answer to an earlier request, which the queue holds and which this call has cleared, or the
     // host cannot send at all, which the second attempt tells.
     if (attempt == 0) pass_errors(*flow);
@@ -163,7 +167,7 @@ bool Echo::receive(Flow& flow) {
   if (flow.raw && load_be16(&message[4]) != flow.host_id) return true;
   flow.active_ns = loop_.now_ns();
   if (bytes + ip_header_bytes(flow.key.guest) > link_.mtu()) {
-    ++counters_.dropped[static_cast<std::size_t>(DropReason::kTooLong)];
+    count_drop(counters_, DropReason::kTooLong, bytes);
     return true;
   }
   store_be16(&message[4], flow.key.guest_port);

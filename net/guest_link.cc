@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "net/checksum.h"
+#include "net/drop.h"
 
 namespace glassbox::net {
 namespace {
@@ -223,10 +224,7 @@ void GuestLink::finish_tcp(const TcpSegment& segment, std::size_t payload_bytes)
 void GuestLink::send_frame(std::span<std::uint8_t> bytes, std::uint16_t ethertype) {
   put_ethernet(bytes.data(), ethertype);
   const auto room = port_.rx_reserve(bytes.size());
-  if (room.empty()) {
-    ++counters_.dropped[static_cast<std::size_t>(DropReason::kNoReceiveBuffer)];
-    return;
-  }
+  if (room.empty()) return count_drop(counters_, DropReason::kNoReceiveBuffer, bytes.size());
   if (iov_scatter(room, bytes.data(), bytes.size()) != bytes.size()) return port_.rx_cancel();
   RxFrame frame;
   frame.bytes = bytes.size();

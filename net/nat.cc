@@ -21,6 +21,7 @@
 #include "net/dhcp.h"
 #include "net/dhcpv6.h"
 #include "net/dns_forwarder.h"
+#include "net/drop.h"
 #include "net/icmp.h"
 #include "net/icmp_error.h"
 #include "net/ip_input.h"
@@ -108,10 +109,7 @@ class NatImpl final : public Nat {
     const std::size_t copied = take_headers(frame);
     probe::process_guest_frame_begin(facts_.ethertype, facts_.bytes, facts_.queue);
     const DropReason reason = take_frame(frame, vnet, copied);
-    if (reason != DropReason::kNone) {
-      ++counters_.dropped[static_cast<std::size_t>(reason)];
-      probe::frame_drop(static_cast<std::uint32_t>(reason), facts_.bytes);
-    }
+    if (reason != DropReason::kNone) count_drop(counters_, reason, facts_.bytes);
     facts_.rx_queued = port_.rx_queued();
     probe::process_guest_frame(facts_.flow, facts_.tcp.seq, facts_.ethertype, facts_.ip.protocol,
                                facts_.tcp.flags, facts_.bytes, facts_.rx_queued);

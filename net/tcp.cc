@@ -34,6 +34,7 @@
 #include <algorithm>
 
 #include "bpf/probes.h"
+#include "net/drop.h"
 #include "net/tcp_limits.h"
 #include "vmm/base/unique_fd.h"
 
@@ -278,8 +279,7 @@ void Tcp::retransmit_timeout(TcpFlow& flow) {
 }
 
 void Tcp::count(DropReason reason, std::size_t bytes) {
-  ++counters_.dropped[static_cast<std::size_t>(reason)];
-  probe::frame_drop(static_cast<std::uint32_t>(reason), static_cast<std::uint32_t>(bytes));
+  count_drop(counters_, reason, bytes);
 }
 
 }  // namespace glassbox::net

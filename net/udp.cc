@@ -8,6 +8,7 @@
 #include <array>
 
 #include "bpf/probes.h"
+#include "net/drop.h"
 #include "net/hops.h"
 #include "net/host_error.h"
 #include "net/host_refusal.h"
@@ -29,9 +30,11 @@ void put_udp_header(std::uint8_t* out, const FlowKey& key, std::size_t payload_b
   store_be16(out + 6, 0);
 }
 
-// What is not the fault of the flow: the datagram alone is lost.
-bool is_passing(int error) {
-  return error == EAGAIN || error == ENOBUFS || error == ENOMEM || error == EINTR || error == EMSGSIZE;
+// What is not the fault of the flow: the datagram alone is lost. kNone: it is, or there is no error.
+DropReason passing(int error) {
+  if (error == EMSGSIZE) return DropReason::kTooLong;
+  const bool full = error == EAGAIN || error == ENOBUFS || error == ENOMEM || error == EINTR;
+  return full ? DropReason::kNoBuffer : DropReason::kNone;
 }
 
 }  // namespace
@@ -62,13 +65,13 @@ DropReason Udp::on_datagram(const FlowKey& key, std::uint8_t ttl, IovSlice& payl
     set_hops(flow->fd, !key.dst.is_v4(), hops);
   }
   int error = send(*flow, payload);
-  if (error == 0 || is_passing(error)) return DropReason::kNone;
+  if (error == 0 || passing(error) != DropReason::kNone) return passing(error);
   // Either the answer to an earlier datagram, which the queue holds and which this call has cleared, or the
   // host cannot send at all, which the second attempt tells.
   flow->listener == nullptr ? pass_errors(*flow) : pass_errors(*flow->listener);
   error = send(*flow, payload);
-  if (error != 0 && !is_passing(error)) refuse(key, refuse_reason_of(error), payload);
-  return DropReason::kNone;
+  if (error != 0 && passing(error) == DropReason::kNone) refuse(key, refuse_reason_of(error), payload);
+  return passing(error);
 }
 
 int Udp::send(Flow& flow, IovSlice& payload) {
@@ -191,8 +194,9 @@ std::size_t Udp::largest_payload(const IpAddress& guest) const {
 // The guest gave no buffers: the datagram is lost. False when there was none.
 bool Udp::discard_one(int fd) {
   char byte = 0;
-  if (::recv(fd, &byte, 1, MSG_DONTWAIT) < 0) return errno != EAGAIN;
-  ++counters_.dropped[static_cast<std::size_t>(DropReason::kNoReceiveBuffer)];
+  const ssize_t got = ::recv(fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC);
+  if (got < 0) return errno != EAGAIN;
+  count_drop(counters_, DropReason::kNoReceiveBuffer, static_cast<std::size_t>(got));
   return true;
 }
 
@@ -203,11 +207,11 @@ bool Udp::receive(Flow& flow) {
   msghdr message{};
   message.msg_iov = link_.payload().span().data();
   message.msg_iovlen = link_.payload().span().size();
-  const ssize_t got = ::recvmsg(flow.fd, &message, MSG_DONTWAIT);
+  const ssize_t got = ::recvmsg(flow.fd, &message, MSG_DONTWAIT | MSG_TRUNC);
   if (got < 0 || (message.msg_flags & MSG_TRUNC)) {
     const bool more = got >= 0 || errno != EAGAIN;  // an error that the queue has told of
     link_.cancel();
-    if (got >= 0) ++counters_.dropped[static_cast<std::size_t>(DropReason::kTooLong)];
+    if (got >= 0) count_drop(counters_, DropReason::kTooLong, static_cast<std::size_t>(got));
     return more;
   }
   link_.finish_udp(flow.key, static_cast<std::size_t>(got));
@@ -223,11 +227,11 @@ bool Udp::receive_published(UdpListener& listener) {
   message.msg_namelen = peer.length();
   message.msg_iov = link_.payload().span().data();
   message.msg_iovlen = link_.payload().span().size();
-  const ssize_t got = ::recvmsg(listener.fd(), &message, MSG_DONTWAIT);
+  const ssize_t got = ::recvmsg(listener.fd(), &message, MSG_DONTWAIT | MSG_TRUNC);
   if (got < 0 || (message.msg_flags & MSG_TRUNC)) {
     const bool more = got >= 0 || errno != EAGAIN;
     link_.cancel();
-    if (got >= 0) ++counters_.dropped[static_cast<std::size_t>(DropReason::kTooLong)];
+    if (got >= 0) count_drop(counters_, DropReason::kTooLong, static_cast<std::size_t>(got));
     return more;
   }
   const FlowKey key = listener.key_of(peer.address(), peer.port());

@@ -78,6 +78,14 @@ class PrivateNet {
     if (!is_link_local6(address)) wait_until_usable(address);
     return true;
   }
+  // Of the loopback interface.
+  static bool set_mtu(int mtu) {
+    const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request{};
+    std::strcpy(request.ifr_name, "lo");
+    request.ifr_mtu = mtu;
+    return ::ioctl(socket.get(), SIOCSIFMTU, &request) == 0;
+  }
   // kAddress goes.
   static void drop_address() {
     const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));

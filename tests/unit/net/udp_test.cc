@@ -224,6 +224,25 @@ TEST(NatUdp, MalformedIsDropped) {
   EXPECT_EQ(bench.nat->counters()[DropReason::kBadUdp], 4U);
 }
 
+// What the host does not take of a datagram is as lost as what it drops: it has its reason.
+TEST(NatUdp, DatagramThatTheHostRefusesForItsSizeIsCounted) {
+  const PrivateNet world;
+  if (!world.ok) GTEST_SKIP() << "no right to make a network namespace here";
+  UdpServer server;
+  Bench bench;
+  const int next = ::dup(0);  // the number that the flow's socket will have
+  ::close(next);
+  bench.inject(build_ipv4(kProtocolUdp, kGatewayIp, datagram(5000, server.port, "small")));
+  EXPECT_EQ(server.receive(), "small");
+  const int never_in_pieces = IP_PMTUDISC_DO;
+  ASSERT_EQ(::setsockopt(next, IPPROTO_IP, IP_MTU_DISCOVER, &never_in_pieces, sizeof(never_in_pieces)), 0);
+  ASSERT_TRUE(PrivateNet::set_mtu(1500));
+  bench.inject(build_ipv4(kProtocolUdp, kGatewayIp, datagram(5000, server.port, std::string(2000, 'x'))));
+  EXPECT_EQ(bench.nat->counters()[DropReason::kTooLong], 1U);
+  bench.inject(build_ipv4(kProtocolUdp, kGatewayIp, datagram(5000, server.port, "goes on")));
+  EXPECT_EQ(server.receive(), "goes on");
+}
+
 TEST(NatUdp, TableIsBounded) {
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
