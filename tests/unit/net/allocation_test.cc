@@ -45,19 +45,36 @@ void operator delete[](void* memory, std::size_t) noexcept {
 namespace glassbox::net {
 namespace {
 
+// Turns of the loop. The fake port and the harness allocate at the end of one, so they are kept out by hand.
+class CountedTurns {
+ public:
+  explicit CountedTurns(EventLoop& loop) : loop_(loop) {
+    loop.before_wait([this](BeforeWait) {
+      counting = counted_;
+      return false;
+    });
+    loop.at_turn_end([this] {
+      counting = false;
+      loop_.stop();
+    });
+  }
+  void turn(bool counted) {
+    counted_ = counted;
+    loop_.run();
+    counted_ = false;
+  }
+
+ private:
+  EventLoop& loop_;
+  bool counted_ = false;
+};
+
 // Frames are built and the server is served by this thread, outside the counting.
 TEST(NatAllocation, NoneOnTheFramePath) {
-  UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  ASSERT_EQ(::listen(listener.get(), 16), 0);
-  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-
+  const Listener listener = listen_on_loopback(16);
   Bench bench;
   bench.port.discard = true;
+  CountedTurns turns(*bench.loop);
   const auto counted = [&](const std::vector<std::uint8_t>& frame) {
     const iovec piece{const_cast<std::uint8_t*>(frame.data()), frame.size()};
     counting = true;
@@ -65,53 +82,38 @@ TEST(NatAllocation, NoneOnTheFramePath) {
     bench.nat->on_guest_burst_end();
     counting = false;
   };
-  // A turn of the loop: the fake port and the harness allocate, so they are kept out by hand.
-  bool in_turn = false;
-  bench.loop->before_wait([&](BeforeWait) {
-    counting = in_turn;
-    return false;
-  });
-  bench.loop->at_turn_end([&] {
-    counting = false;
-    bench.loop->stop();
-  });
-  const auto turn = [&](bool count) {
-    in_turn = count;
-    bench.loop->run();
-  };
-
   for (int cycle = 0; cycle < 40; ++cycle) {
     const bool warm = cycle >= 4;  // first uses of descriptors may grow the loop's table
     if (!warm) allocations = 0;
     const auto port = static_cast<std::uint16_t>(41000 + cycle);
-    SegmentSpec spec{.guest_port = port, .dst_port = ntohs(address.sin_port), .seq = 100, .flags = kTcpSyn};
+    SegmentSpec spec{.guest_port = port, .dst_port = listener.port, .seq = 100, .flags = kTcpSyn};
     spec.options = {2, 4, 5, 0xb4, 1, 3, 3, 7};
     counted(build_segment(spec));
-    turn(warm);
+    turns.turn(warm);
     ASSERT_EQ(bench.port.last.tcp_flags, kTcpSyn | kTcpAck);
     const Seq iss = bench.port.last.seq;
-    UniqueFd served(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    UniqueFd served(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
     spec.options.clear();
     spec.seq = 101;
     spec.ack = iss + 1;
     spec.flags = kTcpAck | kTcpPsh;
     spec.payload = "request";
     counted(build_segment(spec));
-    turn(warm);
+    turns.turn(warm);
     ASSERT_EQ(read_some(served.get(), 7), "request");
     write_all(served.get(), std::string(100'000, 'r'));  // copies and peeks both
-    turn(warm);
+    turns.turn(warm);
     spec.seq += 7;
     spec.payload.clear();
     spec.flags = kTcpAck;
     spec.ack = iss + 1 + 60'000;
     counted(build_segment(spec));
-    turn(warm);
+    turns.turn(warm);
     served.reset();
-    turn(warm);
+    turns.turn(warm);
     spec.flags = kTcpRst;
     counted(build_segment(spec));
-    turn(warm);
+    turns.turn(warm);
   }
   EXPECT_EQ(bench.nat->counters().flows_open, 0U);
   EXPECT_EQ(bench.nat->counters().flows_opened, 40U);
@@ -136,15 +138,7 @@ TEST(NatAllocation, NoneForDatagrams) {
   config.dns = {IpAddress::from_v4(ipv4(127, 0, 0, 1))};
   Bench bench(config);
   bench.port.discard = true;
-  bool in_turn = false;
-  bench.loop->before_wait([&](BeforeWait) {
-    counting = in_turn;
-    return false;
-  });
-  bench.loop->at_turn_end([&] {
-    counting = false;
-    bench.loop->stop();
-  });
+  CountedTurns turns(*bench.loop);
   std::string echo(kIcmpHeader, '\0');
   echo[0] = 8;
   echo[2] = '\xf7';
@@ -165,9 +159,7 @@ TEST(NatAllocation, NoneForDatagrams) {
       counting = true;
       bench.nat->on_guest_frame(std::span(&piece, 1), {}, 0);
       counting = false;
-      in_turn = warm;
-      bench.loop->run();
-      in_turn = false;
+      turns.turn(warm);
     }
   }
   EXPECT_GE(bench.nat->counters().icmp_errors_passed, 19U);

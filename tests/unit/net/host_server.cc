@@ -10,19 +10,25 @@
 
 namespace glassbox::net {
 
-Server::Server(std::function<void(int fd)> serve, int backlog)
-    : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+Listener listen_on_loopback(int backlog, int flags) {
+  Listener listener;
+  listener.fd.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t length = sizeof(address);
-  EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  EXPECT_EQ(::listen(listener_.get(), backlog), 0);
-  EXPECT_EQ(::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-  port_ = ntohs(address.sin_port);
+  auto* name = reinterpret_cast<sockaddr*>(&address);
+  EXPECT_EQ(::bind(listener.fd.get(), name, sizeof(address)), 0);
+  EXPECT_EQ(::listen(listener.fd.get(), backlog), 0);
+  EXPECT_EQ(::getsockname(listener.fd.get(), name, &length), 0);
+  listener.port = ntohs(address.sin_port);
+  return listener;
+}
+
+Server::Server(std::function<void(int fd)> serve, int backlog) : listener_(listen_on_loopback(backlog)) {
   thread_ = std::thread([this, serve = std::move(serve)] {
     while (!stop_) {
-      UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      UniqueFd fd(::accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (!fd) break;
       ++accepted_;
       serve(fd.get());
@@ -32,7 +38,7 @@ Server::Server(std::function<void(int fd)> serve, int backlog)
 
 Server::~Server() {
   stop_ = true;
-  ::shutdown(listener_.get(), SHUT_RDWR);
+  ::shutdown(listener_.fd.get(), SHUT_RDWR);
   thread_.join();
 }
 

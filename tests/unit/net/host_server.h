@@ -14,17 +14,24 @@
 
 namespace glassbox::net {
 
+// On a port of 127.0.0.1 that the kernel chose.
+struct Listener {
+  UniqueFd fd;
+  std::uint16_t port = 0;
+};
+// flags: of socket(2), beside SOCK_CLOEXEC.
+[[nodiscard]] Listener listen_on_loopback(int backlog, int flags = 0);
+
 // A listener on 127.0.0.1 that serves connections one after the other with a function, in a thread.
 class Server {
  public:
   explicit Server(std::function<void(int fd)> serve, int backlog = 16);
   ~Server();
-  [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] std::uint16_t port() const { return listener_.port; }
   [[nodiscard]] int accepted() const { return accepted_; }
 
  private:
-  UniqueFd listener_;
-  std::uint16_t port_ = 0;
+  Listener listener_;
   std::atomic<int> accepted_{0};
   std::atomic<bool> stop_{false};
   std::thread thread_;

@@ -45,6 +45,12 @@ struct GuestServer {
     syn = *seen;
     return syn.flags == kTcpSyn;
   }
+  // Whatever else comes first.
+  bool take_fin() {
+    for (auto seen = bench.next_frame(); seen; seen = bench.next_frame())
+      if ((seen->flags & kTcpFin) != 0) return true;
+    return false;
+  }
   void send(Seq offset, std::uint8_t flags, const std::string& payload = {}, Seq ack_offset = 1,
             std::vector<std::uint8_t> options = {}) {
     bench.inject(build_segment({.guest_port = kGuestPort,
@@ -59,16 +65,17 @@ struct GuestServer {
   }
 };
 
-std::string receive(int fd, std::size_t bytes) {
-  return read_some(fd, bytes);
-}
-
-TEST(NatPublish, ConnectionReachesTheGuestAndBytesGoBothWays) {
+// A client has connected, and the guest has the SYN.
+class PublishedPort : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(guest.take_syn()); }
   const std::uint16_t port = closed_port();
-  Bench bench(publishing(port));
+  Bench bench{publishing(port)};
   const UniqueFd client = client_of(port);
   GuestServer guest{bench, {}};
-  ASSERT_TRUE(guest.take_syn());
+};
+
+TEST_F(PublishedPort, ConnectionReachesTheGuestAndBytesGoBothWays) {
   EXPECT_EQ(guest.syn.source, kGatewayIp);
   EXPECT_EQ(guest.syn.destination, kGuestIp);
   EXPECT_EQ(guest.syn.destination_port, kGuestPort);
@@ -86,24 +93,15 @@ TEST(NatPublish, ConnectionReachesTheGuestAndBytesGoBothWays) {
   }
   EXPECT_EQ(got, "early");
   guest.send(1, kTcpAck | kTcpPsh | kTcpFin, "answer", 6);
-  EXPECT_EQ(receive(client.get(), 7), "answer");  // and the end of the stream
+  EXPECT_EQ(read_some(client.get(), 7), "answer");  // and the end of the stream
   ::shutdown(client.get(), SHUT_WR);
-  std::optional<Seen> fin;
-  do {
-    fin = bench.next_frame();
-    ASSERT_TRUE(fin);
-  } while ((fin->flags & kTcpFin) == 0);
+  ASSERT_TRUE(guest.take_fin());
   guest.send(8, kTcpAck, {}, 7);
   ASSERT_TRUE(bench.run_until([&] { return bench.nat->counters().flows_open == 0; }));
   EXPECT_EQ(bench.nat->counters()[CloseReason::kFinished], 1U);
 }
 
-TEST(NatPublish, GuestThatDoesNotListenResetsTheClient) {
-  const std::uint16_t port = closed_port();
-  Bench bench(publishing(port));
-  const UniqueFd client = client_of(port);
-  GuestServer guest{bench, {}};
-  ASSERT_TRUE(guest.take_syn());
+TEST_F(PublishedPort, GuestThatDoesNotListenResetsTheClient) {
   guest.send(0, kTcpRst | kTcpAck, {}, 99);  // not for this SYN
   EXPECT_EQ(bench.nat->counters()[DropReason::kBadReset], 1U);
   EXPECT_EQ(bench.nat->counters().flows_open, 1U);
@@ -115,12 +113,7 @@ TEST(NatPublish, GuestThatDoesNotListenResetsTheClient) {
   EXPECT_EQ(bench.nat->counters().flows_connecting, 0U);
 }
 
-TEST(NatPublish, SynIsRepeatedAndWrongAnswersChangeNothing) {
-  const std::uint16_t port = closed_port();
-  Bench bench(publishing(port));
-  const UniqueFd client = client_of(port);
-  GuestServer guest{bench, {}};
-  ASSERT_TRUE(guest.take_syn());
+TEST_F(PublishedPort, SynIsRepeatedAndWrongAnswersChangeNothing) {
   guest.send(0, kTcpAck);                   // no SYN
   guest.send(0, kTcpSyn | kTcpAck, {}, 2);  // acknowledges what was not sent: answered by a reset
   const auto reset = bench.next_frame();
@@ -137,19 +130,14 @@ TEST(NatPublish, SynIsRepeatedAndWrongAnswersChangeNothing) {
   EXPECT_EQ(bench.nat->counters().flows_connecting, 0U);
 }
 
-TEST(NatPublish, BothOpenAtOnce) {
-  const std::uint16_t port = closed_port();
-  Bench bench(publishing(port));
-  const UniqueFd client = client_of(port);
-  GuestServer guest{bench, {}};
-  ASSERT_TRUE(guest.take_syn());
+TEST_F(PublishedPort, BothOpenAtOnce) {
   guest.send(0, kTcpSyn, {}, 0);
   const auto answer = bench.next_frame();
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->flags, kTcpSyn | kTcpAck);
   EXPECT_EQ(answer->ack, guest.iss + 1);
   guest.send(1, kTcpAck | kTcpPsh, "hello");
-  EXPECT_EQ(receive(client.get(), 5), "hello");
+  EXPECT_EQ(read_some(client.get(), 5), "hello");
 }
 
 // One edge may stand for several connections.
@@ -181,13 +169,9 @@ TEST(NatPublish, PortIsPublishedAgainAtOnce) {
     ASSERT_TRUE(guest.take_syn());
     guest.send(0, kTcpSyn | kTcpAck);
     guest.send(1, kTcpAck | kTcpFin);  // our side ends first
-    EXPECT_EQ(receive(client.get(), 1), "");
+    EXPECT_EQ(read_some(client.get(), 1), "");
     ::shutdown(client.get(), SHUT_WR);
-    std::optional<Seen> fin;
-    do {
-      fin = bench.next_frame();
-      ASSERT_TRUE(fin);
-    } while ((fin->flags & kTcpFin) == 0);
+    ASSERT_TRUE(guest.take_fin());
     guest.send(2, kTcpAck, {}, 2);
     ASSERT_TRUE(bench.run_until([&] { return bench.nat->counters().flows_open == 0; }));
   }

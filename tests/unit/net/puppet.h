@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "test_guest.h"
@@ -16,20 +15,11 @@ inline constexpr Seq kIss = 0xffff'f000;
 // A server on 127.0.0.1 whose every step the test takes.
 class Host {
  public:
-  explicit Host(int backlog = 64)
-      : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof(address);
-    auto* name = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(::bind(listener_.get(), name, sizeof(address)), 0);
-    EXPECT_EQ(::listen(listener_.get(), backlog), 0);
-    EXPECT_EQ(::getsockname(listener_.get(), name, &length), 0);
-    port = ntohs(address.sin_port);
+  explicit Host(int backlog = 64) : listener_(listen_on_loopback(backlog, SOCK_NONBLOCK)) {
+    port = listener_.port;
   }
   bool accept() {
-    fd.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    fd.reset(::accept4(listener_.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     return static_cast<bool>(fd);
   }
   std::size_t send(const std::string& data) {
@@ -58,7 +48,7 @@ class Host {
   int error = 0;
 
  private:
-  UniqueFd listener_;
+  Listener listener_;
 };
 
 class VirtualNat : public testing::Test {

@@ -7,18 +7,27 @@
 #include <atomic>
 #include <future>
 
+#include "net/socket_address.h"
 #include "test_guest.h"
 
 namespace glassbox::net {
 namespace {
 
-TEST(NatTcp, ResetElsewhereInTheWindowIsChallenged) {
-  Server server([](int fd) { read_all(fd); });
+// A connection to a server that reads to the end of it.
+class OpenTcp : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(guest.connect());
+    bench.run_until([] { return true; });
+    guest.pump();
+  }
+  std::promise<std::string> content;  // what the server read
+  Server server{[this](int fd) { content.set_value(read_all(fd)); }};
   Bench bench;
-  GuestTcp guest(bench, server.port());
-  ASSERT_TRUE(guest.connect());
-  bench.run_until([] { return true; });
-  guest.pump();
+  GuestTcp guest{bench, server.port()};
+};
+
+TEST_F(OpenTcp, ResetElsewhereInTheWindowIsChallenged) {
   guest.auto_ack = false;
   const auto frames = guest.frames;
   guest.send_at(guest.snd_nxt + 100, kTcpRst);
@@ -54,33 +63,25 @@ TEST(NatTcp, RepeatedSynOpensOneSocket) {
 // again.
 class FullListener {
  public:
-  FullListener() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof(address);
-    auto* name = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(::bind(listener_.get(), name, sizeof(address)), 0);
-    EXPECT_EQ(::listen(listener_.get(), 0), 0);
-    EXPECT_EQ(::getsockname(listener_.get(), name, &length), 0);
-    port = ntohs(address.sin_port);
+  FullListener() {
+    const SocketAddress address(IpAddress::from_v4(INADDR_LOOPBACK), port());
     for (UniqueFd& fd : filler_) {
       fd.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      [[maybe_unused]] const int result = ::connect(fd.get(), name, sizeof(address));
+      [[maybe_unused]] const int result = ::connect(fd.get(), address.get(), address.length());
     }
   }
-  UniqueFd accept() { return UniqueFd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
-  std::uint16_t port = 0;
+  UniqueFd accept() { return UniqueFd(::accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
+  [[nodiscard]] std::uint16_t port() const { return listener_.port; }
 
  private:
-  UniqueFd listener_;
+  Listener listener_ = listen_on_loopback(0);
   std::array<UniqueFd, 4> filler_;
 };
 
 TEST(NatTcp, WhileTheHostIsBeingConnectedSynsAreOneFlow) {
   FullListener listener;
   Bench bench;
-  GuestTcp guest(bench, listener.port);
+  GuestTcp guest(bench, listener.port());
   guest.send_syn();
   guest.send_syn();
   EXPECT_EQ(bench.nat->counters().flows_connecting, 1U);
@@ -101,7 +102,7 @@ TEST(NatTcp, WhileTheHostIsBeingConnectedSynsAreOneFlow) {
 TEST(NatTcp, ResetWhileTheHostIsBeingConnectedEndsTheFlow) {
   FullListener listener;
   Bench bench;
-  GuestTcp guest(bench, listener.port);
+  GuestTcp guest(bench, listener.port());
   guest.send_syn();
   guest.send_at(guest.iss + 77, kTcpRst);  // not at the expected number
   EXPECT_EQ(bench.nat->counters().flows_open, 1U);
@@ -111,13 +112,7 @@ TEST(NatTcp, ResetWhileTheHostIsBeingConnectedEndsTheFlow) {
   EXPECT_EQ(bench.nat->counters()[CloseReason::kGuestReset], 1U);
 }
 
-TEST(NatTcp, SynOnAnOpenFlowIsChallenged) {
-  Server server([](int fd) { read_all(fd); });
-  Bench bench;
-  GuestTcp guest(bench, server.port());
-  ASSERT_TRUE(guest.connect());
-  bench.run_until([] { return true; });
-  guest.pump();
+TEST_F(OpenTcp, SynOnAnOpenFlowIsChallenged) {
   const auto frames = guest.frames;
   guest.auto_ack = false;
   guest.send_at(12345, kTcpSyn);
@@ -127,12 +122,7 @@ TEST(NatTcp, SynOnAnOpenFlowIsChallenged) {
   guest.send(kTcpRst);
 }
 
-TEST(NatTcp, DuplicateSegmentIsDeliveredOnce) {
-  std::promise<std::string> content;
-  Server server([&](int fd) { content.set_value(read_all(fd)); });
-  Bench bench;
-  GuestTcp guest(bench, server.port());
-  ASSERT_TRUE(guest.connect());
+TEST_F(OpenTcp, DuplicateSegmentIsDeliveredOnce) {
   const Seq start = guest.snd_nxt;
   guest.send(kTcpAck, "hello ");
   guest.send_at(start, kTcpAck, "hello ");
@@ -144,12 +134,7 @@ TEST(NatTcp, DuplicateSegmentIsDeliveredOnce) {
   EXPECT_EQ(content.get_future().get(), "hello world");
 }
 
-TEST(NatTcp, SegmentAfterAGapIsNotDelivered) {
-  std::promise<std::string> content;
-  Server server([&](int fd) { content.set_value(read_all(fd)); });
-  Bench bench;
-  GuestTcp guest(bench, server.port());
-  ASSERT_TRUE(guest.connect());
+TEST_F(OpenTcp, SegmentAfterAGapIsNotDelivered) {
   const Seq start = guest.snd_nxt;
   guest.send_at(start + 3, kTcpAck, "def");
   ASSERT_TRUE(guest.run_until([&] { return guest.acked == start && guest.frames >= 2; }));
@@ -225,11 +210,7 @@ TEST(NatTcp, UrgentDataIsOrdinaryDataBothWays) {
   EXPECT_EQ(content.get_future().get(), "urgent");
 }
 
-TEST(NatTcp, AcknowledgementOfNothingSentIsNotTaken) {
-  Server server([](int fd) { read_all(fd); });
-  Bench bench;
-  GuestTcp guest(bench, server.port());
-  ASSERT_TRUE(guest.connect());
+TEST_F(OpenTcp, AcknowledgementOfNothingSentIsNotTaken) {
   guest.rcv_nxt += 1000;
   guest.send(kTcpAck, "x");
   bench.run_until([] { return true; });

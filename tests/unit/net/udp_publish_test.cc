@@ -65,6 +65,17 @@ std::uint16_t source_port(const Seen& seen) {
   return load_be16(reinterpret_cast<const std::uint8_t*>(seen.payload.data()));
 }
 
+// What the peer would have sent, for an answer to nothing.
+Seen never_asked(const Client& peer) {
+  Seen request;
+  request.source = kGatewayIp;
+  request.payload.assign(kUdpHeader, '\0');
+  auto* udp = reinterpret_cast<std::uint8_t*>(request.payload.data());
+  store_be16(udp, peer.port);
+  store_be16(udp + 2, kGuestPort);
+  return request;
+}
+
 TEST(NatUdpPublish, PeersAreToldApartAndAnswered) {
   const std::uint16_t port = closed_port(SOCK_DGRAM);
   Bench bench(publishing(port));
@@ -120,13 +131,8 @@ TEST(NatUdpPublish, PeerThatTheGuestKnewIsAnsweredFromThePublishedPort) {
   config.allow_host_loopback = true;
   Bench bench(config);
   Client client(port);
-  Seen unasked;
-  unasked.source = kGatewayIp;
-  unasked.payload.assign(kUdpHeader, '\0');
-  auto* udp = reinterpret_cast<std::uint8_t*>(unasked.payload.data());
-  store_be16(udp, client.port);
-  store_be16(udp + 2, kGuestPort);
-  bench.inject(answer(unasked, "from nowhere"));  // the client's socket is connected and does not hear it
+  // The client's socket is connected and does not hear it.
+  bench.inject(answer(never_asked(client), "from nowhere"));
   EXPECT_EQ(bench.nat->counters().udp_flows_open, 1U);
   ASSERT_TRUE(bench.run_until([] { return true; }));
   bench.port.published.clear();
@@ -201,13 +207,7 @@ TEST(NatUdpPublish, StrangersAreStillBehindThePolicy) {
   const std::uint16_t port = closed_port(SOCK_DGRAM);
   Bench bench(publishing(port));
   Client bystander(port);
-  Seen never_asked;
-  never_asked.source = kGatewayIp;
-  never_asked.payload.assign(kUdpHeader, '\0');
-  auto* udp = reinterpret_cast<std::uint8_t*>(never_asked.payload.data());
-  store_be16(udp, bystander.port);
-  store_be16(udp + 2, kGuestPort);
-  bench.inject(answer(never_asked, "hello?"));
+  bench.inject(answer(never_asked(bystander), "hello?"));
   EXPECT_EQ(bench.nat->counters()[RefuseReason::kHostLoopbackClosed], 1U);
   EXPECT_EQ(bench.nat->counters().udp_flows_open, 0U);
 }
