@@ -26,21 +26,27 @@ bool open_to_everyone(std::filesystem::path path) {
   return true;
 }
 
+// The JSON of a small run, discarded where there is none; explain: what to explain.
+nlohmann::json small_run(const std::string& explain) {
+  const auto directory = TempDir::create();
+  if (!directory) return nlohmann::json::value_t::discarded;
+  const std::string path = directory->file("result.json");
+  auto child = Child::start({.what = "bench_net",
+                             .argv = {BENCH_NET, "--stack", "netns-off,bare", "--rows", "latency", "--rounds",
+                                      "1", "--cycles", "100", "--explain", explain, "--json", path}});
+  if (!child || !(*child)->wait(100'000)) return nlohmann::json::value_t::discarded;
+  std::ifstream file(path);
+  auto result = nlohmann::json::parse(file, nullptr, false);
+  EXPECT_FALSE(result.is_discarded()) << (*child)->err();
+  return result;
+}
+
 TEST(BenchNet, SystemCallsOfACycleAreBounded) {
   if (::access("/dev/net/tun", R_OK | W_OK) != 0) GTEST_SKIP() << "no permission on /dev/net/tun";
   if (::geteuid() != 0) GTEST_SKIP() << "counting system calls needs root";
   if (!open_to_everyone(BENCH_NET)) GTEST_SKIP() << BENCH_NET << " is closed to an ordinary user";
-  auto directory = TempDir::create();
-  ASSERT_TRUE(directory);
-  const std::string path = directory->file("result.json");
-  auto child = Child::start({.what = "bench_net",
-                             .argv = {BENCH_NET, "--stack", "netns-off,bare", "--rows", "latency", "--rounds",
-                                      "1", "--cycles", "100", "--explain", "none", "--json", path}});
-  ASSERT_TRUE(child);
-  ASSERT_TRUE((*child)->wait(100'000));
-  std::ifstream file(path);
-  const auto result = nlohmann::json::parse(file, nullptr, false);
-  ASSERT_FALSE(result.is_discarded()) << (*child)->err();
+  const auto result = small_run("none");
+  ASSERT_FALSE(result.is_discarded());
   int seen = 0;
   for (const auto& stack : result["stacks"]) {
     SCOPED_TRACE(stack.dump());
@@ -59,17 +65,8 @@ TEST(BenchNet, SystemCallsOfACycleAreBounded) {
 TEST(BenchNet, ACycleIsExplainedByItsTraceAndCounts) {
   if (::access("/dev/net/tun", R_OK | W_OK) != 0) GTEST_SKIP() << "no permission on /dev/net/tun";
   if (::geteuid() != 0) GTEST_SKIP() << "tracing needs root";
-  auto directory = TempDir::create();
-  ASSERT_TRUE(directory);
-  const std::string path = directory->file("result.json");
-  auto child = Child::start({.what = "bench_net",
-                             .argv = {BENCH_NET, "--stack", "netns-off,bare", "--rows", "latency", "--rounds",
-                                      "1", "--cycles", "100", "--explain", "all", "--json", path}});
-  ASSERT_TRUE(child);
-  ASSERT_TRUE((*child)->wait(100'000));
-  std::ifstream file(path);
-  const auto result = nlohmann::json::parse(file, nullptr, false);
-  ASSERT_FALSE(result.is_discarded()) << (*child)->err();
+  const auto result = small_run("all");
+  ASSERT_FALSE(result.is_discarded());
   if (!result["stacks"][0]["refused"].is_null()) GTEST_SKIP() << result["stacks"][0]["refused"];
   ASSERT_EQ(result["explanations"].size(), 1U) << result.dump(1);
   const auto& found = result["explanations"][0]["found"];

@@ -73,15 +73,20 @@ struct Program {
   }
 };
 
+std::vector<char*> argv_of(const std::vector<std::string>& words) {
+  std::vector<char*> argv;
+  for (const auto& word : words)
+    argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  return argv;
+}
+
 Program spawn(const std::vector<std::string>& words) {
   int pipes[3][2];
   for (auto& ends : pipes)
     EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
   Program program;
-  std::vector<char*> argv;
-  for (const auto& word : words)
-    argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = argv_of(words);
   program.pid = ::fork();
   if (program.pid == 0) {
     ::dup2(pipes[0][0], 0);
@@ -96,6 +101,20 @@ Program spawn(const std::vector<std::string>& words) {
   ::close(pipes[0][0]);
   ::close(pipes[1][1]);
   ::close(pipes[2][1]);
+  return program;
+}
+
+// All three on a terminal, whose other end is `out`.
+Program spawn_on_terminal(const winsize& size, const std::vector<std::string>& words) {
+  Program program;
+  const std::vector<char*> argv = argv_of(words);
+  int master = -1;
+  program.pid = ::forkpty(&master, nullptr, nullptr, &size);
+  if (program.pid == 0) {
+    ::execv(argv[0], argv.data());
+    ::_exit(99);
+  }
+  program.out.reset(master);
   return program;
 }
 
@@ -310,51 +329,23 @@ TEST_F(LabThatStandsStill, OneSignalIsEnoughLongBeforeThePatienceEnds) {
 
 TEST_F(LabThatStandsStill, CtrlCAtATerminalIsEnoughToo) {
   constexpr int kPatienceS = 12;
-  winsize size{24, 200, 0, 0};
-  int master = -1;
-  const std::vector<std::string> words = client({"sh", "-c", "echo ready; exec sleep 1000"}, kPatienceS);
-  std::vector<char*> argv;
-  for (const auto& word : words)
-    argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  const pid_t pid = ::forkpty(&master, nullptr, nullptr, &size);
-  if (pid == 0) {
-    ::execv(argv[0], argv.data());
-    ::_exit(99);
-  }
+  Program program =
+      spawn_on_terminal({24, 200, 0, 0}, client({"sh", "-c", "echo ready; exec sleep 1000"}, kPatienceS));
+  const int master = program.out.get();
   EXPECT_EQ(read_line(master), "ready\r");
   stand_still();
   EXPECT_EQ(::write(master, "\x03", 1), 1);
   const int silence_s = silence_said(read_all(master));
   EXPECT_GE(silence_s, 1);
   EXPECT_LT(silence_s, kPatienceS / 2);
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 125) << status;
-  ::close(master);
+  EXPECT_EQ(program.wait(), 125);
 }
 
 TEST_F(LabChannel, ATerminalIsATerminalWithItsSize) {
-  winsize size{};
-  size.ws_row = 33;
-  size.ws_col = 101;
-  int master = -1;
-  const std::vector<std::string> words =
-      client({"sh", "-c", "test -t 0 && test -t 1 && test -t 2 && stty size"});
-  std::vector<char*> argv;
-  for (const auto& word : words)
-    argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  const pid_t pid = ::forkpty(&master, nullptr, nullptr, &size);
-  if (pid == 0) {
-    ::execv(argv[0], argv.data());
-    ::_exit(99);
-  }
-  EXPECT_EQ(read_all(master), "33 101\r\n");
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  EXPECT_EQ(status, 0);
-  ::close(master);
+  Program program = spawn_on_terminal(
+      {33, 101, 0, 0}, client({"sh", "-c", "test -t 0 && test -t 1 && test -t 2 && stty size"}));
+  EXPECT_EQ(read_all(program.out.get()), "33 101\r\n");
+  EXPECT_EQ(program.wait(), 0);
 }
 
 }  // namespace
