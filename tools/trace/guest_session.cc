@@ -73,9 +73,9 @@ std::optional<DropCounters> parse_shares(std::string_view text) {
 
 }  // namespace
 
-Result<GuestSession> GuestSession::start(const std::filesystem::path& vsock_path) {
-  GB_ASSIGN(UniqueFd fd, connect_vsock(vsock_path, protocol::kTracePort));
-  return start_over(std::move(fd));
+Result<UniqueFd> GuestSession::connect(const std::filesystem::path& vsock_path, int patience_s,
+                                       int cancel_fd) {
+  return connect_vsock(vsock_path, protocol::kTracePort, patience_s, cancel_fd);
 }
 
 Result<GuestSession> GuestSession::start_over(UniqueFd fd) {

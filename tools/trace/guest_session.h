@@ -22,9 +22,10 @@ namespace glassbox::trace {
 
 class GuestSession {
  public:
-  // Connects and asks the agent to start. Loading takes the guest up to a second or more: ready() tells when.
-  [[nodiscard]] static Result<GuestSession> start(const std::filesystem::path& vsock_path);
-  // Over a connection that is there already.
+  // Blocks until the agent answers, patience_s are over or cancel_fd turns readable.
+  [[nodiscard]] static Result<UniqueFd> connect(const std::filesystem::path& vsock_path, int patience_s = 30,
+                                                int cancel_fd = -1);
+  // Asks the agent to start. Loading takes the guest up to a second or more: ready() tells when.
   [[nodiscard]] static Result<GuestSession> start_over(UniqueFd connection);
 
   using Consumer = std::function<Status(const gb_event&)>;

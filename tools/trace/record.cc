@@ -26,6 +26,8 @@ constexpr int kRingIntervalMs = 20;
 // For the agent to load its programs, and to send what it buffered: much slower in an emulated guest.
 constexpr auto kReadyLimit = std::chrono::seconds(100);
 constexpr auto kBusyRetry = milliseconds(250);
+// For the agent to answer at all; one that has before does not take as long.
+constexpr int kFirstPatienceS = 30, kRetryPatienceS = 1;
 constexpr auto kEndLimit = std::chrono::seconds(150);
 
 DropCounters counters(const HostDrops& drops) {
@@ -64,8 +66,13 @@ class Recorder {
         signals_(std::move(signals)),
         process_(std::move(process)) {}
 
-  Result<RecordSummary> run() {
+  // agent: the connection to it, or why there is none; not looked at for a target without a guest.
+  Result<RecordSummary> run(Result<UniqueFd> agent) {
     GB_TRY(begin());
+    if (options_.target.vsock_path.empty())
+      summary_.note = "host side only: " + options_.target.description + " has no guest of ours";
+    else
+      start_guest(std::move(agent));
     GB_TRY(wait_for_guest());
     if (guest_) GB_TRY(writer_.add_hooks(Origin::kGuest, guest_->hooks()));
     announce_ready();
@@ -89,7 +96,7 @@ class Recorder {
       GB_TRY(wait_until(Clock::now() + kBusyRetry, [this] { return stopping_; }));
       agent_busy_ = false;
       summary_.note.clear();
-      start_guest();
+      start_guest(GuestSession::connect(options_.target.vsock_path, kRetryPatienceS, signals_.fd()));
     }
     if (guest_ && !guest_->ready()) lose_guest("its agent did not get ready in time");
     return {};
@@ -106,16 +113,12 @@ class Recorder {
       GB_TRY(writer_.add_meta({{"probe_cost", {{"hit_ns", cost->hit_ns}, {"hits", cost->hits}}}}));
     else
       GB_TRY(writer_.add_note("the probes' cost is not known: " + cost.error().message));
-    if (options_.target.vsock_path.empty()) {
-      summary_.note = "host side only: " + options_.target.description + " has no guest of ours";
-      return {};
-    }
-    start_guest();
     return {};
   }
 
-  void start_guest() {
-    auto session = GuestSession::start(options_.target.vsock_path);
+  void start_guest(Result<UniqueFd> agent) {
+    if (!agent) return lose_guest(agent.error().message);
+    auto session = GuestSession::start_over(std::move(*agent));
     if (session)
       guest_.emplace(std::move(*session));
     else
@@ -277,10 +280,15 @@ Result<RecordSummary> record(const RecordOptions& options) {
   if (!process && errno == ESRCH)
     return fail("there is no process {}: `glassbox ls` lists the VMs that run", options.target.pid);
   if (!process) return fail_errno(errno, "cannot watch process {}", options.target.pid);
+  // A guest answers when it likes, or never. While that is waited for nobody would read the host's ring
+  // buffer, so nothing is attached yet; and a signal ends the wait.
+  Result<UniqueFd> agent;
+  if (const auto& path = options.target.vsock_path; !path.empty())
+    agent = GuestSession::connect(path, kFirstPatienceS, signals.fd());
   GB_ASSIGN(auto host, HostTracer::open(options.target.pid, {.ring_bytes = options.ring_bytes}));
   GB_ASSIGN(TraceWriter writer, TraceWriter::create(options.output, trace_info(options.target.pid)));
   Recorder recorder(options, std::move(host), std::move(writer), std::move(signals), std::move(process));
-  return recorder.run();
+  return recorder.run(std::move(agent));
 }
 
 }  // namespace glassbox::trace

@@ -76,11 +76,13 @@ Outcome run(const std::string& bytes) {
   FakeGuest guest;
   guest.serve(bytes);
   Outcome out;
-  auto session = GuestSession::start(guest.path());
-  if (!session) {
-    out.error = session.error().message;
+  auto connection = GuestSession::connect(guest.path());
+  if (!connection) {
+    out.error = connection.error().message;
     return out;
   }
+  auto session = GuestSession::start_over(std::move(*connection));
+  EXPECT_TRUE(session);
   Status status;
   while (status && !session->ended()) {
     pollfd fd{session->fd(), POLLIN, 0};
@@ -177,9 +179,9 @@ TEST(GuestSession, HookTextIsBounded) {
 }
 
 TEST(GuestSession, NobodyThereIsOneLine) {
-  const auto session = GuestSession::start("/nonexistent/vsock.sock");
-  ASSERT_FALSE(session);
-  EXPECT_EQ(session.error().message.find('\n'), std::string::npos);
+  const auto connection = GuestSession::connect("/nonexistent/vsock.sock");
+  ASSERT_FALSE(connection);
+  EXPECT_EQ(connection.error().message.find('\n'), std::string::npos);
 }
 
 }  // namespace

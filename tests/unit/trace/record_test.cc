@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -157,6 +159,73 @@ TEST_F(Record, EndsWithTheProcess) {
   EXPECT_EQ(usdt_events(*trace), 300U);
   ASSERT_EQ(trace->notes.size(), 1U);
   EXPECT_THAT(trace->notes[0], HasSubstr("ended while it was recorded"));
+}
+
+// The socket of a VM, and what a VM has beside it.
+class SilentVm {
+ public:
+  SilentVm() {
+    fs::create_directory(dir_);
+    std::ofstream(dir_ / "info.json") << "{}";
+    listener_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    socket().string().copy(address.sun_path, sizeof(address.sun_path) - 1);
+    EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    EXPECT_EQ(::listen(listener_.get(), 1), 0);
+  }
+  ~SilentVm() { fs::remove_all(dir_); }
+  SilentVm(const SilentVm&) = delete;
+  [[nodiscard]] fs::path socket() const { return dir_ / "vsock.sock"; }
+  // Waits until somebody wants to talk to the guest, which says nothing.
+  UniqueFd accept() {
+    UniqueFd peer(::accept(listener_.get(), nullptr, nullptr));
+    for (char c = 0; c != '\n' && ::read(peer.get(), &c, 1) == 1;) {
+    }
+    return peer;
+  }
+
+ private:
+  const fs::path dir_ = temp_path("vm");
+  UniqueFd listener_;
+};
+
+// The guest lets us wait, and meanwhile more happens on the host than the ring buffer holds.
+TEST_F(Record, GuestThatDoesNotAnswerCostsTheHostNoEvent) {
+  ProbedProcess process;
+  SilentVm vm;
+  std::array<int, 2> ready{};
+  ASSERT_EQ(::pipe2(ready.data(), O_CLOEXEC), 0);
+  const pid_t recorder = ::fork();
+  if (recorder == 0) {
+    ::close(ready[0]);
+    RecordOptions options;
+    options.target = {process.pid(), vm.socket(), "VM silent"};
+    options.output = path_;
+    options.ring_bytes = 1U << 20;
+    options.ready_fd = ready[1];
+    ::_exit(record(options) ? 0 : 1);
+  }
+  ::close(ready[1]);
+  {
+    const UniqueFd guest = vm.accept();
+    for (int k = 0; k < 60; ++k)
+      process.fire();  // 18,000 events; 7,710 fit
+  }
+  char byte = 0;
+  EXPECT_EQ(::read(ready[0], &byte, 1), 1);
+  ::close(ready[0]);
+  process.fire();
+  ::kill(recorder, SIGINT);
+  int status = 0;
+  ::waitpid(recorder, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  const auto trace = read_trace(path_);
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_EQ(trace->host.lost(), 0U);
+  EXPECT_EQ(usdt_events(*trace), 300U);
+  ASSERT_EQ(trace->notes.size(), 1U);
+  EXPECT_THAT(trace->notes[0], HasSubstr("host side only"));
 }
 
 // A recorder that does not come round while more happens than its ring holds: 7,710 events a MiB.
