@@ -118,7 +118,9 @@ ClockReport derive_clock(const Trace& trace) {
 Attribution attribute(const Trace& trace, const ClockReport& clock) {
   Attribution out;
   const FlowTable flows(trace);
-  if (trace.guest.events.empty() || !clock.hull) {
+  const bool placed = !trace.guest.events.empty() && clock.hull;
+  const GuestCycles found = placed ? find_guest_cycles(trace) : GuestCycles{};
+  if (found.complete.empty() && found.incomplete == 0) {
     attribute_host_only(flows, has_interrupts(trace), out);
     const ClockHull no_clock({});
     const GuestFrames no_frames{Trace{}};
@@ -126,7 +128,6 @@ Attribution attribute(const Trace& trace, const ClockReport& clock) {
     attribute_inbound(flows, nullptr, {no_clock, no_frames, seen}, has_interrupts(trace), out);
     return out;
   }
-  const GuestCycles found = find_guest_cycles(trace);
   out.incomplete = found.incomplete;
   const GuestFrames frames(trace);
   const KindsSeen seen = kinds_seen(trace);

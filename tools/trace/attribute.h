@@ -54,7 +54,8 @@ struct ClockReport {
 
 [[nodiscard]] ClockReport derive_clock(const Trace& trace);
 
-// Without guest events, or without a clock to place them by, cycles are those that the host saw.
+// Without guest events, or without a clock to place them by, cycles are those that the host saw; so too where
+// the guest tells of no connection at all: it would take the host's from the table by its silence.
 [[nodiscard]] Attribution attribute(const Trace& trace, const ClockReport& clock);
 
 }  // namespace glassbox::trace

@@ -106,7 +106,7 @@ struct Args {
   double duration_s = 0;
   int ready_fd = -1;
   std::size_t cycle = 0, slowest = 0;
-  bool states = false, markdown = false, json = false;
+  bool states = false, markdown = false, json = false, host_only = false;
   double interval_s = 1;
   std::vector<std::string> without;
 };
@@ -196,6 +196,10 @@ int run_report(const Args& args) {
   if (!trace) return failed(trace.error());
   for (const std::string& name : args.without)
     if (const Status status = take_out(*trace, name); !status) return failed(status.error(), kExitUsage);
+  if (args.host_only) {
+    *trace = host_side(std::move(*trace));
+    trace->notes.emplace_back("--host-only: what the guest says is left out");
+  }
   if (args.cycle > 0 || args.slowest > 0) return print_cycles(*trace, args);
   const Report report = make_report(*trace);
   if (args.format == "json")
@@ -300,6 +304,8 @@ int main(int argc, char** argv) {
       ->excludes(cycle);
   report->add_flag("--states", args.states,
                    "also say what the host's threads did: running, runnable, blocked");
+  report->add_flag("--host-only", args.host_only,
+                   "what the host saw alone: no word of a guest that is not to be trusted counts");
   report->add_option("--without", args.without,
                      "leave out events of this name: what is unattributed must rise by it");
   report->callback([&] { action = [&] { return run_report(args); }; });

@@ -15,7 +15,13 @@ std::string text_of(const json& object, const char* key) {
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
 
-std::string make_title(const Attribution& a, const json& workload) {
+// Why cycles are the host's alone.
+std::string_view why_host_only(const Trace& trace, const ClockReport& clock) {
+  if (trace.guest.events.empty()) return "the guest was not traced";
+  return clock.hull ? "the guest tells of no connection" : "the guest's events cannot be placed";
+}
+
+std::string make_title(const Attribution& a, const json& workload, std::string_view why_host_only) {
   if (std::string title = text_of(workload, "title"); !title.empty()) return title;
   std::string name = text_of(workload, "name");
   if (name.empty()) name = "trace";
@@ -30,7 +36,7 @@ std::string make_title(const Attribution& a, const json& workload) {
   else if (inbound > 0)
     title += fmt::format(", {} of them inbound", inbound);
   else if (host_only)
-    title += ", host side only (the guest was not traced)";
+    title += fmt::format(", host side only ({})", why_host_only);
   else if (fork == a.cycles.size())
     title += ", one process per cycle";
   else if (fork == 0)
@@ -115,7 +121,7 @@ Report make_report(const Trace& trace) {
   r.workload = object_or_null(trace.meta, "workload");
   r.client = object_or_null(trace.meta, "client");
   r.machine = object_or_null(trace.info, "machine");
-  r.title = make_title(a, r.workload);
+  r.title = make_title(a, r.workload, why_host_only(trace, clock));
   take_clock(clock, r);
   r.clock_checks = check_clocks(trace, clock.hull ? &*clock.hull : nullptr);
   r.drops_host = trace.host.lost();
@@ -151,6 +157,8 @@ Report make_report(const Trace& trace) {
     r.notes.emplace_back("recorded with another version of the probe interface: arguments may be missing");
   if (!trace.guest.events.empty() && !clock.hull)
     r.notes.emplace_back("no clock exchange in the trace: the guest's events cannot be placed");
+  if (clock.hull && !a.cycles.empty() && a.cycles.front().kind == CycleKind::kHostOnly)
+    r.notes.emplace_back("the guest tells of no connection: these are the host's cycles");
   return r;
 }
 

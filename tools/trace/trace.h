@@ -40,4 +40,10 @@ struct Trace {
   bool other_interface = false;  // recorded with another probes.def or events.def than ours
 };
 
+// What the host saw, and not a word of the guest.
+[[nodiscard]] inline Trace host_side(Trace trace) {
+  trace.guest = {};
+  return trace;
+}
+
 }  // namespace glassbox::trace

@@ -67,6 +67,33 @@ TEST(HostileGuest, WhatTheHostDidForAConnectionCountsOnceHoweverOftenTheGuestTel
   EXPECT_EQ(host_time(twice), host_time(honest));
 }
 
+TEST(HostileGuest, SilenceLeavesTheHostItsCycles) {
+  Trace trace = make_trace(5, kSingle);
+  const Attribution alone = attribute_all(host_side(trace));
+  ASSERT_EQ(alone.cycles.size(), 5U);
+  std::erase_if(trace.guest.events, [](const gb_event& e) { return e.kind != GB_KIND_guest_clock; });
+  const Attribution silent = attribute_all(trace);
+  EXPECT_EQ(silent.cycles.size(), 5U);
+  EXPECT_EQ(host_time(silent), host_time(alone));
+  const Report report = make_report(trace);
+  EXPECT_NE(report.title.find("host side only (the guest tells of no connection)"), std::string::npos);
+  ASSERT_EQ(report.notes.size(), 1U);
+  EXPECT_NE(report.notes[0].find("the guest tells of no connection"), std::string::npos);
+}
+
+TEST(HostileGuest, HostSideIsTheSameWhateverTheGuestSays) {
+  const Trace honest = make_trace(5);
+  Trace lying = honest;
+  replay_calls(lying);
+  for (gb_event& e : lying.guest.events) {
+    if (e.kind == GB_KIND_guest_clock) e.arg[1] += 1'000'000'000, e.arg[2] += 2'000'000'000 * (e.seq % 3);
+  }
+  lying.guest.impossible_records = 99;
+  const auto text = [](const Trace& trace) { return format_table(make_report(host_side(trace))); };
+  EXPECT_EQ(text(lying), text(honest));
+  EXPECT_NE(format_table(make_report(lying)), format_table(make_report(honest)));
+}
+
 // Ten cycles that the guest claims took 36 years each: more nanoseconds than 64 bits hold.
 TEST(HostileGuest, TimesThatAddUpToMoreThanANumberHoldsHaveAMeanAllTheSame) {
   constexpr std::int64_t kEver = 1'100'000'000'000'000'000;

@@ -30,6 +30,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 fs::path temp_path(const std::string& name) {
   return fs::temp_directory_path() / fmt::format("gb-record-test-{}-{}", ::getpid(), name);
@@ -289,6 +290,10 @@ TEST(Program, ReportsATraceAndWhatIsTakenOutOfIt) {
   EXPECT_THAT(run_program("report " + trace + " --slowest 1").output, HasSubstr("clone_begin -> fork"));
   EXPECT_THAT(run_program("report " + trace + " --without tcp_syn").output,
               HasSubstr("note: without the events tcp_syn"));
+  const Ran host_only = run_program("report " + trace + " --host-only");
+  EXPECT_EQ(host_only.status, 0);
+  EXPECT_THAT(host_only.output, HasSubstr("in the guest (not traced)"));
+  EXPECT_THAT(host_only.output, Not(HasSubstr("fork + exec of the client")));
   expect_one_line(run_program("report " + trace + " --without nothing"), 2, "there is no event nothing");
   expect_one_line(run_program("report " + trace + " --cycle 7"), 2, "fork.trace has 6 cycles");
 }
