@@ -198,6 +198,29 @@ TEST_F(Compare, AStackThatDiesIsStartedAnewAndItsTurnTakenOnceMore) {
   EXPECT_THAT(run.left(), IsEmpty());
 }
 
+// It would be missed by every stack after it.
+TEST_F(Compare, AServerThatDiesIsStartedAnewForAll) {
+  CompareRun run({"--stacks", "loopback,glassbox-netns", "--workloads", "rr", "--rate", "50", "--warm-up",
+                  "1", "--cycles", "100", "--rounds", "1", "--no-counts"});
+  run.wait_for_process([](const Seen& one) {
+    return one.program == "gb-crr" && one.command.size() > 1 && one.command[1] == "127.0.0.1" &&
+           std::find(one.command.begin(), one.command.end(), "101") != one.command.end() &&
+           std::find(one.command.begin(), one.command.end(), "rr") != one.command.end();
+  });
+  const auto serves = [](const Seen& one, const std::string& service) {
+    const auto at = std::find(one.command.begin(), one.command.end(), "--service");
+    return one.program == "gb-echo" && at != one.command.end() && *(at + 1) == service;
+  };
+  for (const Seen& one : run.processes()) {
+    if (serves(one, "keep")) ::kill(one.pid, SIGKILL);
+  }
+  EXPECT_EQ(run.wait(), 0) << run.err();
+  EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "loopback")));
+  EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "glassbox-netns")));
+  EXPECT_THAT(run.out(), HasSubstr("loopback: rr, round 1: the server was ended by signal 9"));
+  EXPECT_THAT(run.left(), IsEmpty());
+}
+
 // Twice under one workload: that has no figures, the next has, and so have the other stacks.
 TEST_F(Compare, AStackThatDiesAgainIsShownAsFailedWithItsLastWordsAndTheOthersGoOn) {
   CompareRun run({"--stacks", stacks() + ",loopback", "--workloads", "crr,rr", "--rate", "50", "--warm-up",

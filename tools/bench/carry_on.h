@@ -11,14 +11,10 @@
 #include <string_view>
 #include <vector>
 
+#include "tools/bench/output.h"
 #include "vmm/base/result.h"
 
 namespace glassbox::bench {
-
-struct OutputFile {
-  std::string option;  // "--json"; the option takes its last value when given twice
-  std::string path;
-};
 
 // Whether a file in `path`'s directory outlives the lab. `shared` are absolute directories.
 [[nodiscard]] bool survives_lab(const std::filesystem::path& path,

@@ -14,6 +14,7 @@
 #include "tools/bench/paths.h"
 #include "vmm/base/lab.h"
 #include "vmm/base/log.h"
+#include "vmm/base/standard_descriptors.h"
 #include "vmm/base/usage.h"
 #include "vmm/kvm/usability.h"
 
@@ -156,6 +157,7 @@ int run_crr_command(int argc, char** argv, const Args& args) {
   const auto spec = resolve(args);
   if (!spec) return usage_error(spec.error());
   const std::vector<OutputFile> files{{"--json", spec->json_path}, {"--keep-trace", spec->keep_trace}};
+  if (const Status status = check_apart(files[0], files[1]); !status) return usage_error(status.error());
   if (const auto status = refuse_unwritable(files)) return *status;
   if (spec->stack == StackKind::kGlassbox) {
     if (const auto status = run_elsewhere(argc, argv, files)) return *status;
@@ -169,6 +171,7 @@ int run_crr_command(int argc, char** argv, const Args& args) {
 int run_compare_command(int argc, char** argv, const CompareSpec& spec) {
   if (const Status status = check(spec); !status) return usage_error(status.error());
   const std::vector<OutputFile> files{{"--json", spec.json_path}, {"--markdown", spec.markdown_path}};
+  if (const Status status = check_apart(files[0], files[1]); !status) return usage_error(status.error());
   if (const auto status = refuse_unwritable(files)) return *status;
   if (needs_kvm(spec)) {
     const auto status = run_elsewhere(argc, argv, files, announce(spec, true));
@@ -189,6 +192,7 @@ std::optional<int> own_errand(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace glassbox;
+  hold_standard_descriptors();
   if (const auto status = bench::own_errand(argc, argv)) return *status;
   log_init("glassbox-bench", false);
   CLI::App app{"Benchmarks of glassbox: how long a connect-request-response cycle takes, and where"};

@@ -59,6 +59,16 @@ Status write_file(const std::string& path, const std::string& text) {
   return produce(path, [&](std::ostream& out) { out << text; });
 }
 
+Status check_apart(const OutputFile& one, const OutputFile& other) {
+  if (one.path.empty() || other.path.empty()) return {};
+  std::error_code error;
+  const auto whole = [&](const std::string& path) { return fs::weakly_canonical(fs::absolute(path), error); };
+  const bool same = whole(one.path) == whole(other.path);
+  if (!same || (one.path != "-" && is_special(one.path))) return {};
+  return fail("{} and {} both go to {}", one.option, other.option,
+              one.path == "-" ? "standard output" : one.path);
+}
+
 Status check_writable(const std::string& path) {
   if (path.empty() || path == "-") return {};
   std::error_code error;

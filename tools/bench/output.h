@@ -9,6 +9,13 @@
 
 namespace glassbox::bench {
 
+struct OutputFile {
+  std::string option;  // "--json"; the option takes its last value when given twice
+  std::string path;
+};
+
+// Fails where the second would be written over the first.
+[[nodiscard]] Status check_apart(const OutputFile& one, const OutputFile& other);
 // Fails at once where a file that the run is to write cannot be, or has no room: better than after minutes of
 // measuring.
 [[nodiscard]] Status check_writable(const std::string& path);

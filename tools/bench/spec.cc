@@ -69,6 +69,7 @@ Status check(const CrrSpec& spec) {
     return fail("--trace needs the glassbox stack: {} passes no probe of ours", name(spec.stack));
   }
   if (!spec.keep_trace.empty() && !spec.trace) return fail("--keep-trace is of no use without --trace");
+  if (spec.keep_trace == "-") return fail("--keep-trace -: a trace goes to a file");
   if (spec.port != 0 && spec.server.kind == ServerKind::kExternal) {
     return fail("--port is for our own server; {} names its port already", name(spec.server));
   }

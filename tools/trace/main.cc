@@ -25,6 +25,7 @@
 #include "tools/trace/trace_writer.h"
 #include "tools/trace/waterfall.h"
 #include "vmm/base/log.h"
+#include "vmm/base/standard_descriptors.h"
 #include "vmm/base/usage.h"
 
 namespace glassbox::trace {
@@ -77,13 +78,6 @@ const CLI::Validator kDescriptor(
       return good ? std::string() : fmt::format("\"{}\" is not an open descriptor above 2", text);
     },
     "FD");
-
-// A descriptor that a file of ours would otherwise get: what goes to standard error would go into the trace.
-// Standard output is not for writing, so that a report that has nowhere to go is an error still.
-void hold_standard_descriptors() {
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-    if (::fcntl(fd, F_GETFD) < 0) (void)!::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
-}
 
 // fmt::print() throws where there is no room; who cannot be told is not told.
 void say(const std::string& text) {
@@ -239,7 +233,7 @@ int run_doctor(const Args& args) {
 
 int main(int argc, char** argv) {
   using namespace glassbox::trace;
-  hold_standard_descriptors();
+  glassbox::hold_standard_descriptors();
   glassbox::log_init("glassbox-trace", false);
   CLI::App app("glassbox-trace: records what a running glassbox does, and says where the time went",
                "glassbox-trace");

@@ -53,6 +53,8 @@ TEST(CompareCli, EveryWorkloadHasItsFigures) {
   }
   EXPECT_EQ(workloads["crr"]["n"], 16);
   EXPECT_EQ(workloads["crr-fork"]["n"], 3);
+  // Of one byte, whatever the others send.
+  EXPECT_EQ(parse(outcome)["null_test"]["harness"]["n"], 16) << outcome.out;
 }
 
 // A cycle that is due while the last one still runs has waited since then.
@@ -66,6 +68,9 @@ TEST(CompareCli, OpenLoopIsTimedFromTheSchedule) {
   // At a million a second nearly all of them are late, by as many turns as came before.
   EXPECT_GT(open_us, 50 * closed_us);
   EXPECT_EQ(parse(open)["spec"]["rate"], 1'000'000);
+  // The null test's loop is closed all the same.
+  EXPECT_EQ(parse(open)["null_test"]["harness"]["n"], 2000);
+  EXPECT_LT(parse(open)["null_test"]["harness"]["p50_us"], open_us / 10);
 }
 
 class FakePath : public ::testing::Test {
@@ -112,6 +117,29 @@ TEST_F(FakePath, APeerThatIsAnotherProgramIsRefusedWhateverItsName) {
                                       dir_ + ":/usr/sbin:/usr/bin:/sbin:/bin");
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.out, HasSubstr("pasta: NO ROW: "));
+}
+
+// At its own place, where dpkg says that the file is the package's.
+TEST(CompareIdentity, APeerThatWasReplacedInItsPlaceIsRefused) {
+  if (::geteuid() != 0) GTEST_SKIP() << "mounts over a program, for itself: needs root";
+  if (::access("/usr/bin/slirp4netns", X_OK) != 0) GTEST_SKIP() << "slirp4netns is not installed";
+  if (!fs::exists("/var/lib/dpkg/info/slirp4netns.md5sums")) GTEST_SKIP() << "dpkg has no sums of it";
+  // The same program but for a byte at its end, and one that denies its name.
+  const std::string script =
+      "d=$(mktemp -d); chmod 755 $d; cp /usr/bin/slirp4netns $d/slirp4netns; echo >> $d/slirp4netns; "
+      "sed 's/slirp4netns version/ghost4netns version/' $d/slirp4netns > $d/ghost; chmod 755 $d/ghost; "
+      "for f in slirp4netns ghost; do mount --bind $d/$f /usr/bin/slirp4netns; " +
+      bench_program().string() +
+      " compare --stacks slirp4netns --workloads rr --rounds 1 --cycles 5 --no-counts; "
+      "umount /usr/bin/slirp4netns; done; rm -r $d";
+  auto child = Child::start({.what = "sh", .argv = {"unshare", "-m", "sh", "-c", script}});
+  ASSERT_TRUE(child.has_value());
+  const Outcome outcome = ended(**child);
+  EXPECT_THAT(outcome.out, ContainsRegex("slirp4netns: /usr/bin/slirp4netns slirp4netns version .*(not of "
+                                         "package slirp4netns)"));
+  EXPECT_THAT(outcome.out,
+              ContainsRegex("NO ROW: /usr/bin/slirp4netns is not of package slirp4netns and calls "
+                            "itself \"ghost4netns version"));
 }
 
 // The client of this build, seen from the tests' folder.
@@ -180,6 +208,8 @@ TEST(CompareCli, UsageIsStatus2) {
            {"--workloads", "nonsense"},
            {"--stacks", "loopback", "--rounds", "0"},
            {"--stacks", "loopback", "--payload", "0"},
+           {"--stacks", "loopback", "--json", "-", "--markdown", "-"},
+           {"--stacks", "loopback", "--json", "same", "--markdown", "./same"},
            {"--stacks", "loopback", "--workloads", "boot", "--rate", "5"}}) {
     EXPECT_EQ(compare_cli(arguments).status, 2);
   }

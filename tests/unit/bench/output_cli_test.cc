@@ -143,6 +143,28 @@ TEST(Output, AReaderThatHasGoneIsAnErrorAndNoSignal) {
   EXPECT_THAT(full.err, HasSubstr("cannot write to standard output: No space left on device"));
 }
 
+// Nothing that the run opens may get their numbers: the report would go there, and the client's times
+// nowhere.
+TEST(Output, ClosedStandardDescriptorsAreNobodyElses) {
+  const Outcome closed = shell(small_command() + " >&- <&-");
+  EXPECT_EQ(closed.status, 1);
+  EXPECT_THAT(closed.err, HasSubstr("cannot write to standard output: Bad file descriptor"));
+  const test::TempDir dir;
+  const std::string path = (dir.path() / "x.json").string();
+  (void)shell(small_command() + " --json " + path + " <&- >&- 2>&-");
+  std::ifstream in(path);
+  const auto json = nlohmann::json::parse(in, nullptr, false);
+  ASSERT_TRUE(json.is_object());
+  EXPECT_EQ(json["stacks"][0]["workloads"]["rr"]["n"], 5);
+}
+
+TEST(Output, MarkdownMayGoToStandardOutput) {
+  const test::TempDir dir;
+  const Outcome outcome = shell("cd " + dir.path().string() + " && " + small_command() + " --markdown -; ls");
+  EXPECT_THAT(outcome.out, HasSubstr("| workload | stack |"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("\n-\n"))) << "a file of that name";
+}
+
 TEST(Output, NobodyHasToReadTheProgress) {
   for (const char* where : {"2>&1 >\"$f\" | true", "2>/dev/full >\"$f\""}) {
     const Outcome outcome =

@@ -65,6 +65,7 @@ TEST(Check, RefusesWhatCannotBeMeasured) {
   EXPECT_FALSE(check({.stack = StackKind::kLoopback, .trace = true}).has_value());
   EXPECT_FALSE(check({.keep_trace = "t"}).has_value());
   EXPECT_TRUE(check({.trace = true, .keep_trace = "t"}).has_value());
+  EXPECT_FALSE(check({.trace = true, .keep_trace = "-"}).has_value());
   EXPECT_FALSE(check({.server = {ServerKind::kExternal, 0, 7}, .port = 8}).has_value());
 }
 

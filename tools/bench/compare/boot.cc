@@ -18,25 +18,31 @@ std::optional<std::uint64_t> init_time(const std::string& kernel_log) {
   return static_cast<std::uint64_t>(std::strtod(kernel_log.c_str() + begin + 1, nullptr) * 1e9);
 }
 
-Status boot_once(const Contender& contender, BootRow& row, const CompareSpec& spec, VsockDoor* door,
-                 const BootMarks* marks, Watch& watch) {
-  GB_ASSIGN(const auto stack, make_contender_stack(*contender.entry, spec, row.machine, door));
+Status boot_of(Stack& stack, BootRow& row, const BootMarks* marks, Watch& watch) {
   const std::uint64_t start_ns = monotonic_ns();
-  GB_TRY(stack->start(watch));
+  GB_TRY(stack.start(watch));
   row.ready.push_back({monotonic_ns() - start_ns});
-  if (const auto counts = read_process_counts({stack->pid()}); counts && counts->exits) {
+  if (const auto counts = read_process_counts({stack.pid()}); counts && counts->exits) {
     row.exits.push_back(*counts->exits);
   }
   if (marks != nullptr) {
-    for (const auto& [stage, ns] : marks->of(stack->pid())) {
+    for (const auto& [stage, ns] : marks->of(stack.pid())) {
       if (ns < start_ns) continue;  // of an earlier process with this number
       (stage == BootMarks::kFirstEntry ? row.first_entry : row.stages[stage]).push_back({ns - start_ns});
     }
   }
-  GB_ASSIGN(const auto dmesg, stack->run_client({"dmesg"}));
+  GB_ASSIGN(const auto dmesg, stack.run_client({"dmesg"}));
   GB_TRY(watch.wait(*dmesg, kCommandLimitS));
   if (const auto init = init_time(dmesg->out())) row.kernel.push_back({*init});
-  return stack->stop();
+  return stack.stop();
+}
+
+Status boot_once(const Contender& contender, BootRow& row, const CompareSpec& spec, VsockDoor* door,
+                 const BootMarks* marks, Watch& watch) {
+  GB_ASSIGN(const auto stack, make_contender_stack(*contender.entry, spec, row.machine, door));
+  const Status status = boot_of(*stack, row, marks, watch);
+  if (status) return {};
+  return fail("{}", with_log(stack.get(), status.error().message));
 }
 
 }  // namespace
@@ -44,8 +50,7 @@ Status boot_once(const Contender& contender, BootRow& row, const CompareSpec& sp
 void measure_boots(CompareResult& result, VsockDoor* door, Watch& watch, Progress& progress) {
   std::vector<const Contender*> contenders;
   for (const Contender& row : result.rows) {
-    if (row.entry->group != Group::kVm || row.entry->name == "guest-loopback" || !row.refused.empty())
-      continue;
+    if (!boots(row.entry->name) || !row.refused.empty()) continue;
     contenders.push_back(&row);
     result.boots.push_back({row.label, row.machine, {}, {}, {}, {}, {}, {}, {}});
   }

@@ -74,7 +74,9 @@ void add_compare(CLI::App& app, CompareSpec& spec) {
                "leave out the traced run that says where a missed target is held");
   app.add_option("--json", spec.json_path, "write all figures to this file; -: standard output, and no table")
       ->take_last();
-  app.add_option("--markdown", spec.markdown_path, "write the tables to this file as Markdown")->take_last();
+  app.add_option("--markdown", spec.markdown_path,
+                 "write the tables to this file as Markdown; -: standard output, and no table")
+      ->take_last();
   app.footer(kFooter);
 }
 
@@ -83,8 +85,12 @@ Result<bool> run_and_report(const CompareSpec& spec, Watch& watch) {
   // The screen first: a disk that is full by now takes nothing away.
   const std::string json =
       compare_json(result).dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  const Status printed = print_report(spec.json_path == "-" ? json : compare_text(result));
-  if (!spec.markdown_path.empty()) GB_TRY(write_file(spec.markdown_path, compare_markdown(result)));
+  const bool markdown = spec.markdown_path == "-";
+  const Status printed = print_report(spec.json_path == "-" ? json
+                                      : markdown            ? compare_markdown(result)
+                                                            : compare_text(result));
+  if (!spec.markdown_path.empty() && !markdown)
+    GB_TRY(write_file(spec.markdown_path, compare_markdown(result)));
   if (!spec.json_path.empty() && spec.json_path != "-") GB_TRY(write_file(spec.json_path, json));
   GB_TRY(printed);
   return is_whole(result);

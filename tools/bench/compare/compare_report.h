@@ -4,6 +4,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "tools/bench/compare/compare_run.h"
@@ -14,7 +15,10 @@ namespace glassbox::bench {
 [[nodiscard]] std::string compare_markdown(const CompareResult& result);
 [[nodiscard]] nlohmann::json compare_json(const CompareResult& result);
 
-// Whether the null test found the harness out; without rounds it did not.
+// Whether the harness shows what a plain loop shows; nothing where there were no rounds, or too few for a
+// verdict and intervals that do not overlap.
+[[nodiscard]] std::optional<bool> null_test_agrees(const NullTest& test);
+// Whether the null test found the harness out.
 [[nodiscard]] bool null_test_failed(const NullTest& test);
 
 // Whether every stack that was asked for has its figures, none was cut off and the null test holds.

@@ -30,10 +30,14 @@ class Session {
     GB_TRY(prepare_tun());
     GB_ASSIGN(loopback_servers_, Servers::start(kLoopback, spec_));
     GB_ASSIGN(veth_servers_, Servers::start(kVethHost, spec_));
+    null_spec_ = spec_;
+    null_spec_.payload = 1;
+    null_spec_.rate = 0;
+    GB_ASSIGN(null_servers_, Servers::start(kLoopback, null_spec_));
     harness_.entry = find_stack("loopback");
     harness_.label = "null test";
     harness_.stack = make_loopback_stack();
-    harness_.servers = &*loopback_servers_;
+    harness_.servers = &*null_servers_;
     const auto names = labels(spec_.stacks);
     for (std::size_t i = 0; i < names.size(); ++i) {
       Contender& row = result_.rows.emplace_back();
@@ -45,7 +49,7 @@ class Session {
       progress_.stage("starting " + row.label);
       const Status status = start_row(row);
       if (status || watch_.signal() != 0) continue;
-      row.refused = with_log(row, status.error().message);
+      row.refused = with_log(row.stack.get(), status.error().message);
       row.stack.reset();
     }
     return {};
@@ -65,7 +69,8 @@ class Session {
           Contender& row = result_.rows[(i + round) % result_.rows.size()];
           if (!row.refused.empty() || !row.cells[workload.name].failed.empty()) continue;
           progress_.detail(fmt::format("{} on {}", workload.name, row.label));
-          attempt(row, workload, fmt::format("round {}", round + 1), [&] { return turn(row, workload); });
+          attempt(row, workload, fmt::format("round {}", round + 1), &Cell::failed,
+                  [&] { return turn(row, workload); });
         }
       }
       if (watch_.signal() != 0) return;
@@ -85,7 +90,7 @@ class Session {
         if (watch_.signal() != 0) return;
         if (!row.refused.empty() || !row.cells[workload.name].failed.empty()) continue;
         progress_.detail(fmt::format("{} on {}", workload.name, row.label));
-        attempt(row, workload, "the count", [&]() -> Status {
+        attempt(row, workload, "the count", &Cell::uncounted, [&]() -> Status {
           if (auto pids = row.stack->pids(); pids != counted) {  // the first time, and after a new start
             auto started = KernelCounter::start(pids);
             if (!started) {
@@ -114,23 +119,24 @@ class Session {
 
  private:
   // Takes the turn, and a second time on a stack started anew where it fails and did not under this workload
-  // before. One workload's failure is no reason to leave out the others.
-  void attempt(Contender& row, const Workload& workload, const std::string& when,
+  // before. One workload's failure is no reason to leave out the others, and that of its count none to throw
+  // away what was timed: `outcome` is where a second failure is put down.
+  void attempt(Contender& row, const Workload& workload, const std::string& when, std::string Cell::*outcome,
                const std::function<Status()>& take_turn) {
     for (bool last = false; !last;) {
       const Status status = take_turn();
       if (status || watch_.signal() != 0) return;
-      const std::string why = with_log(row, status.error().message);
+      const std::string why = with_log(row.stack.get(), status.error().message);
       last = std::any_of(row.restarts.begin(), row.restarts.end(),
                          [&](const Restart& restart) { return restart.workload == workload.name; });
-      if (last) row.cells[workload.name].failed = why;
+      if (last) row.cells[workload.name].*outcome = why;
       progress_.note(fmt::format("{}: {}, {}: {}", row.label, workload.name, when, why));
       row.restarts.push_back({workload.name, when, why});
       const Status started = start_anew(row);
       if (watch_.signal() != 0) return;
       if (started) continue;
-      row.cells[workload.name].failed = why;
-      row.refused = "could not be started anew: " + with_log(row, started.error().message);
+      row.cells[workload.name].*outcome = why;
+      row.refused = "could not be started anew: " + with_log(row.stack.get(), started.error().message);
       row.stack.reset();
       return;
     }
@@ -144,27 +150,21 @@ class Session {
     return start_row(row);
   }
 
-  static std::string with_log(const Contender& row, const std::string& message) {
-    const std::string line = row.stack ? row.stack->log_line() : std::string();
-    const bool said = line.empty() || message.find(line) != std::string::npos;
-    return said ? message : message + "; its log ends: " + line;
-  }
-
   Status start_row(Contender& row) {
     GB_TRY(check_installed(*row.entry));
     const bool qemu = row.entry->name.starts_with("qemu");
     if (qemu && !door_) {
       GB_ASSIGN(door_, VsockDoor::open());
     }
-    const bool choose = qemu && spec_.qemu_machine == "auto";
-    row.machine = !qemu ? "" : choose ? "microvm" : spec_.qemu_machine;
-    GB_ASSIGN(row.stack, make_contender_stack(*row.entry, spec_, row.machine, door()));
-    Status status = row.stack->start(watch_);
-    if (!status && choose && watch_.signal() == 0) {
-      progress_.stage(fmt::format("microvm does not boot here ({}); q35", status.error().message));
-      row.machine = "q35";
-      GB_ASSIGN(row.stack, make_contender_stack(*row.entry, spec_, row.machine, door()));
+    Status status;
+    const auto machines =
+        qemu ? qemu_machines(spec_.qemu_machine, row.machine) : std::vector<std::string>{""};
+    for (const std::string& machine : machines) {
+      if (!status) progress_.stage(fmt::format("{} instead ({})", machine, status.error().message));
+      GB_ASSIGN(row.stack, make_contender_stack(*row.entry, spec_, machine, door()));
       status = row.stack->start(watch_);
+      if (status) row.machine = machine;
+      if (status || watch_.signal() != 0) break;
     }
     GB_TRY(status);
     if (row.entry->name == "guest-loopback") {
@@ -179,21 +179,32 @@ class Session {
     return {};
   }
 
-  Result<std::vector<std::uint64_t>> run(Contender& row, const Workload& workload, std::uint32_t cycles) {
-    auto times = run_client(row, workload, spec_, cycles, watch_);
+  Result<std::vector<std::uint64_t>> run(Contender& row, const Workload& workload, const CompareSpec& spec,
+                                         std::uint32_t cycles) {
+    auto times = run_client(row, workload, spec, cycles, watch_);
     // The server serves one after the other: a connection that the stack does not end would hold it for all.
-    if (!times && times.error().code == ETIMEDOUT && !row.own_servers) {
-      const bool veth = row.servers == &*veth_servers_;
-      GB_ASSIGN((veth ? veth_servers_ : loopback_servers_),
-                Servers::start(veth ? kVethHost : kLoopback, spec_));
+    if (!times && !row.own_servers && (times.error().code == ETIMEDOUT || !row.servers->alive())) {
+      GB_TRY(renew(row.servers));
     }
     return times;
   }
 
+  Status renew(const Servers* servers) {
+    if (servers == &*veth_servers_) {
+      GB_ASSIGN(veth_servers_, Servers::start(kVethHost, spec_));
+    } else if (servers == &*null_servers_) {
+      GB_ASSIGN(null_servers_, Servers::start(kLoopback, null_spec_));
+    } else {
+      GB_ASSIGN(loopback_servers_, Servers::start(kLoopback, spec_));
+    }
+    return {};
+  }
+
   // The warm-up's samples go; connect-rate has one for the whole run.
-  Result<std::vector<std::uint64_t>> run_warm(Contender& row, const Workload& workload) {
-    const std::uint32_t warm = warm_up_of(workload, spec_);
-    GB_ASSIGN(auto times, run(row, workload, warm + cycles_of(workload, spec_)));
+  Result<std::vector<std::uint64_t>> run_warm(Contender& row, const Workload& workload,
+                                              const CompareSpec& spec) {
+    const std::uint32_t warm = warm_up_of(workload, spec);
+    GB_ASSIGN(auto times, run(row, workload, spec, warm + cycles_of(workload, spec)));
     if (workload.load != Load::kConnectRate) times.erase(times.begin(), times.begin() + warm);
     return times;
   }
@@ -202,9 +213,9 @@ class Session {
     GB_TRY(check_alive(*row.stack));
     const auto pids = row.stack->pids();
     GB_ASSIGN(const ProcessCounts start, read_process_counts(pids));
-    GB_TRY(run(row, workload, warm_up_of(workload, spec_)));
+    GB_TRY(run(row, workload, spec_, warm_up_of(workload, spec_)));
     GB_ASSIGN(const ProcessCounts middle, read_process_counts(pids));
-    GB_ASSIGN(auto times, run_warm(row, workload));
+    GB_ASSIGN(auto times, run_warm(row, workload, spec_));
     GB_ASSIGN(const ProcessCounts end, read_process_counts(pids));
     if (!pids.empty() && end.cpu_ns <= middle.cpu_ns) {
       return fail("{} did not run while packets passed", row.identity.text);
@@ -220,9 +231,9 @@ class Session {
     KernelCounts sum;
     for (std::uint32_t pass = 0; pass < kCountPasses; ++pass) {
       const KernelCounts start = counter.read();
-      GB_TRY(run(row, workload, warm_up_of(workload, spec_)));
+      GB_TRY(run(row, workload, spec_, warm_up_of(workload, spec_)));
       const KernelCounts middle = counter.read();
-      GB_TRY(run_warm(row, workload));
+      GB_TRY(run_warm(row, workload, spec_));
       sum += (counter.read() - middle) - (middle - start);
     }
     sum /= static_cast<double>(kCountPasses) * cycles_of(workload, spec_);
@@ -232,8 +243,6 @@ class Session {
 
   void null_round(std::uint32_t round) {
     const Workload crr{Load::kCrr, 1, "crr"};
-    CompareSpec closed = spec_;
-    closed.rate = 0;
     const auto plain = [&]() -> Status {
       // In pieces, between which a signal is heard.
       constexpr std::uint32_t kPiece = 1000;
@@ -241,7 +250,7 @@ class Session {
       for (std::uint32_t left = spec_.warm_up + spec_.cycles; left > 0 && watch_.signal() == 0;) {
         const Order order{.what = Exchange::kCrr,
                           .address = kLoopback,
-                          .port = loopback_servers_->port(Service::kEcho),
+                          .port = null_servers_->port(Service::kEcho),
                           .count = std::min(left, kPiece)};
         std::vector<UniqueFd> none_held;
         GB_ASSIGN(const auto piece, carry_out(order, none_held));
@@ -254,13 +263,12 @@ class Session {
       return {};
     };
     const auto harness = [&]() -> Status {
-      GB_TRY(run(harness_, crr, warm_up_of(crr, spec_)));
-      GB_ASSIGN(auto times, run_warm(harness_, crr));
+      GB_TRY(run(harness_, crr, null_spec_, warm_up_of(crr, null_spec_)));
+      GB_ASSIGN(auto times, run_warm(harness_, crr, null_spec_));
       result_.null_test.harness.push_back(std::move(times));
       return {};
     };
-    // One byte and a closed loop: the plain loop knows nothing else.
-    if (spec_.payload != 1 || spec_.rate != 0 || !result_.null_test.failed.empty()) return;
+    if (!result_.null_test.failed.empty()) return;
     Status status = round % 2 == 0 ? plain() : harness();
     if (status) status = round % 2 == 0 ? harness() : plain();
     if (!status && watch_.signal() == 0) result_.null_test.failed = status.error().message;
@@ -272,7 +280,8 @@ class Session {
   Progress& progress_;
   Estimate estimate_;
   std::optional<VsockDoor> door_;
-  std::optional<Servers> loopback_servers_, veth_servers_;
+  CompareSpec null_spec_;  // one byte and a closed loop: the plain loop knows nothing else
+  std::optional<Servers> loopback_servers_, veth_servers_, null_servers_;
   Contender harness_;
 };
 

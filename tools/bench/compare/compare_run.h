@@ -51,7 +51,8 @@ struct CompareResult {
   std::vector<BootRow> boots;
   std::string counts_missing;  // why there is no pass of counts
   std::string marks_missing;
-  nlohmann::json traced;      // report of a traced run of glassbox, where a target is missed (misses.h)
+  nlohmann::json traced;  // report of a traced run of glassbox, where a target is missed (misses.h)
+  int traced_tries = 0;
   std::string trace_missing;  // why there is none
 };
 

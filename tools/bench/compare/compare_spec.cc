@@ -25,6 +25,11 @@ bool wants(const CompareSpec& spec, std::string_view workload) {
 
 }  // namespace
 
+bool boots(const std::string& stack) {
+  const StackEntry* entry = find_stack(stack);
+  return entry != nullptr && entry->group == Group::kVm && stack != "guest-loopback";
+}
+
 const std::vector<StackEntry>& stack_entries() {
   static const std::vector<StackEntry> entries = {
       {"glassbox", Group::kVm, {}, "", "glassbox"},
@@ -72,7 +77,13 @@ Status check(const CompareSpec& spec) {
   GB_TRY(in_range("--vcpus", spec.vcpus, 1, 64));
   GB_TRY(in_range("--memory", spec.memory_mib, 128, 1 << 20));
   for (const std::uint32_t flows : spec.flows) {
-    if (wants(spec, kConnectRate)) GB_TRY(in_range("--flows", flows, 1, std::min(64U, spec.cycles)));
+    if (!wants(spec, kConnectRate)) break;
+    GB_TRY(in_range("--flows", flows, 1, std::min(64U, spec.cycles)));
+    if (std::count(spec.flows.begin(), spec.flows.end(), flows) > 1)
+      return fail("--flows {}: named twice", flows);
+  }
+  if (round_workloads(spec).empty() && std::none_of(spec.stacks.begin(), spec.stacks.end(), boots)) {
+    return fail("boot is of glassbox and the QEMU stacks, and none is named");
   }
   if (spec.rate > 0 && !wants(spec, "crr") && !wants(spec, "rr")) {
     return fail("--rate is for crr and rr");

@@ -67,6 +67,8 @@ struct CompareSpec {
 [[nodiscard]] Status check(const CompareSpec& spec);
 // The workloads of the rounds, connect-rate once per number of flows; boot is none of them.
 [[nodiscard]] std::vector<Workload> round_workloads(const CompareSpec& spec);
+// Whether its start is a boot that is measured: guest-loopback's is glassbox's.
+[[nodiscard]] bool boots(const std::string& stack);
 [[nodiscard]] bool wants_boot(const CompareSpec& spec);
 [[nodiscard]] bool needs_kvm(const CompareSpec& spec);
 

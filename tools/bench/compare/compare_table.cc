@@ -129,7 +129,7 @@ Table boot_table(const CompareResult& result) {
   };
   for (const BootRow& row : result.boots) {
     const std::string name = row.machine.empty() ? row.label : fmt::format("{} ({})", row.label, row.machine);
-    if (row.ready.empty()) {
+    if (row.ready.empty() || !row.refused.empty()) {
       table.push_back({"boot", name, row.refused.empty() ? "-" : "failed: " + first_line(row.refused)});
       continue;
     }

@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "tools/bench/compare/native_stack.h"
 #include "tools/bench/net/exchange.h"
 #include "tools/bench/paths.h"
@@ -68,6 +70,17 @@ std::optional<std::uint64_t> Servers::served(Service service) const {
   std::uint64_t count = 0;
   if (!counter || ::pread(counter.get(), &count, sizeof(count), 0) != sizeof(count)) return std::nullopt;
   return count;
+}
+
+bool Servers::alive() const {
+  return std::none_of(children_.begin(), children_.end(),
+                      [](const auto& child) { return child->reap().has_value(); });
+}
+
+std::string with_log(const Stack* stack, const std::string& message) {
+  const std::string line = stack != nullptr ? stack->log_line() : std::string();
+  const bool said = line.empty() || message.find(line) != std::string::npos;
+  return said ? message : message + "; its log ends: " + line;
 }
 
 Status check_installed(const StackEntry& entry) {

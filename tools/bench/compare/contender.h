@@ -32,6 +32,7 @@ class Servers {
   // Requests, connections or streams served so far; nothing where the server runs in a guest.
   [[nodiscard]] std::optional<std::uint64_t> served(Service service) const;
   [[nodiscard]] const std::vector<std::unique_ptr<Child>>& processes() const { return children_; }
+  [[nodiscard]] bool alive() const;
 
  private:
   std::array<std::uint16_t, 4> ports_{};
@@ -46,6 +47,7 @@ struct Cell {
   double process_cycles = 0;           // that they are for
   std::optional<KernelCounts> kernel;  // a cycle
   std::string failed;                  // why it is not tried any more
+  std::string uncounted;               // why `kernel` is missing, where the rest is there
 };
 
 // A turn failed, after which the stack was started anew.
@@ -74,6 +76,9 @@ struct Contender {
                                                                   const CompareSpec& spec,
                                                                   const std::string& qemu_machine,
                                                                   VsockDoor* door);
+
+// A message and the last line of the stack's log, where that says more.
+[[nodiscard]] std::string with_log(const Stack* stack, const std::string& message);
 
 // "not installed: apt-get install passt", or nothing.
 [[nodiscard]] Status check_installed(const StackEntry& entry);

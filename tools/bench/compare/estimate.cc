@@ -68,8 +68,7 @@ Estimate estimate(const CompareSpec& spec, bool lab) {
     const bool carried =
         entry.name != "veth" && entry.name != "loopback";  // by a process that can be counted
     if (spec.counts && carried) all.counts += kCountPasses * turns_s;
-    const bool boots = entry.group == Group::kVm && name != "guest-loopback";
-    if (wants_boot(spec) && boots) all.boots += spec.boot_rounds * pace.start_s;
+    if (wants_boot(spec) && boots(name)) all.boots += spec.boot_rounds * pace.start_s;
   }
   if (spec.trace_misses && glassbox && peer) all.traced = lab ? kTracedLab_s : kTraced_s;
   return all;

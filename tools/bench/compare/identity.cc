@@ -60,17 +60,36 @@ std::string output_of(std::vector<std::string> argv, Watch& watch) {
   return status && status->ok() ? (*child)->out() : std::string();
 }
 
+// Whether what the process runs is what the package brought: its place alone can be anybody's.
+bool is_as_packaged(const std::string& package, const Identity& owner, Watch& watch) {
+  if (!output_of({"dpkg-query", "-S", owner.program}, watch).starts_with(package + ":")) return false;
+  std::string list = output_of({"dpkg-query", "--control-path", package, "md5sums"}, watch);
+  list.erase(std::min(list.find('\n'), list.size()));
+  const std::string wanted = packaged_sum(read_text(list.c_str()), owner.program);
+  const std::string found = output_of({"md5sum", fmt::format("/proc/{}/exe", owner.pid)}, watch);
+  return wanted.empty() || found.empty() || found.starts_with(wanted);  // what nobody can tell is let pass
+}
+
 // A name says little: the file has to come from the package of the row, or say itself that it is that
 // program.
-Result<std::string> version_of(const std::string& package, const std::string& file, Watch& watch) {
+Result<std::string> version_of(const std::string& package, const Identity& owner, Watch& watch) {
+  const std::string& file = owner.program;
   if (package.empty()) return std::string(GLASSBOX_VERSION);
-  if (output_of({"dpkg-query", "-S", file}, watch).starts_with(package + ":")) {
+  if (is_as_packaged(package, owner, watch)) {
     return output_of({"dpkg-query", "-W", "-f", "${Version}", package}, watch);
   }
   return own_version(package, file, output_of({file, "--version"}, watch));
 }
 
 }  // namespace
+
+std::string packaged_sum(const std::string& md5sums, const std::string& file) {
+  std::istringstream lines(md5sums);
+  for (std::string sum, path; lines >> sum >> std::ws && std::getline(lines, path);) {
+    if ("/" + path == file) return sum;
+  }
+  return {};
+}
 
 Result<std::string> own_version(const std::string& package, const std::string& file,
                                 const std::string& said) {
@@ -148,14 +167,15 @@ Result<Identity> identify(const StackEntry& entry, Stack& stack, std::uint32_t a
   if (!status.ok()) return fail("{}", client->epitaph());
   GB_TRY(check_carrier(entry, owner, program("glassbox")));
   Identity found = owner.value_or(Identity{});
-  GB_ASSIGN(found.version, version_of(entry.package, found.program, watch));
+  GB_ASSIGN(found.version, version_of(entry.package, found, watch));
   found.text = owner ? fmt::format("{} {} (process {})", shown_path(found.program), found.version, found.pid)
                      : "the kernel";
   if (entry.programs.size() > 1) {
     // The monitor in front of the carrier.
     std::error_code error;
     const std::string monitor = fs::read_symlink(fmt::format("/proc/{}/exe", stack.pid()), error);
-    GB_ASSIGN(const std::string version, version_of("qemu-system-x86", monitor, watch));
+    GB_ASSIGN(const std::string version,
+              version_of("qemu-system-x86", {stack.pid(), monitor, {}, {}}, watch));
     found.text += fmt::format(", guest in {} {} (process {})", fs::path(monitor).filename().string(), version,
                               stack.pid());
   }

@@ -34,8 +34,11 @@ struct Identity {
 [[nodiscard]] Status check_carrier(const StackEntry& entry, const std::optional<Identity>& owner,
                                    const std::string& own_monitor);
 
-// The version line of a file that no package owns; an error unless the program names itself as one of the
-// package would. Pure.
+// The MD5 sum that a package's list has for a file; empty where it does not name that. Pure.
+[[nodiscard]] std::string packaged_sum(const std::string& md5sums, const std::string& file);
+
+// The version line of a file that is not a package's, or no longer; an error unless the program names itself
+// as one of the package would. Pure.
 [[nodiscard]] Result<std::string> own_version(const std::string& package, const std::string& file,
                                               const std::string& said);
 

@@ -84,7 +84,8 @@ std::string comparison(const CompareResult& result) {
       fmt::format("traced run: CRR p50 {:.0f} us, untraced around it {:.0f}", *traced, *around);
   if (const auto measured = measured_crr_us(result)) line += fmt::format(", in the rounds {:.0f}", *measured);
   if (const auto times = slowdown(result, result.traced); times && *times > kComparable) {
-    line += fmt::format(": {:.1f} times as slow in {} tries, no explanation of these times", *times, kTries);
+    line += fmt::format(": {:.1f} times as slow in {} {}, no explanation of these times", *times,
+                        result.traced_tries, result.traced_tries == 1 ? "try" : "tries");
   }
   return line;
 }
@@ -165,6 +166,7 @@ void trace_misses(CompareResult& result, Watch& watch, Progress& progress) {
       if (result.traced.is_null()) result.trace_missing = report.error().message;
       return;
     }
+    ++result.traced_tries;
     const auto times = slowdown(result, *report);
     if (result.traced.is_null() || (times && best && *times < *best)) {
       result.traced = std::move(*report);

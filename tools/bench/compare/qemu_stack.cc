@@ -107,6 +107,12 @@ class QemuStack final : public Stack {
 
 }  // namespace
 
+std::vector<std::string> qemu_machines(const std::string& option, const std::string& booted) {
+  if (!booted.empty()) return {booted};
+  if (option == "auto") return {"microvm", "q35"};
+  return {option};
+}
+
 std::vector<std::string> qemu_argv(const QemuVm& vm, std::uint32_t cid, int passt_fd,
                                    const std::string& console) {
   // microvm needs a clock chip, or the guest spins for half a minute in search of one.

@@ -39,6 +39,10 @@ struct QemuVm {
 // `door` outlives the stack.
 [[nodiscard]] std::unique_ptr<Stack> make_qemu_stack(QemuVm vm, VsockDoor& door);
 
+// QEMU's machines in the order in which a row tries them. The one that has booted stays the row's when its
+// stack is started anew: figures of two machines are no row. Pure.
+[[nodiscard]] std::vector<std::string> qemu_machines(const std::string& option, const std::string& booted);
+
 // argv of the monitor; Pure.
 [[nodiscard]] std::vector<std::string> qemu_argv(const QemuVm& vm, std::uint32_t cid, int passt_fd,
                                                  const std::string& console);

@@ -44,7 +44,7 @@ Figure count_of(std::optional<double> ProcessCounts::*count) {
 Figure boot_of(Rounds BootRow::*rounds) {
   return [rounds](const CompareResult& result, const std::string& label) -> std::optional<double> {
     for (const BootRow& row : result.boots) {
-      if (row.label != label) continue;
+      if (row.label != label || !row.refused.empty()) continue;
       const auto us = median_us(row.*rounds);
       if (us) return *us / 1e3;
     }

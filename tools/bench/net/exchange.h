@@ -1,11 +1,13 @@
 // The exchanges that are measured, both ends of them, over plain blocking sockets.
 //
-//   CRR           socket(), connect(), one byte there and back, close(); the server is gb-echo, which closes
-//   first RR            one byte there and back on a connection that is open stream out    connect, `bytes`
-//   from the client, half-close, one byte back when all has arrived stream in     connect, `bytes` from the
-//   server, end of file parallel CRR  `count` CRR altogether by `flows` threads at once, over kParallelPorts
-//   servers hold          `count` connections, opened and kept half-closed   two connections, kept: one whose
-//   client ended its direction, one whose server did let go        closes what is kept
+//  - CRR: socket(), connect(), one byte there and back, close(); the server is gb-echo, which closes first.
+//  - RR: one byte there and back on a connection that is open.
+//  - Stream out: connect, `bytes` from the client, half-close, one byte back when all has arrived.
+//  - Stream in: connect, `bytes` from the server, end of file.
+//  - Parallel CRR: `count` CRR altogether by `flows` threads at once, over kParallelPorts servers.
+//  - Hold: `count` connections, opened and kept.
+//  - Half-closed: two connections, kept: one whose client ended its direction, one whose server did.
+//  - Let go: closes what is kept.
 //
 // The client times itself: CRR and RR a sample an exchange, a stream one sample from connect() to its end,
 // everything else one sample for the whole.

@@ -24,6 +24,14 @@ TEST(QemuArgv, HasOurKernelImageAndCommandLine) {
               IsSupersetOf({"q35", "stream,id=net,addr.type=fd,addr.str=9"}));
 }
 
+// Started anew it boots again what it has booted, also where that was the second choice.
+TEST(QemuMachines, ARowKeepsTheMachineThatItHas) {
+  EXPECT_THAT(qemu_machines("auto", ""), ElementsAre("microvm", "q35"));
+  EXPECT_THAT(qemu_machines("auto", "q35"), ElementsAre("q35"));
+  EXPECT_THAT(qemu_machines("auto", "microvm"), ElementsAre("microvm"));
+  EXPECT_THAT(qemu_machines("q35", ""), ElementsAre("q35"));
+}
+
 TEST(Exercise, IsTheSameProgramForEveryWorkloadButTheShells) {
   const auto stack = make_loopback_stack();
   CompareSpec spec;
@@ -61,10 +69,16 @@ TEST(CompareSpecCheck, SaysWhatIsWrong) {
   spec.workloads = {"connect-rate"};
   EXPECT_THAT(check(spec).error().message, HasSubstr("--flows 4"));
   spec.cycles = 150;
+  spec.flows = {1, 4, 4};
+  EXPECT_THAT(check(spec).error().message, HasSubstr("--flows 4: named twice"));
+  spec.flows = {1};
   spec.vcpus = 0;
   EXPECT_THAT(check(spec).error().message, HasSubstr("--vcpus 0"));
   spec.vcpus = 1;
   spec.workloads = {"boot"};
+  EXPECT_THAT(check(spec).error().message, HasSubstr("boot is of"));  // loopback has nothing that boots
+  spec.stacks = {"loopback", "guest-loopback", "glassbox"};
+  EXPECT_TRUE(check(spec).has_value());
   spec.rate = 5;
   EXPECT_THAT(check(spec).error().message, HasSubstr("--rate"));
   EXPECT_THAT(labels({"a", "b", "a"}), ElementsAre("a", "b", "a#2"));

@@ -40,6 +40,15 @@ TEST(CarrierCheck, ARenamedProgramGivesItselfAway) {
             "pasta 2024 (not of package passt)");
 }
 
+TEST(CarrierCheck, APackagesFileIsKnownByItsSum) {
+  const std::string list = "00aa  usr/bin/passt\n00bb  usr/bin/passt.avx2\n00cc  usr/share/with space\n";
+  EXPECT_EQ(packaged_sum(list, "/usr/bin/passt.avx2"), "00bb");
+  EXPECT_EQ(packaged_sum(list, "/usr/bin/passt"), "00aa");
+  EXPECT_EQ(packaged_sum(list, "/usr/share/with space"), "00cc");
+  EXPECT_EQ(packaged_sum(list, "/usr/bin/pass"), "");
+  EXPECT_EQ(packaged_sum("", "/usr/bin/passt"), "");
+}
+
 TEST(SocketInode, IsFoundByBothEnds) {
   const std::string text =
       "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

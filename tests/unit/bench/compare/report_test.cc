@@ -12,6 +12,7 @@ namespace glassbox::bench {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(CompareReport, StatesNoP99OfFewerThanAThousand) {
   CompareResult result = sample();
@@ -87,6 +88,36 @@ TEST(CompareReport, NothingIsComparedWithWhatFailed) {
   EXPECT_THAT(figures_table(result)[2][7], "-");
 }
 
+// Its figures are of before; why there are no counts stands beside them.
+TEST(CompareReport, ACountThatFailedTakesNothingFromWhatWasTimed) {
+  CompareResult result = sample();
+  result.rows[1].cells["crr"].uncounted = "QEMU exited 1";
+  for (const std::string& text : {compare_text(result), compare_markdown(result)}) {
+    EXPECT_THAT(text, HasSubstr("not counted: qemu-slirp, crr: QEMU exited 1"));
+    EXPECT_THAT(text, Not(HasSubstr("failed: ")));
+  }
+  const auto cell = compare_json(result)["stacks"][1]["workloads"]["crr"];
+  EXPECT_EQ(cell["n"], 800);
+  EXPECT_EQ(cell["counts_missing"], "QEMU exited 1");
+  EXPECT_TRUE(is_whole(result));
+  result.rows[1].refused = "could not be started anew";
+  EXPECT_THAT(compare_text(result), HasSubstr("qemu-slirp: GIVEN UP: could not be started anew"));
+  EXPECT_FALSE(is_whole(result));
+}
+
+TEST(CompareReport, BootsThatFailedAreShownAsSuch) {
+  CompareResult result = sample();
+  BootRow& row = result.boots.emplace_back();
+  row.label = "qemu-slirp";
+  row.ready = {{300'000'000}};  // the first
+  row.refused = "QEMU exited 1; its log ends: panic";
+  for (const std::string& text : {compare_text(result), compare_markdown(result)}) {
+    EXPECT_THAT(text, HasSubstr("failed: QEMU exited 1; its log ends: panic"));
+    EXPECT_THAT(text, HasSubstr("qemu-slirp: NO BOOTS: QEMU exited 1"));
+    EXPECT_THAT(text, Not(HasSubstr("300.0")));
+  }
+}
+
 // What the exit status says.
 TEST(CompareReport, IsWholeOnlyWhereNothingFailed) {
   EXPECT_TRUE(is_whole(sample()));
@@ -103,6 +134,21 @@ TEST(CompareReport, IsWholeOnlyWhereNothingFailed) {
   EXPECT_FALSE(without([](auto& result) {
     result.null_test = {moody(2000, 8, 1, 9), moody(1000, 8, 2, 9)};
   }));
+}
+
+TEST(CompareReport, ANullTestOfFewRoundsClaimsNoMoreThanItsIntervals) {
+  CompareResult result = sample();
+  result.null_test = {moody(1000, 1, 1, 9), moody(1000, 1, 2, 9)};
+  EXPECT_THAT(compare_text(result), HasSubstr("they agree"));
+  result.null_test = {moody(2000, 1, 1, 9), moody(1000, 1, 2, 9)};
+  EXPECT_THAT(compare_text(result), HasSubstr("their intervals do not overlap"));
+  EXPECT_THAT(compare_text(result), Not(HasSubstr("they agree")));
+  EXPECT_TRUE(compare_json(result)["null_test"]["agree"].is_null());
+  EXPECT_TRUE(is_whole(result));
+  result.null_test = {};
+  EXPECT_THAT(compare_text(result), HasSubstr("null test: not reached"));
+  result.spec.workloads = {"boot"};
+  EXPECT_THAT(compare_text(result), HasSubstr("null test: not run: boots"));
 }
 
 TEST(CompareReport, ANullTestThatFailedIsNamed) {

@@ -64,6 +64,7 @@ TEST(Targets, ATracedRunIsShownBesideWhatItExplains) {
   const auto p50_us =
       static_cast<double>(*summarize(pooled(result.rows[0].cells["crr"].rounds)).p50_ns) / 1e3;
   const auto held = [&](double traced_us) {
+    result.traced_tries = 3;
     result.traced = {{"segments", nlohmann::json::array()},
                      {"probe_tax", {{"compared", {{"traced_p50_us", traced_us}, {"untraced_p50_us", 3.0}}}}}};
     return where_held(result, targets_of(result)[2]);
@@ -79,8 +80,9 @@ TEST(Targets, ATracedRunIsShownBesideWhatItExplains) {
   for (Contender& row : result.rows)
     row.cells["rr"].rounds = moody(1000, 8, 1, 5);
   result.traced["probe_tax"]["compared"]["traced_p50_us"] = 12.0;
+  result.traced_tries = 1;  // a signal came
   EXPECT_THAT(where_held(result, targets_of(result)[0]),
-              ElementsAre("traced run: CRR p50 12 us, untraced around it 3: 4.0 times as slow in 3 tries, no "
+              ElementsAre("traced run: CRR p50 12 us, untraced around it 3: 4.0 times as slow in 1 try, no "
                           "explanation of these times"));
 }
 
@@ -100,6 +102,8 @@ TEST(Targets, AMissedBootTellsItsStages) {
   EXPECT_THAT(where_held(result, targets[0]),
               ElementsAre("until machine created: 100.0 ms more", "until kernel loaded: 190.0 ms more"));
   EXPECT_THAT(where_held(result, targets[1]), ElementsAre());
+  result.boots[1].refused = "did not boot again";  // what it showed before is no figure of so many boots
+  EXPECT_THAT(describe(targets_of(result)[0]), HasSubstr("no QEMU stack has a figure"));
 }
 
 TEST(Targets, AFailedWorkloadHasNoFigure) {
