@@ -9,15 +9,28 @@ namespace {
 
 enum TcpFlag : std::uint64_t { kFin = 1, kSyn = 2, kAck = 16 };
 constexpr int kFlags = 4, kPayload = 9;  // arguments of guest_xmit and guest_receive
+using What = GuestFrames::What;
 
-// The last frame with payload that was in before the client had read all.
-EventRef last_payload(const std::vector<EventRef>& frames, const GuestConnection& c) {
-  if (c.read == nullptr) return nullptr;
-  auto it = std::upper_bound(frames.begin(), frames.end(), c.read->ts_ns,
-                             [](std::uint64_t t, EventRef e) { return t < e->ts_ns; });
-  for (int k = 0; k < kMaxFramesSearched && it != frames.begin(); ++k)
-    if (const EventRef e = *--it; e->ts_ns >= c.first_ns && e->arg[kPayload] > 0) return e;
-  return nullptr;
+bool is(What what, const gb_event& e) {
+  const std::uint64_t flags = e.arg[kFlags];
+  const bool payload = e.arg[kPayload] > 0;
+  switch (what) {
+    case What::kSyn:
+      return (flags & kSyn) != 0;
+    case What::kSynOnly:
+      return (flags & (kSyn | kAck)) == kSyn;
+    case What::kSynAck:
+      return (flags & (kSyn | kAck)) == (kSyn | kAck);
+    case What::kFin:
+      return (flags & kFin) != 0;
+    case What::kPayload:
+      return payload;
+    case What::kPayloadNoSyn:
+      return payload && (flags & kSyn) == 0;
+    case What::kCount:
+      break;
+  }
+  return false;
 }
 
 class Builder : public ChainBuilder {
@@ -117,10 +130,29 @@ class Builder : public ChainBuilder {
 
 }  // namespace
 
+void GuestFrames::List::add(EventRef frame) {
+  for (std::size_t k = 0; k < by_what_.size(); ++k)
+    if (is(static_cast<What>(k), *frame)) by_what_.at(k).push_back(frame);
+}
+
+EventRef GuestFrames::List::first(What what, std::uint64_t from_ns, std::uint64_t to_ns) const {
+  const auto& list = by_what_.at(static_cast<std::size_t>(what));
+  const auto it = std::lower_bound(list.begin(), list.end(), from_ns,
+                                   [](EventRef e, std::uint64_t t) { return e->ts_ns < t; });
+  return it != list.end() && (*it)->ts_ns <= to_ns ? *it : nullptr;
+}
+
+EventRef GuestFrames::List::last(What what, std::uint64_t from_ns, std::uint64_t to_ns) const {
+  const auto& list = by_what_.at(static_cast<std::size_t>(what));
+  const auto it = std::upper_bound(list.begin(), list.end(), to_ns,
+                                   [](std::uint64_t t, EventRef e) { return t < e->ts_ns; });
+  return it != list.begin() && (*(it - 1))->ts_ns >= from_ns ? *(it - 1) : nullptr;
+}
+
 GuestFrames::GuestFrames(const Trace& trace) {
   for (const gb_event& e : trace.guest.events) {
-    if (e.kind == GB_KIND_guest_xmit) by_ports_[frame_key(e)].xmit.push_back(&e);
-    if (e.kind == GB_KIND_guest_receive) by_ports_[frame_key(e)].receive.push_back(&e);
+    if (e.kind == GB_KIND_guest_xmit) by_ports_[frame_key(e)].xmit.add(&e);
+    if (e.kind == GB_KIND_guest_receive) by_ports_[frame_key(e)].receive.add(&e);
     if (e.kind == GB_KIND_guest_irq) irqs_.push_back(&e);
   }
 }
@@ -141,38 +173,35 @@ std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow, con
   const HostFlow& f = flow != nullptr ? *flow : kUnseen;
   const GuestConnection& c = cycle.connection;
   const GuestFrames::Frames& frames = context.frames.of(c.ports());
-  const auto frame = [&c](const std::vector<EventRef>& list, std::uint64_t mask, std::uint64_t flags,
-                          bool payload, std::uint64_t from_ns) {
-    return first_frame(list, from_ns, std::max(c.last_ns, c.first_ns), [&](const gb_event& e) {
-      return (e.arg[kFlags] & mask) == flags && (!payload || e.arg[kPayload] > 0);
-    });
+  const auto first = [&c](const GuestFrames::List& list, What what, std::uint64_t from_ns) {
+    return list.first(what, from_ns, std::max(c.last_ns, c.first_ns));
   };
   Builder b(context);
   if (cycle.kind == CycleKind::kFork) b.forks(cycle);
   b.add_bound(Slot::socket, Lane::kGuest, c.socket, c.socket_ns);
   b.add(Slot::connect_begin, Lane::kGuest, c.connect_begin);
-  b.add(Slot::syn_xmit, Lane::kGuest, frame(frames.xmit, kSyn, kSyn, false, c.first_ns));
+  b.add(Slot::syn_xmit, Lane::kGuest, first(frames.xmit, What::kSyn, c.first_ns));
   b.handshake_on_host(f);
-  const EventRef syn_ack = frame(frames.receive, kSyn | kAck, kSyn | kAck, false, c.first_ns);
+  const EventRef syn_ack = first(frames.receive, What::kSynAck, c.first_ns);
   b.add_guest_irq(Slot::syn_ack_guest_irq, Lane::kGuest, f.syn_ack_queued, f.syn_ack_inject, f.syn_ack_irq,
                   syn_ack);
   b.add(Slot::syn_ack_receive, Lane::kGuest, syn_ack);
   b.add(Slot::established, Lane::kGuest, c.established);
   b.add_optional(Slot::connect_done, Lane::kGuest, c.connect_done);  // early if the socket does not block
   b.add(Slot::request_send, Lane::kGuest, c.send);
-  b.add(Slot::request_xmit, Lane::kGuest, frame(frames.xmit, kSyn, 0, true, c.first_ns));
+  b.add(Slot::request_xmit, Lane::kGuest, first(frames.xmit, What::kPayloadNoSyn, c.first_ns));
   b.exchange_on_host(f);
-  const EventRef reply = frame(frames.receive, kSyn, 0, true, c.first_ns);
+  const EventRef reply = first(frames.receive, What::kPayloadNoSyn, c.first_ns);
   b.add_guest_irq(Slot::reply_guest_irq, Lane::kGuest, f.reply_recv, f.reply_inject, f.reply_irq, reply);
   b.add(Slot::reply_receive, Lane::kGuest, reply);
   b.rest_on_host(f);
-  if (const EventRef rest = last_payload(frames.receive, c); rest && rest != reply)
-    b.add_optional(Slot::rest_receive, Lane::kRest, rest);
+  // The last frame with payload that was in before the client had read all.
+  const EventRef rest = c.read ? frames.receive.last(What::kPayload, c.first_ns, c.read->ts_ns) : nullptr;
+  if (rest && rest != reply) b.add_optional(Slot::rest_receive, Lane::kRest, rest);
   b.add(Slot::reply_read, Lane::kGuest, c.read);
   if (c.read_eof) {
-    const EventRef fin_xmit =
-        c.half_close ? frame(frames.xmit, kFin, kFin, false, c.half_close->ts_ns) : nullptr;
-    b.end_of_file(f, c, fin_xmit, frame(frames.receive, kFin, kFin, false, c.first_ns));
+    const EventRef fin_xmit = c.half_close ? first(frames.xmit, What::kFin, c.half_close->ts_ns) : nullptr;
+    b.end_of_file(f, c, fin_xmit, first(frames.receive, What::kFin, c.first_ns));
     b.add(Slot::eof_read, Lane::kGuest, c.read_eof);
   }
   b.ending(cycle);

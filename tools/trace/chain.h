@@ -1,6 +1,8 @@
 // Puts the boundaries of one cycle in causal order, for resolve_path().
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <unordered_map>
 #include <vector>
 
@@ -11,12 +13,24 @@
 
 namespace glassbox::trace {
 
-// TCP frames of the guest by its connection.
+// TCP frames of the guest by its connection and by what chains look for. Each look is one binary search: a
+// connection may have millions of frames, a guest may claim to have them, and each of its cycles looks.
 class GuestFrames {
  public:
   explicit GuestFrames(const Trace& trace);
+  enum class What : std::uint8_t { kSyn, kSynOnly, kSynAck, kFin, kPayload, kPayloadNoSyn, kCount };
+  class List {
+   public:
+    void add(EventRef frame);
+    // The first, or last, frame of the sort in [from_ns, to_ns], guest time; null if there is none.
+    [[nodiscard]] EventRef first(What what, std::uint64_t from_ns, std::uint64_t to_ns) const;
+    [[nodiscard]] EventRef last(What what, std::uint64_t from_ns, std::uint64_t to_ns) const;
+
+   private:
+    std::array<std::vector<EventRef>, static_cast<std::size_t>(What::kCount)> by_what_;  // by time
+  };
   struct Frames {
-    std::vector<EventRef> xmit, receive;  // by time
+    List xmit, receive;
   };
   [[nodiscard]] const Frames& of(const FlowPorts& ports) const;
   // The last interrupt of a receive queue in [from_ns, to_ns], guest time, or null.

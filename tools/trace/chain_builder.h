@@ -7,20 +7,6 @@
 
 namespace glassbox::trace {
 
-// No connection that is a cycle has more; a guest that claims to makes the search no longer.
-inline constexpr std::ptrdiff_t kMaxFramesSearched = 1 << 16;
-
-template <typename Predicate>
-[[nodiscard]] EventRef first_frame(const std::vector<EventRef>& frames, std::uint64_t from_ns,
-                                   std::uint64_t to_ns, Predicate&& wanted) {
-  auto it = std::lower_bound(frames.begin(), frames.end(), from_ns,
-                             [](EventRef e, std::uint64_t t) { return e->ts_ns < t; });
-  const auto end = frames.end() - it > kMaxFramesSearched ? it + kMaxFramesSearched : frames.end();
-  for (; it != end && (*it)->ts_ns <= to_ns; ++it)
-    if (wanted(**it)) return *it;
-  return nullptr;
-}
-
 class ChainBuilder {
  public:
   explicit ChainBuilder(const ChainContext& context) : context_(context) {}

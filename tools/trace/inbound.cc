@@ -5,8 +5,7 @@
 namespace glassbox::trace {
 namespace {
 
-enum TcpFlag : std::uint64_t { kSyn = 2, kAck = 16 };
-constexpr int kFlags = 4, kPayload = 9;  // arguments of guest_xmit and guest_receive
+using What = GuestFrames::What;
 
 // What the guest did for a request, between the flow's beginning and its end.
 struct Guest {
@@ -49,18 +48,11 @@ Guest find(const HostFlow& f, const GuestServers& servers, const ChainContext& c
   const std::uint64_t from = guest_time(f.first_ns, context.clock.at(f.first_ns).lo_ns);
   const std::uint64_t to = guest_time(f.last_ns, context.clock.at(f.last_ns).hi_ns);
   const GuestFrames::Frames& frames = context.frames.of({f.six, f.guest_port, f.dst_port});
-  const auto frame = [&](const std::vector<EventRef>& list, std::uint64_t flags) {
-    return first_frame(list, from, to,
-                       [flags](const gb_event& e) { return (e.arg[kFlags] & (kSyn | kAck)) == flags; });
-  };
-  const auto payload = [&](const std::vector<EventRef>& list, std::uint64_t since) {
-    return first_frame(list, since, to, [](const gb_event& e) { return e.arg[kPayload] > 0; });
-  };
   Guest g;
-  g.syn = frame(frames.receive, kSyn);
-  g.syn_ack = frame(frames.xmit, kSyn | kAck);
-  g.request = payload(frames.receive, from);
-  g.reply = payload(frames.xmit, g.request ? g.request->ts_ns : from);
+  g.syn = frames.receive.first(What::kSynOnly, from, to);
+  g.syn_ack = frames.xmit.first(What::kSynAck, from, to);
+  g.request = frames.receive.first(What::kPayload, from, to);
+  g.reply = frames.xmit.first(What::kPayload, g.request ? g.request->ts_ns : from, to);
   find_calls(servers.of(f), from, to, g);
   return g;
 }

@@ -184,6 +184,31 @@ TEST(HostileGuest, ManySendsOfOneConnectionTakeNoLongerThanTheyAreMany) {
   EXPECT_LT(growth(make, 10'000), kMostGrowth);
 }
 
+// Connections that never sent a thing, between ports that were busy all the time.
+TEST(HostileGuest, ManyConnectionsAmongManyFramesTakeNoLongerThanTheyAreMany) {
+  const auto make = [](int count) {
+    TraceBuilder builder;
+    std::int64_t t = 1'000'000'000;
+    builder.exchange(t);
+    for (int k = 0; k < count; ++k) {
+      const std::uint64_t socket = 0x100000 + 64U * static_cast<unsigned>(k);
+      builder.guest(t, GB_KIND_guest_connect_begin, 600,
+                    {socket, 2, kServerPort, 0, kGateway, 1'000'000'000});
+      builder.guest(t += 1000, GB_KIND_guest_sock_state, 600, {socket, 2, 2, 1, kPort, kServerPort});
+    }
+    for (int k = 0; k < 2 * count; ++k)  // acknowledgements, and nothing else
+      builder.guest(t += 1000, k % 2 == 0 ? GB_KIND_guest_xmit : GB_KIND_guest_receive, 600,
+                    {kPort, kServerPort, 7, 66, 16, 0, kGateway, 0, 0, 0});
+    for (int k = 0; k < count; ++k)
+      builder.guest(t += 1000, GB_KIND_guest_close_done, 600,
+                    {0x100000 + 64U * static_cast<unsigned>(k), 2, kPort, kServerPort});
+    builder.exchange(t);
+    return builder.build();
+  };
+  EXPECT_EQ(attribute_all(make(100)).cycles.size(), 100U);
+  EXPECT_LT(growth(make, 3'000), kMostGrowth);
+}
+
 // Its clones and children, and no fork that says which is whose.
 TEST(HostileGuest, ManyChildrenOfOneParentTakeNoLongerThanTheyAreMany) {
   const auto make = [](int count) {
