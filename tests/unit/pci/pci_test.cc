@@ -21,6 +21,27 @@ TEST_F(PciTest, FindsTheBusAndWhatIsOnIt) {
   EXPECT_EQ(config_read<std::uint8_t>(kRng, 0x3D), 0) << "no interrupt pin";
 }
 
+// PCI 3.0, 3.2.2.3.2: bits 30-24 and 1-0 are zero, and without the enable bit the data port means no
+// function.
+TEST_F(PciTest, AddressRegisterHasNoOtherBits) {
+  std::uint32_t value = 0xFFFF'FFFF;
+  const auto bytes = std::span(reinterpret_cast<std::uint8_t*>(&value), 4);
+  host->io_write(0, 0, bytes);
+  host->io_read(0, 0, bytes);
+  EXPECT_EQ(value, 0x80FF'FFFCU);
+  value = kRng << 11;
+  host->io_write(0, 0, bytes);
+  host->io_read(0, 4, bytes);
+  EXPECT_EQ(value, 0xFFFF'FFFFU);
+}
+
+TEST_F(PciTest, BeyondTheEndOfConfigurationSpaceIsNothing) {
+  select(kRng, 0xFC, 0);
+  std::uint32_t value = 0xFFFF'FFFF;
+  host->io_read(0, 7, std::span(reinterpret_cast<std::uint8_t*>(&value), 4));
+  EXPECT_EQ(value, 0U);
+}
+
 TEST_F(PciTest, ReadOnlyBitsStay) {
   config_write<std::uint32_t>(kRng, pci::kVendorId, 0);
   config_write<std::uint16_t>(kRng, pci::kCommand, 0xFFFF);

@@ -249,6 +249,13 @@ TEST_F(ConfigWindowTest, RegistersAreReadAndWritten) {
   EXPECT_NE(status(), 0);
 }
 
+TEST_F(ConfigWindowTest, OtherBarsAreNotReached) {
+  config_write<std::uint8_t>(kRng, window + VIRTIO_PCI_CAP_BAR, 1);
+  point(VIRTIO_PCI_COMMON_STATUS, 1);
+  config_write<std::uint8_t>(kRng, data, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+  EXPECT_EQ(status(), 0);
+}
+
 // A driver's offsets are multiples of the length (4.1.4.9.2); others must not even ring a doorbell.
 TEST_F(ConfigWindowTest, UnalignedAccessReachesNothing) {
   for (const auto& [offset, length] : {std::pair{0x3001U, 2U}, {0x3001U, 4U}, {0x3002U, 4U}}) {
