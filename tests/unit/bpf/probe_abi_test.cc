@@ -16,6 +16,7 @@
 #include "bpf/events.h"
 #include "bpf/sdt_notes.h"
 #include "tests/unit/bpf/probe_fire.h"
+#include "tests/unit/guest/temp_dir.h"
 
 namespace glassbox::trace {
 namespace {
@@ -133,7 +134,36 @@ TEST(SdtNotes, NotesOfAnotherTypeArePassedOver) {
   EXPECT_EQ(ours[0].name, "of_the_type");
   EXPECT_EQ(ours[0].site, 1U);
   EXPECT_EQ(ours[0].semaphore, 3U);
+  EXPECT_EQ(ours[0].site_byte, 0) << "nothing is loaded there";
   EXPECT_EQ(ours[0].arguments, (std::vector<std::string>{"-4@%eax", "8@$17"}));
+}
+
+// This program with the note of that type changed.
+TEST(SdtNotes, DamagedNotesAreErrors) {
+  std::ifstream self("/proc/self/exe", std::ios::binary);
+  const std::string program{std::istreambuf_iterator<char>(self), {}};
+  // From the type on; the descriptor's length is before it.
+  const std::string head("\3\0\0\0stapsdt\0\1\0\0\0\0\0\0\0", 20);
+  const std::size_t type = program.rfind(head);  // the first is the line above
+  ASSERT_NE(type, std::string::npos);
+  const std::size_t length = type - 4;
+  const std::size_t arguments = program.find("-4@%eax", type);
+  const test::TempDir directory;
+  const auto damaged = [&](std::size_t at, const std::string& bytes) {
+    std::string changed = program;
+    changed.replace(at, bytes.size(), bytes);
+    const auto notes = read_sdt_notes(directory.write("program", changed));
+    return !notes && notes.error().message.find("damaged") != std::string::npos;
+  };
+  EXPECT_FALSE(damaged(type, std::string("\4\0\0\0", 4)));
+  // 16 bytes of descriptor, and one more note in the other 44: otherwise what follows would be damaged as
+  // well.
+  std::string brief = program.substr(length, 4 + 4 + 8 + 16);
+  brief[0] = 16;
+  EXPECT_TRUE(damaged(length, brief + std::string("\0\0\0\0\40\0\0\0\11\0\0\0", 12)))
+      << "no room for three addresses";
+  EXPECT_TRUE(damaged(length, std::string("\xff\xff\xff\x7f", 4))) << "longer than the section";
+  EXPECT_TRUE(damaged(arguments, std::string(14, '%'))) << "a string without an end";
 }
 
 TEST(SdtNotes, ForeignFilesAreErrors) {
