@@ -166,6 +166,24 @@ TEST_F(DnsForwarding, ForgedAnswersAreRejected) {
   EXPECT_NE(got(), "");
 }
 
+// A server that floods, or who can forge its address: the turn is not theirs, and the answer still comes.
+TEST_F(DnsForwarding, FloodOfWrongAnswersIsTakenOverSeveralTurns) {
+  NameServer server(kFirst);
+  ask(dns_message({.id = 7}));
+  const std::string asked = server.take();
+  ASSERT_FALSE(asked.empty());
+  DnsSpec reply = dns_answer(300);
+  reply.id = static_cast<std::uint16_t>(id_of(asked) + 1);
+  for (int i = 0; i < 150; ++i)
+    server.answer(dns_message(reply));
+  reply.id = id_of(asked);
+  server.answer(dns_message(reply));
+  loop.turn();
+  EXPECT_EQ(nat->counters().dns_rejected, 64U);
+  EXPECT_FALSE(got().empty());
+  EXPECT_EQ(nat->counters().dns_rejected, 150U);
+}
+
 TEST_F(DnsForwarding, SilentServersAreAskedInTurnThenItFails) {
   NameServer first(kFirst);
   NameServer second(kSecond);

@@ -265,5 +265,21 @@ TEST(NatPublish, ConnectionThatFoundNoDescriptorIsAcceptedLater) {
   EXPECT_EQ(nat->counters().flows_open, 1U);
 }
 
+// Who connects faster than we accept must not hold up everybody else's turn.
+TEST(NatPublish, CrowdIsAcceptedOverSeveralTurns) {
+  const std::uint16_t port = closed_port();
+  VirtualLoop loop;
+  FakePort guest;
+  const auto nat = std::move(*Nat::create(publishing(port), loop, guest));
+  std::vector<UniqueFd> crowd;
+  for (int i = 0; i < 150; ++i)
+    crowd.push_back(client_of(port));
+  loop.turn();
+  EXPECT_EQ(nat->counters().flows_open, 64U);
+  while (loop.turn()) {
+  }
+  EXPECT_EQ(nat->counters().flows_open, 150U);
+}
+
 }  // namespace
 }  // namespace glassbox::net
