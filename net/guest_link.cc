@@ -139,6 +139,7 @@ bool GuestLink::send_tcp(const TcpSegment& segment) {
   frame.seq = segment.seq;
   frame.tcp_flags = segment.flags;
   frame.awaited = segment.awaited;
+  frame.idle_answer = segment.idle_answer;
   port_.rx_commit(frame);
   return true;
 }

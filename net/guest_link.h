@@ -30,6 +30,7 @@ struct TcpSegment {
   std::uint16_t window = 0;               // as on the wire
   std::uint16_t mss = 0;                  // for segmentation of large frames
   bool awaited = true;                    // as in RxFrame
+  bool idle_answer = false;               // likewise
   std::span<const std::uint8_t> options;  // multiple of 4, at most 8
 };
 

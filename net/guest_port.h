@@ -35,6 +35,9 @@ struct RxFrame {
   std::uint16_t tcp_flags = 0;
   // False: nobody is kept waiting if the guest finds it a few milliseconds later, with the next frame.
   bool awaited = true;
+  // True: the guest answers at once with a frame of its own that nobody waits for, before any that is
+  // awaited.
+  bool idle_answer = false;
 };
 
 // Implemented by the NAT.

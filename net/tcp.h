@@ -13,6 +13,7 @@
 #include "net/event_loop.h"
 #include "net/flow_table.h"
 #include "net/guest_link.h"
+#include "net/lone_answer.h"
 #include "net/policy.h"
 #include "net/timer_heap.h"
 #include "vmm/base/unique_fd.h"
@@ -141,6 +142,7 @@ class Tcp {
   std::unique_ptr<FlowTable> table_;
   TimerHeap timers_;
   AckHold holds_;
+  LoneAnswer answers_;
   const bool can_peek_;
   bool rx_full_ = false;
   std::uint32_t dirty_head_ = FlowTable::kNone;

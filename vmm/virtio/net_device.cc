@@ -75,7 +75,8 @@ void NetDevice::reset() {
   offloads_ = {};
   mergeable_ = tx_pending_ = rx_starved_ = rx_space_ = false;
   held_frames_ = held_bytes_ = 0;
-  hold_ends_ns_ = 0;
+  hold_ends_ns_ = answers_end_ns_ = 0;
+  idle_answers_ = 0;
   awaited_ = false;
 }
 
@@ -110,13 +111,24 @@ bool NetDevice::may_sleep(net::BeforeWait what) {
     if (!tx_pending_) tx_pending_ = tx_->has_available();
     return !tx_pending_ && !rx_space_;
   }
-  if (!tx_pending_) tx_pending_ = !tx_->arm();
+  if (!tx_pending_) tx_pending_ = !arm_transmit();
   if (rx_starved_ && !rx_space_) rx_space_ = !rx_->arm(rx_known_);
   // Not before the turn's answers were published: they may have told.
   if (hold_ends_ns_ != 0 && hold_ends_ns_ <= loop_.now_ns()) end_hold();
   if (hold_ends_ns_ != 0 && nothing_held()) hold_ends_ns_ = 0;
   if (hold_ends_ns_ != 0) loop_.bound_wait(hold_ends_ns_);
   return !tx_pending_ && !rx_space_;
+}
+
+bool NetDevice::arm_transmit() {
+  if (idle_answers_ != 0 && answers_end_ns_ == 0) answers_end_ns_ = loop_.now_ns() + kAnswerNs;
+  if (idle_answers_ == 0 || answers_end_ns_ <= loop_.now_ns() || !tx_->event_idx()) {
+    idle_answers_ = 0;
+    answers_end_ns_ = 0;
+    return tx_->arm();
+  }
+  loop_.bound_wait(answers_end_ns_);
+  return tx_->arm_behind(idle_answers_);
 }
 
 void NetDevice::transmit() {
@@ -182,6 +194,7 @@ void NetDevice::transmit_one(DescriptorChain chain) {
   if (copied == kHeaderBytes && sink_ != nullptr) {
     sink_->on_guest_frame(drop_front(readable, kHeaderBytes), header.vnet, kTransmitQueue);
   }
+  if (idle_answers_ != 0 && --idle_answers_ == 0) answers_end_ns_ = 0;
   ++held_frames_;
   held_bytes_ += std::min(chain.readable_bytes(), kHeldBytes);
   tx_->push(std::move(chain), 0);
@@ -259,6 +272,7 @@ void NetDevice::rx_commit(const net::RxFrame& frame) {
                         .tcp_flags = frame.tcp_flags,
                         .used_index = rx_->used_index()};
   awaited_ |= frame.awaited;
+  if (frame.idle_answer && idle_answers_ < kIdleAnswers) ++idle_answers_;
 }
 
 void NetDevice::rx_cancel() {

@@ -13,6 +13,11 @@
 // as a rule the answer comes before, its receive interrupt is the notification of both, and the driver frees
 // sent buffers while it takes the answer up (Linux does). A driver that has not is told when the time is up.
 //
+// Where the sink knows that the guest's next frame is one that nobody waits for (RxFrame::idle_answer: the
+// acknowledgement of a SYN-ACK or of the last FIN), the loop sleeps past it: with EVENT_IDX the kick is asked
+// for at the frame behind, and for kAnswerNs at the most. Whatever else wakes the loop finds the frame as
+// well.
+//
 // Receive (queue 0). rx_reserve() pops chains until they hold the vnet header and the frame, and lends their
 // buffers; with MRG_RXBUF that may be several, otherwise one. rx_commit() writes the header (num_buffers),
 // pushes the chains that were filled and un-pops the others. rx_publish() fires rx_inject for each frame,
@@ -53,6 +58,9 @@ class NetDevice final : public Device, public net::GuestPort {
   static constexpr std::uint64_t kHoldNs = 10'000'000;
   static constexpr unsigned kHeldFrames = 8;
   static constexpr std::uint32_t kHeldBytes = 16 * 1024;
+  // So many frames of the guest that nobody waits for bring no kick, and for so long.
+  static constexpr std::uint16_t kIdleAnswers = 8;
+  static constexpr std::uint64_t kAnswerNs = 2'000'000;
 
   // Registers its hooks with the loop, which must outlive it and not run any more when it goes.
   NetDevice(net::EventLoop& loop, const NetConfig& config);
@@ -92,6 +100,7 @@ class NetDevice final : public Device, public net::GuestPort {
   };
 
   void transmit();
+  [[nodiscard]] bool arm_transmit();
   void transmit_one(DescriptorChain chain);
   void hold_or_complete();
   void complete();
@@ -121,6 +130,9 @@ class NetDevice final : public Device, public net::GuestPort {
   unsigned held_frames_ = 0;  // sent and not published
   std::uint32_t held_bytes_ = 0;
   std::uint64_t hold_ends_ns_ = 0;  // for what is not published, or published untold; 0: there is nothing
+
+  std::uint16_t idle_answers_ = 0;    // frames to come that nobody waits for
+  std::uint64_t answers_end_ns_ = 0;  // when they are no longer slept past; 0: not begun
 
   bool rx_starved_ = false;     // a reservation failed, and the sink has not heard of new buffers since
   bool rx_space_ = false;       // new buffers were seen: tell the sink at the end of the turn

@@ -241,6 +241,14 @@ bool Queue::arm(std::uint16_t seen) {
   return load(available_, kIndexOffset) == seen;
 }
 
+bool Queue::arm_behind(std::uint16_t skip) {
+  assert(options_.event_idx || !enabled());
+  if (!enabled() || fault_ != QueueFault::kNone) return true;
+  store(used_, kRingOffset + kUsedEntry * size_, static_cast<std::uint16_t>(next_available_ + skip));
+  full_barrier();
+  return load(available_, kIndexOffset) == next_available_;
+}
+
 void Queue::disarm() {
   if (!enabled() || options_.event_idx || !armed_) return;
   store(used_, kFlagsOffset, kNoNotify);

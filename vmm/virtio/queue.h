@@ -131,6 +131,9 @@ class Queue {
   // something came in between, do not sleep. seen: the available index up to which the caller knows.
   [[nodiscard]] bool arm(std::uint16_t seen);
   [[nodiscard]] bool arm() { return arm(next_available_); }
+  // Asks for a kick only at the element behind the next `skip`, and looks as arm() does. Only with
+  // event_idx().
+  [[nodiscard]] bool arm_behind(std::uint16_t skip);
   // The available index as last looked at by pop() or has_available().
   [[nodiscard]] std::uint16_t seen_index() const { return seen_index_; }
   // Says that kicks are not needed for now (a hint; free of cost where EVENT_IDX does it by itself).
