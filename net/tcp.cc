@@ -236,6 +236,12 @@ void Tcp::run_timer(TcpFlow& flow) {
     retransmit_timeout(flow);
     if (flow.id != id) return;
   }
+  const bool opening = flow.state == TcpFlow::State::kSynSent || flow.state == TcpFlow::State::kSynReceived;
+  if (opening && flow.retransmit_ns == 0) {
+    // Our SYN or SYN-ACK never found a buffer of the guest's, so there is nothing to repeat and count.
+    if (now() - flow.active_ns >= kConnectNs) return reset_both(flow, CloseReason::kGuestSilent);
+    return start_timer(flow, flow.active_ns + kConnectNs);
+  }
   if (now() - flow.active_ns >= kIdleNs) {
     if (flow.retries > kMaxRetries) return reset_both(flow, CloseReason::kIdle);
     // A keepalive probe (RFC 9293, 3.8.4) to either side; an answer counts as activity.

@@ -60,6 +60,25 @@ TEST_F(HostileTest, HalfOpenFlowsEndByThemselves) {
   EXPECT_EQ(loop.watched(), watched_at_start);
 }
 
+// It asks for connections and takes no answers.
+TEST_F(HostileTest, HalfOpenFlowsOfAGuestWithoutBuffersEndAsSoon) {
+  Host open(4096);
+  port.frames_left = 0;
+  constexpr unsigned kFlows = 300;
+  for (unsigned i = 0; i < kFlows; ++i) {
+    inject({.guest_port = static_cast<std::uint16_t>(1024 + i),
+            .dst_port = open.port,
+            .seq = kIss,
+            .flags = kTcpSyn});
+  }
+  settle();
+  EXPECT_EQ(counters().flows_open, kFlows);
+  pass(400 * kSecondNs);
+  EXPECT_EQ(counters().flows_open, 0U);
+  EXPECT_EQ(counters()[CloseReason::kGuestSilent], kFlows);
+  EXPECT_EQ(loop.watched(), watched_at_start);
+}
+
 TEST_F(HostileTest, WindowOfOneByteCarriesAllBytes) {
   Host host;
   Puppet guest(loop, port, *nat, host.port);
