@@ -191,7 +191,9 @@ void NetDevice::transmit_one(DescriptorChain chain) {
   format::Header header;
   const auto readable = chain.readable();
   const std::size_t copied = copy_from(readable, std::as_writable_bytes(std::span(&header, 1)));
-  if (copied == kHeaderBytes && sink_ != nullptr) {
+  // One that has not even a header is an empty frame: the sink counts what it drops.
+  if (copied != kHeaderBytes) header = {};
+  if (sink_ != nullptr) {
     sink_->on_guest_frame(drop_front(readable, kHeaderBytes), header.vnet, kTransmitQueue);
   }
   if (idle_answers_ != 0 && --idle_answers_ == 0) answers_end_ns_ = 0;
