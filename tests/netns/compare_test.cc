@@ -179,6 +179,20 @@ TEST_F(Compare, TheSameClientAndAServerThatBlocksInAcceptOnEveryStack) {
   EXPECT_TRUE(blocked);
 }
 
+// Of the cycles that count alone, however many the warm-up has.
+TEST_F(Compare, CountsAreNotOfTheWarmUp) {
+  const auto counts = [](const char* warm_up) {
+    CompareRun run({"--stacks", "glassbox-netns", "--workloads", "crr", "--warm-up", warm_up, "--cycles",
+                    "100", "--rounds", "4", "--json", "-"});
+    EXPECT_EQ(run.wait(), 0) << run.err();
+    return nlohmann::json::parse(run.out(), nullptr,
+                                 false)["stacks"][0]["workloads"]["crr"]["counts_per_cycle"];
+  };
+  const auto few = counts("1"), many = counts("500");
+  for (const char* what : {"cpu_us", "system_calls"})
+    EXPECT_LT(many[what].get<double>(), 3 * few[what].get<double>()) << what;
+}
+
 // --- stacks that fail
 
 // The process that carries the packets of our own stack.
@@ -219,6 +233,21 @@ TEST_F(Compare, AServerThatDiesIsStartedAnewForAll) {
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "glassbox-netns")));
   EXPECT_THAT(run.out(), HasSubstr("loopback: rr, round 1: the server was ended by signal 9"));
   EXPECT_THAT(run.left(), IsEmpty());
+}
+
+// What is counted then is the new process, and nothing of the rounds is lost.
+TEST_F(Compare, AStackThatDiesInTheCountIsCountedAnew) {
+  CompareRun run({"--stacks", "glassbox-netns", "--workloads", "rr", "--rate", "50", "--warm-up", "1",
+                  "--cycles", "50", "--rounds", "1", "--json", "-"});
+  run.wait_for_text("counting ");
+  run.wait_for_process(client("51"));
+  ::kill(run.wait_for_process(is_monitor).pid, SIGKILL);
+  EXPECT_EQ(run.wait(), 0) << run.err();
+  const auto json = nlohmann::json::parse(run.out(), nullptr, false);
+  const auto& row = json["stacks"][0];
+  EXPECT_EQ(row["started_anew"][0]["when"], "the count");
+  EXPECT_EQ(row["workloads"]["rr"]["n"], 50);
+  EXPECT_GT(row["workloads"]["rr"]["counts_per_cycle"]["system_calls"], 1);
 }
 
 // Twice under one workload: that has no figures, the next has, and so have the other stacks.
@@ -280,6 +309,18 @@ TEST_F(Compare, AStackThatStopsMovingIsGivenUpAndDoesNotHoldTheOthers) {
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "glassbox-netns")));
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "loopback")));
   EXPECT_THAT(run.left(), IsEmpty());
+}
+
+// The wait for it is no measure of what the rounds to come will take.
+TEST_F(Compare, AStallIsNotExpectedOfTheRoundsToCome) {
+  CompareRun run({"--stacks", "glassbox-netns,loopback", "--workloads", "rr", "--rate", "50", "--warm-up",
+                  "1", "--cycles", "20", "--rounds", "20", "--no-counts", "--stall", "5"});
+  run.wait_for_process(client("21"));
+  ::kill(run.wait_for_process(is_monitor).pid, SIGSTOP);
+  run.wait_for_text("round 3 of 20");
+  EXPECT_THAT(run.err(), HasSubstr("given up after"));
+  EXPECT_THAT(run.err(), HasSubstr("round 2 of 20, less than a minute left"));
+  expect_interrupted(run, SIGINT);
 }
 
 TEST_F(Compare, WhatVethNeedsIsNamedWithItsPackage) {

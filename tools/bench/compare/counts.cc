@@ -78,4 +78,9 @@ Result<ProcessCounts> read_process_counts(const std::vector<pid_t>& pids) {
   return all;
 }
 
+Status check_ran(const std::string& who, const ProcessCounts& before, const ProcessCounts& after) {
+  if (after.cpu_ns > before.cpu_ns) return {};
+  return fail("{} did not run while packets passed", who);
+}
+
 }  // namespace glassbox::bench

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "vmm/base/result.h"
@@ -30,5 +31,9 @@ ProcessCounts& operator+=(ProcessCounts& to, const ProcessCounts& more);
 
 // Sums over the processes and their threads; fails where one is gone.
 [[nodiscard]] Result<ProcessCounts> read_process_counts(const std::vector<pid_t>& pids);
+
+// Who carried packets has run: counts of a process that did not are another's. Pure.
+[[nodiscard]] Status check_ran(const std::string& who, const ProcessCounts& before,
+                               const ProcessCounts& after);
 
 }  // namespace glassbox::bench

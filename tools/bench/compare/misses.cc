@@ -153,6 +153,16 @@ std::vector<std::string> stages(const CompareResult& result) {
 }  // namespace
 
 void trace_misses(CompareResult& result, Watch& watch, Progress& progress) {
+  trace_misses(
+      result,
+      [&]() -> Result<json> {
+        if (watch.signal() != 0) return fail("interrupted");
+        return traced_run(result.spec, watch);
+      },
+      progress);
+}
+
+void trace_misses(CompareResult& result, const TracedRun& run, Progress& progress) {
   const auto targets = targets_of(result);
   const bool wanted = std::any_of(targets.begin(), targets.end(), [](const Target& target) {
     return missed(target) && target.about != Target::About::kBoot;
@@ -160,8 +170,8 @@ void trace_misses(CompareResult& result, Watch& watch, Progress& progress) {
   if (!wanted) return;
   progress.stage("tracing glassbox, since a target is missed");
   std::optional<double> best;
-  for (int i = 0; i < kTries && watch.signal() == 0; ++i) {
-    auto report = traced_run(result.spec, watch);
+  for (int i = 0; i < kTries; ++i) {
+    auto report = run();
     if (!report) {
       if (result.traced.is_null()) result.trace_missing = report.error().message;
       return;

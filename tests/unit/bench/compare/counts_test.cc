@@ -47,5 +47,11 @@ TEST(ProcessCounts, AreDifferencesOfTotals) {
   EXPECT_FALSE(read_process_counts({0x7ffffff0}).has_value());
 }
 
+TEST(ProcessCounts, OneThatDidNotRunCarriedNothing) {
+  EXPECT_TRUE(check_ran("pasta", {1000, 1, {}, {}}, {1001, 1, {}, {}}));
+  EXPECT_THAT(check_ran("pasta", {1000, 1, {}, {}}, {1000, 1, {}, {}}).error().message,
+              ::testing::HasSubstr("pasta did not run"));
+}
+
 }  // namespace
 }  // namespace glassbox::bench

@@ -52,6 +52,14 @@ TEST(Verdict, AClearDifferenceIsOneWithItsP) {
   EXPECT_THAT(describe(*verdict), HasSubstr("(p 0.00"));
 }
 
+// Every round says the same, and yet the medians are no further apart than they are known.
+TEST(Verdict, ASteadyDifferenceWithinTheIntervalsIsNone) {
+  const auto verdict = compare(moody(100'100, 8, 1, 5), moody(100'000, 8, 1, 5));
+  EXPECT_LT(verdict->p, kSignificance);
+  EXPECT_TRUE(verdict->overlap);
+  EXPECT_FALSE(verdict->different);
+}
+
 TEST(Verdict, FewRoundsTellNothing) {
   const auto verdict = compare(moody(1000, 5, 1, 9), moody(9000, 5, 2, 9));
   EXPECT_FALSE(verdict->different);
