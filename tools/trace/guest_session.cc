@@ -79,8 +79,11 @@ Result<UniqueFd> GuestSession::connect(const std::filesystem::path& vsock_path, 
 }
 
 Result<GuestSession> GuestSession::start_over(UniqueFd fd) {
-  GB_TRY(protocol::send_message(fd.get(), MessageType::kTraceStart,
-                                protocol::as_payload(protocol::TraceStart{})));
+  const Status asked = protocol::send_message(fd.get(), MessageType::kTraceStart,
+                                              protocol::as_payload(protocol::TraceStart{}));
+  // An agent that serves another says so and hangs up, unasked: read() finds what it said.
+  if (!asked && asked.error().code != EPIPE && asked.error().code != ECONNRESET)
+    return tl::unexpected<Error>(asked.error());
   if (::fcntl(fd.get(), F_SETFL, O_NONBLOCK) != 0) return fail_errno(errno, "cannot poll the guest's agent");
   return GuestSession(std::move(fd));
 }

@@ -142,6 +142,20 @@ TEST(GuestSession, TheAgentsOwnErrorIsPassedOnPrintable) {
   EXPECT_EQ(out.error, "the guest's agent cannot trace: no?[31mBTF?");
 }
 
+// It serves another: it says so and hangs up before it is asked for anything.
+TEST(GuestSession, AgentThatIsBusyIsHeardThoughItHasHungUp) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  {
+    const UniqueFd agent(pair[1]);
+    ASSERT_TRUE(protocol::send_message(agent.get(), MessageType::kTraceError, protocol::kTraceBusy));
+  }
+  auto session = GuestSession::start_over(UniqueFd(pair[0]));
+  ASSERT_TRUE(session) << session.error().message;
+  EXPECT_FALSE(session->read([](const gb_event&) { return Status{}; }));
+  EXPECT_TRUE(session->busy());
+}
+
 TEST(GuestSession, BrokenProtocolEndsTheSession) {
   const std::string ready = message(MessageType::kTraceReady, "x kprobe\n");
   std::string huge = message(MessageType::kTraceEvents, "");
