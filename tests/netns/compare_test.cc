@@ -188,9 +188,10 @@ TEST_F(Compare, CountsAreNotOfTheWarmUp) {
     return nlohmann::json::parse(run.out(), nullptr,
                                  false)["stacks"][0]["workloads"]["crr"]["counts_per_cycle"];
   };
-  const auto few = counts("1"), many = counts("500");
+  // Of 100 cycles it has at most as many itself, twice.
+  const auto few = counts("1"), many = counts("100");
   for (const char* what : {"cpu_us", "system_calls"})
-    EXPECT_LT(many[what].get<double>(), 3 * few[what].get<double>()) << what;
+    EXPECT_LT(many[what].get<double>(), 2 * few[what].get<double>()) << what;
 }
 
 // --- stacks that fail
