@@ -202,6 +202,16 @@ TEST(CompareCli, OursWithoutPollingOnlyWhereNamed) {
   EXPECT_TRUE(check(spec));
 }
 
+TEST(CompareCli, WhatIsLeftOutIsAFlagWithoutAValue) {
+  CLI::App app;
+  CompareSpec spec;
+  add_compare(app, spec);
+  EXPECT_THAT(app.help(), HasSubstr("--no-counts  "));
+  EXPECT_THAT(app.help(), HasSubstr("--no-trace  "));
+  app.parse("--no-counts --no-trace");
+  EXPECT_FALSE(spec.counts || spec.trace_misses);
+}
+
 TEST(CompareCli, UsageIsStatus2) {
   for (const auto& arguments : std::vector<std::vector<std::string>>{
            {"--stacks", "nonsense"},

@@ -68,10 +68,12 @@ void add_compare(CLI::App& app, CompareSpec& spec) {
       ->capture_default_str();
   app.add_option("--vcpus", spec.vcpus, "virtual CPUs of a guest")->capture_default_str();
   app.add_option("--memory", spec.memory_mib, "MiB of a guest")->capture_default_str();
-  app.add_flag("!--no-counts", spec.counts,
-               "leave out the pass that counts system calls, wake-ups and exits");
-  app.add_flag("!--no-trace", spec.trace_misses,
-               "leave out the traced run that says where a missed target is held");
+  app.add_flag_callback(
+      "--no-counts", [&spec] { spec.counts = false; },
+      "leave out the pass that counts system calls, wake-ups and exits");
+  app.add_flag_callback(
+      "--no-trace", [&spec] { spec.trace_misses = false; },
+      "leave out the traced run that says where a missed target is held");
   app.add_option("--json", spec.json_path, "write all figures to this file; -: standard output, and no table")
       ->take_last();
   app.add_option("--markdown", spec.markdown_path,
