@@ -66,7 +66,7 @@ class GlassboxStack final : public Stack {
   // One that somebody stopped, or that hangs, does not hear it: it would take its share from the next.
   Status stop() override {
     may_run_ = false;
-    const Status asked = ask_to_stop();
+    Status asked = ask_to_stop();
     if (asked) return {};
     if (const auto vm = find_running_vm(vm_.name)) ::kill(vm->pid, SIGKILL);
     return asked;
