@@ -211,13 +211,13 @@ json summary_of_trace(const json& report) {
   std::stable_sort(segments.begin(), segments.end(),
                    [](const json& a, const json& b) { return share_of(a) > share_of(b); });
   if (segments.size() > kSegments) segments.resize(kSegments);
-  json out = {{"p50_us", report.value(json::json_pointer("/total/p50_us"), json())},
-              {"untraced_p50_us",
-               report.value(json::json_pointer("/probe_tax/compared/untraced_p50_us"), json())},
-              {"probes_share", report.value(json::json_pointer("/probe_tax/share"), json())},
-              {"unattributed_share", report.value("unattributed_share", json())},
-              {"segments", json::array()},
-              {"confirmed", json::array()}};
+  json out = {
+      {"p50_us", report.value(json::json_pointer("/total/p50_us"), json())},
+      {"untraced_p50_us", report.value(json::json_pointer("/probe_tax/compared/untraced_p50_us"), json())},
+      {"probes_share", report.value(json::json_pointer("/probe_tax/share"), json())},
+      {"unattributed_share", report.value("unattributed_share", json())},
+      {"segments", json::array()},
+      {"confirmed", json::array()}};
   for (const json& segment : segments) {
     json one;
     for (const char* key : {"side", "label", "p50_us", "share", "states"})
