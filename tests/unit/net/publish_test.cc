@@ -247,6 +247,12 @@ TEST(NatPublish, ConnectionThatFoundNoDescriptorIsAcceptedLater) {
   VirtualLoop loop;
   FakePort guest;
   const auto nat = std::move(*Nat::create(publishing(port), loop, guest));
+  // One that is accepted: the undefined-behaviour sanitizer looks at an object's type when it is first used,
+  // and needs a pipe for that.
+  const UniqueFd first = client_of(port);
+  while (loop.turn()) {
+  }
+  guest.published.clear();
   const UniqueFd client = client_of(port);
   {
     const NoDescriptors none;
@@ -255,14 +261,17 @@ TEST(NatPublish, ConnectionThatFoundNoDescriptorIsAcceptedLater) {
   while (loop.turn()) {
   }
   EXPECT_TRUE(guest.published.empty());
+  EXPECT_EQ(nat->counters().flows_open, 1U);
   ASSERT_NE(loop.deadline_ns(), 0U);
-  loop.advance_to(loop.deadline_ns());
-  loop.turn();
-  ASSERT_EQ(guest.published.size(), 1U);
-  EXPECT_EQ(take_apart(guest.published.front()).flags, kTcpSyn);
+  for (int i = 0; i < 10 && nat->counters().flows_open == 1;
+       ++i) {  // the first one's SYN is due again meanwhile
+    loop.advance_to(loop.deadline_ns());
+    loop.turn();
+  }
   while (loop.turn()) {
   }
-  EXPECT_EQ(nat->counters().flows_open, 1U);
+  EXPECT_EQ(nat->counters().flows_open, 2U);
+  EXPECT_EQ(take_apart(guest.published.back()).flags, kTcpSyn);
 }
 
 // Who connects faster than we accept must not hold up everybody else's turn.
