@@ -75,7 +75,7 @@ void NetDevice::reset() {
   offloads_ = {};
   mergeable_ = tx_pending_ = rx_starved_ = rx_space_ = false;
   held_frames_ = held_bytes_ = 0;
-  hold_ends_ns_ = answers_end_ns_ = 0;
+  hold_ends_ns_ = 0;
   idle_answers_ = 0;
   awaited_ = false;
 }
@@ -121,12 +121,8 @@ bool NetDevice::may_sleep(net::BeforeWait what) {
 }
 
 bool NetDevice::arm_transmit() {
-  if (idle_answers_ != 0 && answers_end_ns_ == 0) answers_end_ns_ = loop_.now_ns() + kAnswerNs;
-  if (idle_answers_ == 0 || answers_end_ns_ <= loop_.now_ns() || !tx_->event_idx()) {
-    idle_answers_ = 0;
-    answers_end_ns_ = 0;
-    return tx_->arm();
-  }
+  if (answers_end_ns_ <= loop_.now_ns() || !tx_->event_idx()) idle_answers_ = 0;
+  if (idle_answers_ == 0) return tx_->arm();
   loop_.bound_wait(answers_end_ns_);
   return tx_->arm_behind(idle_answers_);
 }
@@ -196,7 +192,7 @@ void NetDevice::transmit_one(DescriptorChain chain) {
   if (sink_ != nullptr) {
     sink_->on_guest_frame(drop_front(readable, kHeaderBytes), header.vnet, kTransmitQueue);
   }
-  if (idle_answers_ != 0 && --idle_answers_ == 0) answers_end_ns_ = 0;
+  if (idle_answers_ != 0) --idle_answers_;
   ++held_frames_;
   held_bytes_ += std::min(chain.readable_bytes(), kHeldBytes);
   tx_->push(std::move(chain), 0);
@@ -274,7 +270,9 @@ void NetDevice::rx_commit(const net::RxFrame& frame) {
                         .tcp_flags = frame.tcp_flags,
                         .used_index = rx_->used_index()};
   awaited_ |= frame.awaited;
-  if (frame.idle_answer && idle_answers_ < kIdleAnswers) ++idle_answers_;
+  if (frame.idle_answer && idle_answers_ < kIdleAnswers) {
+    if (idle_answers_++ == 0) answers_end_ns_ = loop_.now_ns() + kAnswerNs;
+  }
 }
 
 void NetDevice::rx_cancel() {

@@ -132,7 +132,7 @@ class NetDevice final : public Device, public net::GuestPort {
   std::uint64_t hold_ends_ns_ = 0;  // for what is not published, or published untold; 0: there is nothing
 
   std::uint16_t idle_answers_ = 0;    // frames to come that nobody waits for
-  std::uint64_t answers_end_ns_ = 0;  // when they are no longer slept past; 0: not begun
+  std::uint64_t answers_end_ns_ = 0;  // when they are no longer slept past
 
   bool rx_starved_ = false;     // a reservation failed, and the sink has not heard of new buffers since
   bool rx_space_ = false;       // new buffers were seen: tell the sink at the end of the turn

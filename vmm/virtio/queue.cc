@@ -229,24 +229,16 @@ std::uint16_t Queue::used_event() const {
   return load(available_, kRingOffset + kAvailableEntry * size_);
 }
 
-bool Queue::arm(std::uint16_t seen) {
+bool Queue::arm(std::uint16_t seen, std::uint16_t skip) {
   if (!enabled() || fault_ != QueueFault::kNone) return true;
   if (options_.event_idx) {
-    store(used_, kRingOffset + kUsedEntry * size_, seen);
+    store(used_, kRingOffset + kUsedEntry * size_, static_cast<std::uint16_t>(seen + skip));
   } else if (!armed_) {
     store(used_, kFlagsOffset, 0);
     armed_ = true;
   }
   full_barrier();
   return load(available_, kIndexOffset) == seen;
-}
-
-bool Queue::arm_behind(std::uint16_t skip) {
-  assert(options_.event_idx || !enabled());
-  if (!enabled() || fault_ != QueueFault::kNone) return true;
-  store(used_, kRingOffset + kUsedEntry * size_, static_cast<std::uint16_t>(next_available_ + skip));
-  full_barrier();
-  return load(available_, kIndexOffset) == next_available_;
 }
 
 void Queue::disarm() {

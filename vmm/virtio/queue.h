@@ -128,12 +128,11 @@ class Queue {
   [[nodiscard]] bool has_unpublished() const { return used_index_ != published_index_; }
 
   // Asks for a kick when the driver makes available more than what was looked at, then looks again. False:
-  // something came in between, do not sleep. seen: the available index up to which the caller knows.
-  [[nodiscard]] bool arm(std::uint16_t seen);
+  // something came in between, do not sleep. seen: the available index up to which the caller knows. skip: so
+  // many elements from there on need no kick (heard with event_idx() only).
+  [[nodiscard]] bool arm(std::uint16_t seen, std::uint16_t skip = 0);
   [[nodiscard]] bool arm() { return arm(next_available_); }
-  // Asks for a kick only at the element behind the next `skip`, and looks as arm() does. Only with
-  // event_idx().
-  [[nodiscard]] bool arm_behind(std::uint16_t skip);
+  [[nodiscard]] bool arm_behind(std::uint16_t skip) { return arm(next_available_, skip); }
   // The available index as last looked at by pop() or has_available().
   [[nodiscard]] std::uint16_t seen_index() const { return seen_index_; }
   // Says that kicks are not needed for now (a hint; free of cost where EVENT_IDX does it by itself).

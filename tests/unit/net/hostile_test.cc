@@ -10,7 +10,19 @@
 namespace glassbox::net {
 namespace {
 
-class HostileTest : public VirtualNat {};
+class HostileTest : public VirtualNat {
+ protected:
+  // A connection each, from port 1024 on, begun and not gone on with.
+  void flood_with_syns(std::uint16_t dst_port, unsigned count) {
+    for (unsigned i = 0; i < count; ++i) {
+      inject({.guest_port = static_cast<std::uint16_t>(1024 + i),
+              .dst_port = dst_port,
+              .seq = kIss,
+              .flags = kTcpSyn});
+    }
+    settle();
+  }
+};
 
 TEST_F(HostileTest, SynFloodIsBoundedAndOtherFlowsGoOn) {
   Host good, slow(0);
@@ -19,13 +31,7 @@ TEST_F(HostileTest, SynFloodIsBoundedAndOtherFlowsGoOn) {
   ASSERT_TRUE(good.accept());
   // Nobody accepts: but for a few, all of the host's connects stay in progress.
   constexpr unsigned kSyns = 6000;
-  for (unsigned i = 0; i < kSyns; ++i) {
-    inject({.guest_port = static_cast<std::uint16_t>(1024 + i),
-            .dst_port = slow.port,
-            .seq = kIss,
-            .flags = kTcpSyn});
-  }
-  settle();
+  flood_with_syns(slow.port, kSyns);
   EXPECT_LE(counters().flows_connecting, 4096U);
   const std::uint64_t refused =
       counters()[RefuseReason::kTooManyConnecting] + counters()[RefuseReason::kHostResources];
@@ -45,13 +51,7 @@ TEST_F(HostileTest, SynFloodIsBoundedAndOtherFlowsGoOn) {
 TEST_F(HostileTest, HalfOpenFlowsEndByThemselves) {
   Host open(4096);
   constexpr unsigned kFlows = 300;
-  for (unsigned i = 0; i < kFlows; ++i) {
-    inject({.guest_port = static_cast<std::uint16_t>(1024 + i),
-            .dst_port = open.port,
-            .seq = kIss,
-            .flags = kTcpSyn});
-  }
-  settle();
+  flood_with_syns(open.port, kFlows);
   EXPECT_EQ(counters().flows_open, kFlows);
   pass(180 * kSecondNs);
   EXPECT_EQ(counters().flows_open, 0U);
@@ -65,13 +65,7 @@ TEST_F(HostileTest, HalfOpenFlowsOfAGuestWithoutBuffersEndAsSoon) {
   Host open(4096);
   port.frames_left = 0;
   constexpr unsigned kFlows = 300;
-  for (unsigned i = 0; i < kFlows; ++i) {
-    inject({.guest_port = static_cast<std::uint16_t>(1024 + i),
-            .dst_port = open.port,
-            .seq = kIss,
-            .flags = kTcpSyn});
-  }
-  settle();
+  flood_with_syns(open.port, kFlows);
   EXPECT_EQ(counters().flows_open, kFlows);
   pass(400 * kSecondNs);
   EXPECT_EQ(counters().flows_open, 0U);
