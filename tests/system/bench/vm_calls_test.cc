@@ -13,7 +13,7 @@ namespace {
 constexpr int kCycles = 200;
 // Ten calls for sockets, payload and interrupts, and a wait for each of six events (SYN, request, reply, end
 // of file, acknowledgement of the reply, the guest's FIN) where no two come at once; those of the SYN-ACK and
-// of the last FIN bring no kick. Seen: 14.5 to 16.1.
+// of the last FIN bring no kick. Seen: 14.5 to 16.2.
 constexpr double kMostCalls = 16.8;
 
 pid_t thread_named(pid_t pid, const std::string& name) {
