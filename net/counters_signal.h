@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "net/event_loop.h"
+#include "net/loop/event_loop.h"
 #include "net/nat.h"
 #include "vmm/base/unique_fd.h"
 

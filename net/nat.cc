@@ -1,9 +1,9 @@
 // Theory of operation
 //
 // A frame of the guest is looked at once: its headers are copied, then checked, then acted upon; payload
-// stays where it is and goes to the host socket from there. TCP is in net/tcp.cc, the checks of what a guest
-// may send in net/ip_input.cc and net/transport_input.cc, where it may connect to in net/policy.cc, frames
-// towards the guest in net/guest_link.cc.
+// stays where it is and goes to the host socket from there. TCP is in net/tcp/tcp.cc, the checks of what a
+// guest may send in net/link/ip_input.cc and net/link/transport_input.cc, where it may connect to in
+// net/policy.cc, frames towards the guest in net/link/guest_link.cc.
 //
 // A turn of the event loop: the port hands over the guest's frames (on_guest_frame, then on_guest_burst_end),
 // host sockets report edges, timers run; at the turn's end all flows that changed send what they have, and
@@ -17,20 +17,20 @@
 #include <cstring>
 
 #include "bpf/probes.h"
-#include "net/arp.h"
-#include "net/dhcp.h"
-#include "net/dhcpv6.h"
-#include "net/dns_forwarder.h"
+#include "net/config/dhcp.h"
+#include "net/config/dhcpv6.h"
+#include "net/dns/dns_forwarder.h"
 #include "net/drop.h"
-#include "net/icmp.h"
-#include "net/icmp_error.h"
-#include "net/ip_input.h"
+#include "net/host/port_listener.h"
+#include "net/icmp/icmp.h"
+#include "net/icmp/icmp_error.h"
+#include "net/link/arp.h"
+#include "net/link/ip_input.h"
+#include "net/link/transport_input.h"
 #include "net/policy.h"
-#include "net/port_listener.h"
-#include "net/tcp.h"
-#include "net/transport_input.h"
-#include "net/udp.h"
-#include "net/udp_listener.h"
+#include "net/tcp/tcp.h"
+#include "net/udp/udp.h"
+#include "net/udp/udp_listener.h"
 
 namespace glassbox::net {
 namespace {

@@ -12,8 +12,8 @@
 #include <memory>
 
 #include "net/counters.h"
-#include "net/event_loop.h"
 #include "net/guest_port.h"
+#include "net/loop/event_loop.h"
 #include "net/nat_config.h"
 #include "vmm/base/result.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "net/inet.h"
-#include "net/poll_policy.h"
+#include "net/loop/poll_policy.h"
 #include "vmm/base/result.h"
 
 namespace glassbox::net {

@@ -13,7 +13,7 @@
 #include <bit>
 #include <cstring>
 
-#include "net/socket_address.h"
+#include "net/host/socket_address.h"
 
 namespace glassbox::net {
 namespace {

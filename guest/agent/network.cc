@@ -14,7 +14,7 @@
 #include <cstring>
 #include <fstream>
 
-#include "net/ipv6_interface.h"
+#include "net/config/ipv6_interface.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::agent {

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "tools/bench/stats.h"
-#include "tools/trace/report.h"
+#include "tools/trace/report/report.h"
 
 namespace glassbox::delays {
 namespace {

@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "tools/trace/attribute.h"
-#include "tools/trace/cycle_states.h"
-#include "tools/trace/trace.h"
+#include "tools/trace/file/trace.h"
+#include "tools/trace/path/attribute.h"
+#include "tools/trace/path/cycle_states.h"
 
 namespace glassbox::delays {
 

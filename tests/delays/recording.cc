@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "tools/bench/paths.h"
-#include "tools/trace/trace_reader.h"
+#include "tools/trace/file/trace_reader.h"
 
 namespace glassbox::delays {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "tools/bench/child.h"
-#include "tools/trace/trace.h"
+#include "tools/trace/file/trace.h"
 #include "vmm/base/result.h"
 
 namespace glassbox::delays {

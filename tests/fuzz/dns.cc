@@ -4,7 +4,7 @@
 // query's identifier, or hardly any would get further than that.
 #include <algorithm>
 
-#include "net/dns_cache.h"
+#include "net/dns/dns_cache.h"
 #include "net/inet.h"
 #include "tests/fuzz/fuzz.h"
 

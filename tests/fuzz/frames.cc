@@ -12,13 +12,13 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "net/checksum.h"
+#include "net/host/socket_address.h"
+#include "net/link/checksum.h"
 #include "net/nat.h"
-#include "net/seq.h"
-#include "net/socket_address.h"
+#include "net/tcp/seq.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/net/fake_port.h"
-#include "tests/unit/net/virtual_loop.h"
+#include "tests/unit/net/loop/virtual_loop.h"
 
 namespace glassbox::net {
 namespace {

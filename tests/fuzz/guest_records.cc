@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "tests/fuzz/trace_report.h"
-#include "tests/unit/trace/synthetic.h"
-#include "tools/trace/guest_session.h"
-#include "tools/trace/records.h"
+#include "tests/unit/tools/trace/synthetic.h"
+#include "tools/trace/file/records.h"
+#include "tools/trace/record/guest_session.h"
 
 namespace glassbox::trace {
 namespace {

@@ -10,7 +10,7 @@
 #include <span>
 #include <vector>
 
-#include "net/seq.h"
+#include "net/tcp/seq.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {

@@ -16,13 +16,13 @@
 #include <memory>
 #include <vector>
 
-#include "net/checksum.h"
+#include "net/link/checksum.h"
 #include "net/nat.h"
-#include "net/seq.h"
+#include "net/tcp/seq.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/tcp_connection.h"
 #include "tests/unit/net/fake_port.h"
-#include "tests/unit/net/virtual_loop.h"
+#include "tests/unit/net/loop/virtual_loop.h"
 
 namespace glassbox::net {
 namespace {

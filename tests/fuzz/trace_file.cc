@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "tests/fuzz/trace_report.h"
-#include "tools/trace/trace_format.h"
-#include "tools/trace/trace_reader.h"
+#include "tools/trace/file/trace_format.h"
+#include "tools/trace/file/trace_reader.h"
 
 namespace glassbox::trace {
 namespace {

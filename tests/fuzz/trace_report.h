@@ -2,8 +2,8 @@
 #pragma once
 
 #include "tests/fuzz/fuzz.h"
-#include "tools/trace/report.h"
-#include "tools/trace/waterfall.h"
+#include "tools/trace/report/report.h"
+#include "tools/trace/report/waterfall.h"
 
 namespace glassbox::fuzz {
 

@@ -15,8 +15,8 @@
 #include <iostream>
 
 #include "net/address_text.h"
+#include "net/host/socket_address.h"
 #include "net/reasons.h"
-#include "net/socket_address.h"
 #include "tests/netns/world.h"
 #include "tests/unit/net/ipv6_frames.h"
 

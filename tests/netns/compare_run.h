@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/unit/guest/temp_dir.h"
+#include "tests/unit/vmm/base/temp_dir.h"
 #include "tools/bench/child.h"
 
 namespace glassbox::bench {

@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "net/address_text.h"
-#include "net/socket_address.h"
+#include "net/host/socket_address.h"
 #include "tests/netns/harness.h"
 #include "vmm/base/unique_fd.h"
 

@@ -13,8 +13,8 @@
 #include <random>
 
 #include "net/address_text.h"
+#include "net/host/socket_address.h"
 #include "net/inet.h"
-#include "net/socket_address.h"
 #include "tests/netns/harness.h"
 #include "tests/netns/http_server.h"
 

@@ -12,11 +12,11 @@
 
 #include "tests/delays/recording.h"
 #include "tests/netns/harness.h"
-#include "tests/unit/guest/temp_dir.h"
+#include "tests/unit/vmm/base/temp_dir.h"
 #include "tools/bench/echo.h"
 #include "tools/bench/paths.h"
-#include "tools/trace/attribute.h"
-#include "tools/trace/flows.h"
+#include "tools/trace/path/attribute.h"
+#include "tools/trace/path/flows.h"
 
 namespace glassbox {
 namespace {

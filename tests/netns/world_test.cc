@@ -15,10 +15,10 @@
 #include <thread>
 
 #include "net/address_text.h"
-#include "net/host_error.h"
-#include "net/socket_address.h"
+#include "net/host/host_error.h"
+#include "net/host/socket_address.h"
 #include "tests/netns/world.h"
-#include "tests/unit/net/dns_builder.h"
+#include "tests/unit/net/dns/dns_builder.h"
 
 namespace glassbox {
 namespace {

@@ -7,7 +7,7 @@
 #include "tools/bench/paths.h"
 #include "tools/bench/report.h"
 #include "tools/bench/stats.h"
-#include "tools/trace/trace_reader.h"
+#include "tools/trace/file/trace_reader.h"
 
 namespace glassbox::bench {
 namespace {

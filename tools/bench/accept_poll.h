@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "tools/bench/crr.h"
-#include "tools/trace/report.h"
+#include "tools/trace/report/report.h"
 
 namespace glassbox::bench {
 

@@ -12,8 +12,8 @@
 #include "tools/bench/server.h"
 #include "tools/bench/stack.h"
 #include "tools/bench/workload.h"
-#include "tools/trace/machine.h"
-#include "tools/trace/trace_writer.h"
+#include "tools/trace/file/trace_writer.h"
+#include "tools/trace/record/machine.h"
 #include "vmm/base/lab.h"
 
 namespace glassbox::bench {

@@ -1,6 +1,6 @@
-// A run in the terms of the report's JSON (tools/trace/report.schema.json): what the workload was, and how
-// long the client itself says that it took. A traced run keeps it in the trace, so that a report made later
-// is the same report.
+// A run in the terms of the report's JSON (tools/trace/report/report.schema.json): what the workload was, and
+// how long the client itself says that it took. A traced run keeps it in the trace, so that a report made
+// later is the same report.
 //
 // Pure.
 #pragma once

@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "net/socket_address.h"
+#include "net/host/socket_address.h"
 
 namespace glassbox::bench {
 namespace {

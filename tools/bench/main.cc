@@ -51,9 +51,10 @@ void add_crr(CLI::App& app, Args& args) {
   app.add_option("--untraced", args.untraced,
                  "with --trace: cycles without it, half before and half after, to tell what tracing costs "
                  "(default: as many as traced; 0: none)");
-  app.add_option("--json", spec.json_path,
-                 "write the report to this file too, as JSON (tools/trace/report.schema.json; of a --case "
-                 "see its page); - for standard output, and nothing else")
+  app.add_option(
+         "--json", spec.json_path,
+         "write the report to this file too, as JSON (tools/trace/report/report.schema.json; of a --case "
+         "see its page); - for standard output, and nothing else")
       ->take_last();
   app.add_option("--keep-trace", spec.keep_trace, "keep the trace in this file, for glassbox-trace report")
       ->take_last();

@@ -1,7 +1,7 @@
 #include "tools/bench/report.h"
 
 #include "tools/bench/describe.h"
-#include "tools/trace/report.h"
+#include "tools/trace/report/report.h"
 
 namespace glassbox::bench {
 

@@ -1,7 +1,7 @@
 // Order statistics of a benchmark's samples, and the rules about what may be stated at all.
 //
 // A percentile is the nearest-rank one: the smallest sample that at least p of all samples do not exceed. It
-// is always a sample that was measured, never an interpolation (tools/trace/report.h has the same
+// is always a sample that was measured, never an interpolation (tools/trace/report/report.h has the same
 // definition). One from the tail needs ten samples beyond it before it is stated: p99 from 1,000, p99.9 from
 // 10,000; what may not be stated is an empty optional.
 //

@@ -14,16 +14,16 @@
 #include <iostream>
 #include <sstream>
 
-#include "tools/trace/doctor.h"
-#include "tools/trace/kinds.h"
-#include "tools/trace/lab_target.h"
-#include "tools/trace/live.h"
-#include "tools/trace/probes_page.h"
-#include "tools/trace/record.h"
-#include "tools/trace/report.h"
-#include "tools/trace/trace_reader.h"
-#include "tools/trace/trace_writer.h"
-#include "tools/trace/waterfall.h"
+#include "tools/trace/doctor/doctor.h"
+#include "tools/trace/file/kinds.h"
+#include "tools/trace/file/trace_reader.h"
+#include "tools/trace/file/trace_writer.h"
+#include "tools/trace/live/live.h"
+#include "tools/trace/record/lab_target.h"
+#include "tools/trace/record/record.h"
+#include "tools/trace/report/probes_page.h"
+#include "tools/trace/report/report.h"
+#include "tools/trace/report/waterfall.h"
 #include "vmm/base/log.h"
 #include "vmm/base/standard_descriptors.h"
 #include "vmm/base/usage.h"
@@ -288,7 +288,7 @@ int main(int argc, char** argv) {
 
   auto* report = app.add_subcommand("report", "Print where each cycle's time went");
   report->add_option("trace", args.file, "trace file")->required();
-  report->add_option("--format", args.format, "table, or json (tools/trace/report.schema.json)")
+  report->add_option("--format", args.format, "table, or json (tools/trace/report/report.schema.json)")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
   auto* cycle =

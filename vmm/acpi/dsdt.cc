@@ -1,6 +1,6 @@
 #include "vmm/acpi/dsdt.h"
 
-#include "vmm/machine/layout.h"
+#include "vmm/platform/layout.h"
 
 namespace glassbox::acpi {
 namespace {

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "vmm/acpi/dsdt.h"
-#include "vmm/machine/layout.h"
+#include "vmm/platform/layout.h"
 
 namespace glassbox::acpi {
 namespace {

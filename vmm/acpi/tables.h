@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "vmm/base/result.h"
-#include "vmm/machine/guest_memory.h"
+#include "vmm/platform/guest_memory.h"
 
 namespace glassbox::acpi {
 

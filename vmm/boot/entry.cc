@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "vmm/machine/layout.h"
+#include "vmm/platform/layout.h"
 
 namespace glassbox::boot {
 

@@ -7,7 +7,7 @@
 #include "vmm/base/result.h"
 #include "vmm/boot/loader.h"
 #include "vmm/kvm/vcpu.h"
-#include "vmm/machine/guest_memory.h"
+#include "vmm/platform/guest_memory.h"
 
 namespace glassbox::boot {
 

@@ -4,7 +4,7 @@
 
 #include "vmm/boot/bzimage.h"
 #include "vmm/boot/file.h"
-#include "vmm/machine/layout.h"
+#include "vmm/platform/layout.h"
 
 namespace glassbox::boot {
 namespace {

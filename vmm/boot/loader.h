@@ -10,7 +10,7 @@
 #include "vmm/base/result.h"
 #include "vmm/boot/bytes.h"
 #include "vmm/boot/elf.h"
-#include "vmm/machine/guest_memory.h"
+#include "vmm/platform/guest_memory.h"
 
 namespace glassbox::boot {
 

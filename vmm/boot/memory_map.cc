@@ -1,6 +1,6 @@
 #include "vmm/boot/memory_map.h"
 
-#include "vmm/machine/layout.h"
+#include "vmm/platform/layout.h"
 
 namespace glassbox::boot {
 

@@ -5,7 +5,7 @@
 #include "vmm/boot/entry.h"
 #include "vmm/boot/memory_map.h"
 #include "vmm/kvm/tiny_guest.h"
-#include "vmm/machine/layout.h"
+#include "vmm/platform/layout.h"
 
 namespace glassbox::boot {
 namespace {

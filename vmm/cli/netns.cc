@@ -6,9 +6,9 @@
 
 #include <cstdlib>
 
+#include "net/link/tap_port.h"
 #include "net/nat.h"
-#include "net/netns.h"
-#include "net/tap_port.h"
+#include "net/netns/netns.h"
 #include "vmm/cli/command.h"
 #include "vmm/cli/network_options.h"
 

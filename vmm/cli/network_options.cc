@@ -2,7 +2,7 @@
 
 #include <sys/resource.h>
 
-#include "net/resolver.h"
+#include "net/dns/resolver.h"
 
 namespace glassbox::cli {
 namespace {

@@ -12,7 +12,7 @@
 #include "net/counters_signal.h"
 #include "vmm/cli/exit_status.h"
 #include "vmm/cli/network_options.h"
-#include "vmm/virtio/device_set.h"
+#include "vmm/machine/device_set.h"
 
 namespace glassbox::cli {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "vmm/acpi/dsdt.h"
-#include "vmm/machine/layout.h"
+#include "vmm/platform/layout.h"
 
 namespace glassbox::devices {
 namespace {

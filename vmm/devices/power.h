@@ -5,7 +5,7 @@
 #include <functional>
 #include <span>
 
-#include "vmm/machine/services.h"
+#include "vmm/platform/services.h"
 
 namespace glassbox::devices {
 

@@ -15,7 +15,7 @@
 #include <mutex>
 #include <span>
 
-#include "vmm/machine/services.h"
+#include "vmm/platform/services.h"
 
 namespace glassbox::devices {
 

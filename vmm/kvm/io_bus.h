@@ -20,8 +20,8 @@
 #include <vector>
 
 #include "vmm/base/result.h"
-#include "vmm/machine/layout.h"
-#include "vmm/machine/services.h"
+#include "vmm/platform/layout.h"
+#include "vmm/platform/services.h"
 
 namespace glassbox::kvm {
 

@@ -1,6 +1,6 @@
 #include "vmm/kvm/irq_routing.h"
 
-#include "vmm/machine/layout.h"
+#include "vmm/platform/layout.h"
 
 namespace glassbox::kvm {
 namespace {

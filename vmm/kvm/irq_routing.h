@@ -13,7 +13,7 @@
 
 #include "vmm/base/result.h"
 #include "vmm/kvm/vm.h"
-#include "vmm/machine/services.h"
+#include "vmm/platform/services.h"
 
 namespace glassbox::kvm {
 

@@ -11,7 +11,7 @@
 
 #include "vmm/base/result.h"
 #include "vmm/kvm/kvm.h"
-#include "vmm/machine/guest_memory.h"
+#include "vmm/platform/guest_memory.h"
 
 namespace glassbox::kvm {
 

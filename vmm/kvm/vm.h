@@ -10,7 +10,7 @@
 #include "vmm/base/unique_fd.h"
 #include "vmm/kvm/kvm_api.h"
 #include "vmm/kvm/vcpu.h"
-#include "vmm/machine/guest_memory.h"
+#include "vmm/platform/guest_memory.h"
 
 namespace glassbox::kvm {
 

@@ -10,7 +10,7 @@
 #include "vmm/acpi/tables.h"
 #include "vmm/kvm/cpuid.h"
 #include "vmm/machine/boot_stage.h"
-#include "vmm/machine/layout.h"
+#include "vmm/platform/layout.h"
 
 namespace glassbox {
 namespace {

@@ -29,8 +29,8 @@
 #include "vmm/kvm/kvm.h"
 #include "vmm/machine/machine_services.h"
 #include "vmm/machine/outcome.h"
-#include "vmm/machine/services.h"
 #include "vmm/machine/vcpu_thread.h"
+#include "vmm/platform/services.h"
 
 namespace glassbox {
 

@@ -7,7 +7,7 @@
 #include "vmm/kvm/io_bus.h"
 #include "vmm/kvm/irq_routing.h"
 #include "vmm/kvm/vm.h"
-#include "vmm/machine/services.h"
+#include "vmm/platform/services.h"
 
 namespace glassbox {
 

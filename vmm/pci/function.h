@@ -15,8 +15,8 @@
 #include <optional>
 #include <span>
 
-#include "vmm/machine/services.h"
 #include "vmm/pci/config_space.h"
+#include "vmm/platform/services.h"
 
 namespace glassbox::pci {
 

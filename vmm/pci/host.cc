@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "vmm/machine/layout.h"
+#include "vmm/platform/layout.h"
 
 namespace glassbox::pci {
 namespace {

@@ -11,8 +11,8 @@
 #include <mutex>
 #include <vector>
 
-#include "vmm/machine/services.h"
 #include "vmm/pci/function.h"
+#include "vmm/platform/services.h"
 
 namespace glassbox::pci {
 

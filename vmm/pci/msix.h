@@ -16,9 +16,9 @@
 #include <span>
 #include <vector>
 
-#include "net/event_loop.h"
+#include "net/loop/event_loop.h"
 #include "vmm/base/unique_fd.h"
-#include "vmm/machine/services.h"
+#include "vmm/platform/services.h"
 
 namespace glassbox::pci {
 

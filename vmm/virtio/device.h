@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <span>
 
-#include "net/event_loop.h"
+#include "net/loop/event_loop.h"
 #include "vmm/virtio/queue.h"
 
 namespace glassbox::virtio {

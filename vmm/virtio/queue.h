@@ -32,7 +32,7 @@
 #include <span>
 #include <utility>
 
-#include "vmm/machine/guest_memory.h"
+#include "vmm/platform/guest_memory.h"
 
 namespace glassbox::virtio {
 

@@ -6,10 +6,10 @@
 #include <set>
 
 #include "tests/system/bench/system_test.h"
-#include "tools/trace/attribute.h"
-#include "tools/trace/cycle_states.h"
-#include "tools/trace/kinds.h"
-#include "tools/trace/trace_reader.h"
+#include "tools/trace/file/kinds.h"
+#include "tools/trace/file/trace_reader.h"
+#include "tools/trace/path/attribute.h"
+#include "tools/trace/path/cycle_states.h"
 
 namespace glassbox::bench::testing {
 namespace {
@@ -37,7 +37,7 @@ double share(const json& report, std::string_view id) {
 }
 
 TEST_P(Report, HoldsToTheSchema) {
-  const std::string schema = source_dir() / "tools/trace/report.schema.json";
+  const std::string schema = source_dir() / "tools/trace/report/report.schema.json";
   const std::string report = traces_dir() / fmt::format("{}.json", GetParam());
   const Outcome outcome = run({"/usr/bin/python3", "-m", "jsonschema", "-i", report, schema});
   if (outcome.err.find("No module named jsonschema") != std::string::npos)

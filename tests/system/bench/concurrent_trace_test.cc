@@ -11,8 +11,8 @@
 #include "tests/system/bench/live_vm.h"
 #include "tests/system/bench/recording.h"
 #include "tools/bench/echo.h"
-#include "tools/trace/attribute.h"
-#include "tools/trace/trace_reader.h"
+#include "tools/trace/file/trace_reader.h"
+#include "tools/trace/path/attribute.h"
 
 namespace glassbox::bench::testing {
 namespace {

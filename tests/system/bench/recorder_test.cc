@@ -7,7 +7,7 @@
 
 #include "tests/system/bench/live_vm.h"
 #include "tests/system/bench/recording.h"
-#include "tools/trace/attribute.h"
+#include "tools/trace/path/attribute.h"
 #include "vmm/base/lab.h"
 
 namespace glassbox::bench::testing {

@@ -12,7 +12,7 @@
 #include <string>
 
 #include "tests/system/bench/live_vm.h"
-#include "tools/trace/trace_reader.h"
+#include "tools/trace/file/trace_reader.h"
 
 namespace glassbox::bench::testing {
 

@@ -1,5 +1,5 @@
 // How many system calls the network thread makes for a CRR of a guest. A count: the same at any speed, but
-// for the acknowledgement of the request, which only a reply within net/ack_hold.h's time carries.
+// for the acknowledgement of the request, which only a reply within net/tcp/ack_hold.h's time carries.
 #include <gtest/gtest.h>
 
 #include <fstream>

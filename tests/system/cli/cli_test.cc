@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "tests/system/cli/process.h"
-#include "tests/unit/guest/temp_dir.h"
+#include "tests/unit/vmm/base/temp_dir.h"
 #include "vmm/base/lab.h"
 
 namespace glassbox::test {

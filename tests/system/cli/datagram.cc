@@ -8,7 +8,7 @@
 #include <string>
 
 #include "net/address_text.h"
-#include "net/socket_address.h"
+#include "net/host/socket_address.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox {

@@ -8,9 +8,9 @@
 #include <thread>
 
 #include "net/address_text.h"
-#include "net/socket_address.h"
+#include "net/host/socket_address.h"
 #include "tests/system/cli/process.h"
-#include "tests/unit/net/dns_builder.h"
+#include "tests/unit/net/dns/dns_builder.h"
 #include "tools/bench/echo.h"
 #include "vmm/base/lab.h"
 

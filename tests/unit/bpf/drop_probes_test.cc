@@ -11,10 +11,10 @@
 #include <memory>
 #include <sstream>
 
-#include "net/checksum.h"
-#include "net/dns_message.h"
+#include "net/dns/dns_message.h"
+#include "net/link/checksum.h"
+#include "tests/unit/net/loop/virtual_loop.h"
 #include "tests/unit/net/test_guest.h"
-#include "tests/unit/net/virtual_loop.h"
 
 namespace glassbox::net {
 namespace {

@@ -16,7 +16,7 @@
 #include "bpf/events.h"
 #include "bpf/sdt_notes.h"
 #include "tests/unit/bpf/probe_fire.h"
-#include "tests/unit/guest/temp_dir.h"
+#include "tests/unit/vmm/base/temp_dir.h"
 
 namespace glassbox::trace {
 namespace {

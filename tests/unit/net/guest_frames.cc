@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <span>
 
-#include "net/checksum.h"
+#include "net/link/checksum.h"
 #include "net/nat.h"
 
 namespace glassbox::net {

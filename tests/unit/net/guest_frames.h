@@ -7,7 +7,7 @@
 
 #include "fake_port.h"
 #include "net/inet.h"
-#include "net/seq.h"
+#include "net/tcp/seq.h"
 
 namespace glassbox::net {
 

@@ -5,7 +5,7 @@
 
 #include <map>
 
-#include "puppet.h"
+#include "tests/unit/net/tcp/puppet.h"
 
 namespace glassbox::net {
 namespace {

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "net/checksum.h"
-#include "net/guest_link.h"
 #include "net/inet.h"
+#include "net/link/checksum.h"
+#include "net/link/guest_link.h"
 #include "net/nat.h"
-#include "net/seq.h"
+#include "net/tcp/seq.h"
 
 namespace glassbox::net {
 

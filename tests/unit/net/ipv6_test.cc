@@ -6,10 +6,10 @@
 #include <cstring>
 
 #include "ipv6_frames.h"
-#include "net/checksum.h"
-#include "net/dhcpv6.h"
-#include "net/router_advertisement.h"
-#include "net/socket_address.h"
+#include "net/config/dhcpv6.h"
+#include "net/config/router_advertisement.h"
+#include "net/host/socket_address.h"
+#include "net/link/checksum.h"
 #include "test_guest.h"
 
 namespace glassbox::net {

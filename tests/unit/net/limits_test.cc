@@ -1,9 +1,9 @@
 // How many flows there may be and how many may begin in a second, over all protocols.
 #include <gtest/gtest.h>
 
-#include "net/admission.h"
+#include "net/flow/admission.h"
 #include "test_guest.h"
-#include "virtual_loop.h"
+#include "tests/unit/net/loop/virtual_loop.h"
 
 namespace glassbox::net {
 namespace {

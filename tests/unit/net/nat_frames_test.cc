@@ -7,7 +7,7 @@
 #include <cstring>
 #include <random>
 
-#include "net/checksum.h"
+#include "net/link/checksum.h"
 #include "test_guest.h"
 
 namespace glassbox::net {

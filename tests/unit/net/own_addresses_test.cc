@@ -6,7 +6,7 @@
 #include "net/policy.h"
 #include "private_net.h"
 #include "test_guest.h"
-#include "virtual_loop.h"
+#include "tests/unit/net/loop/virtual_loop.h"
 
 namespace glassbox::net {
 namespace {

@@ -5,12 +5,12 @@
 #include <map>
 #include <random>
 
-#include "net/byte_queue.h"
-#include "net/checksum.h"
-#include "net/flow_table.h"
-#include "net/iov.h"
-#include "net/ip_input.h"
-#include "net/timer_heap.h"
+#include "net/link/checksum.h"
+#include "net/link/iov.h"
+#include "net/link/ip_input.h"
+#include "net/loop/timer_heap.h"
+#include "net/tcp/byte_queue.h"
+#include "net/tcp/flow_table.h"
 #include "test_guest.h"
 
 namespace glassbox::net {

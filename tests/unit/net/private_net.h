@@ -18,8 +18,8 @@
 #include <string>
 #include <thread>
 
+#include "net/host/socket_address.h"
 #include "net/inet.h"
-#include "net/socket_address.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {

@@ -10,11 +10,11 @@
 #include <array>
 #include <cstring>
 
-#include "net/checksum.h"
-#include "net/guest_link.h"
 #include "net/inet.h"
+#include "net/link/checksum.h"
+#include "net/link/guest_link.h"
 #include "net/nat.h"
-#include "net/netns.h"
+#include "net/netns/netns.h"
 
 namespace glassbox::bench {
 namespace {

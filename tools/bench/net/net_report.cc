@@ -9,7 +9,7 @@
 
 #include "tools/bench/net/explain.h"
 #include "tools/bench/net/targets.h"
-#include "tools/trace/machine.h"
+#include "tools/trace/record/machine.h"
 
 namespace glassbox::bench {
 namespace {

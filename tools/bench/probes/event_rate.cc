@@ -13,8 +13,8 @@
 #include <new>
 
 #include "bpf/probes.h"
-#include "tools/trace/record.h"
-#include "tools/trace/trace_reader.h"
+#include "tools/trace/file/trace_reader.h"
+#include "tools/trace/record/record.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::bench {

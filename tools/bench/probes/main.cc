@@ -9,7 +9,7 @@
 #include "tools/bench/net/net_report.h"
 #include "tools/bench/probes/event_rate.h"
 #include "tools/bench/probes/frame_cost.h"
-#include "tools/trace/calibrate.h"
+#include "tools/trace/record/calibrate.h"
 #include "vmm/base/log.h"
 #include "vmm/base/usage.h"
 

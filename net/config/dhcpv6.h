@@ -1,0 +1,26 @@
+// Stateless DHCPv6 (RFC 8415, 6.1): whoever asks for information is told the name server. Addresses come from
+// the router's advertisement, so requests for them are not answered. No state.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "net/config/dhcp.h"
+#include "net/inet.h"
+
+namespace glassbox::net {
+
+inline constexpr std::uint16_t kDhcp6ClientPort = 546;
+inline constexpr std::uint16_t kDhcp6ServerPort = 547;
+inline constexpr IpAddress kDhcp6Servers = {0xff02'0000'0000'0000, 0x1'0002};  // ff02::1:2, RFC 8415, 7.1
+
+struct Dhcp6Reply {
+  std::array<std::uint8_t, 256> message;
+  std::size_t bytes = 0;
+};
+
+// request: the UDP payload, in a private copy. The reply goes to who asked.
+[[nodiscard]] DhcpOutcome answer_dhcp6(std::span<const std::uint8_t> request, Dhcp6Reply& reply);
+
+}  // namespace glassbox::net

@@ -1,0 +1,49 @@
+// A published TCP port: listens on the host and hands what connects to the NAT's TCP.
+//
+// The guest sees the peer's own address, or the gateway's if the peer is the host itself or one that the
+// guest could not answer.
+//
+// Thread: the network thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "net/link/guest_link.h"
+#include "net/loop/event_loop.h"
+#include "net/nat_config.h"
+#include "net/policy.h"
+#include "net/tcp/tcp.h"
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox::net {
+
+// For error messages: where the host listens.
+[[nodiscard]] std::string name_of(const PublishedPort& port);
+
+class PortListener final : public FdHandler {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<PortListener>> create(const PublishedPort& port,
+                                                                    EventLoop& loop, GuestLink& link,
+                                                                    const DestinationPolicy& policy,
+                                                                    Tcp& tcp);
+  ~PortListener() override { loop_.remove(fd_.get()); }
+  void on_fd_ready(std::uint32_t events) override;
+  // When to look again at what could not be accepted; 0: there is nothing.
+  [[nodiscard]] std::uint64_t next_deadline_ns() const { return retry_ns_; }
+  void on_deadline();
+
+ private:
+  PortListener(std::uint16_t guest_port, EventLoop& loop, GuestLink& link, const DestinationPolicy& policy,
+               Tcp& tcp, UniqueFd fd)
+      : guest_port_(guest_port), loop_(loop), link_(link), policy_(policy), tcp_(tcp), fd_(std::move(fd)) {}
+  const std::uint16_t guest_port_;
+  EventLoop& loop_;
+  GuestLink& link_;
+  const DestinationPolicy& policy_;
+  Tcp& tcp_;
+  UniqueFd fd_;
+  std::uint64_t retry_ns_ = 0;
+};
+
+}  // namespace glassbox::net

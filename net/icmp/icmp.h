@@ -1,0 +1,37 @@
+// ICMP and ICMPv6 from the guest (RFC 792, RFC 4443). Our own addresses answer echo requests themselves,
+// those to others go out (net/icmp/echo.h), and IPv6 neighbours find each other by it (net/link/neighbour.h).
+// Whatever else a guest says in ICMP is dropped: nothing outside waits for it.
+//
+// Thread: the network thread.
+#pragma once
+
+#include "net/icmp/echo.h"
+#include "net/link/ip_input.h"
+#include "net/link/neighbour.h"
+
+namespace glassbox::net {
+
+class Icmp {
+ public:
+  Icmp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
+       NatCounters& counters)
+      : link_(link), echo_(loop, link, policy, admission, counters), neighbours_(loop, link) {}
+
+  // Takes one message, of which nothing but the length is checked yet.
+  [[nodiscard]] DropReason on_message(const IpPacket& packet, const IovSlice& message);
+  [[nodiscard]] std::uint64_t next_deadline_ns() const {
+    return earlier(echo_.next_deadline_ns(), neighbours_.next_deadline_ns());
+  }
+  void on_deadline() {
+    echo_.on_deadline();
+    neighbours_.on_deadline();
+  }
+
+ private:
+  GuestLink& link_;
+  Echo echo_;
+  NeighbourDiscovery neighbours_;
+  std::array<std::uint8_t, kIcmpFront + kMaxIpPacket> room_;  // one message, with headers for an answer
+};
+
+}  // namespace glassbox::net

@@ -1,0 +1,86 @@
+// UDP between the guest and host sockets.
+//
+// One connected host socket for each (guest port, destination); it goes after a time without traffic.
+// Flows that began outside, at a published port, share the port's socket (net/udp/udp_listener.h) and are
+// told apart by their peers. Datagrams are passed on whole or not at all, and so are the ICMP errors that the
+// network has for them. Nothing here waits.
+//
+// Thread: the network thread.
+#pragma once
+
+#include <cstdint>
+
+#include "net/flow/admission.h"
+#include "net/flow/datagram_table.h"
+#include "net/host/socket_address.h"
+#include "net/icmp/icmp_error.h"
+#include "net/link/guest_link.h"
+#include "net/loop/event_loop.h"
+#include "net/policy.h"
+
+namespace glassbox::net {
+
+class UdpListener;
+struct HostError;
+
+class Udp {
+ public:
+  Udp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
+      NatCounters& counters);
+  ~Udp();
+  Udp(const Udp&) = delete;
+  Udp& operator=(const Udp&) = delete;
+
+  // Takes one datagram whose header is checked already; ttl as the guest sent it.
+  [[nodiscard]] DropReason on_datagram(const FlowKey& key, std::uint8_t ttl, IovSlice& payload);
+  // Takes what came to a published port.
+  void on_published(UdpListener& listener, std::uint32_t events);
+  // Ends flows that were idle for too long. 0 when there is nothing to wait for.
+  [[nodiscard]] std::uint64_t next_deadline_ns() const { return table_.size() == 0 ? 0 : next_sweep_ns_; }
+  void on_deadline();
+
+ private:
+  struct Flow final : FdHandler {
+    void on_fd_ready(std::uint32_t events) override { udp->on_host_event(*this, events); }
+    Udp* udp = nullptr;
+    FlowKey key;
+    IpAddress host_destination;
+    UdpListener* listener = nullptr;  // whose socket it shares
+    int fd = -1;
+    std::uint16_t index = 0;
+    std::uint16_t next = 0;
+    std::uint16_t last_bytes = 0;  // of the payload that the guest sent last
+    bool open = false;
+    std::uint8_t hops = 0;  // as set on the socket; 0: the host's own
+    std::uint64_t active_ns = 0;
+  };
+
+  [[nodiscard]] Flow* open(const FlowKey& key, const IovSlice& payload, DropReason& reason);
+  [[nodiscard]] Flow* open_published(UdpListener& listener, const FlowKey& key, const IpAddress& peer);
+  void insert(Flow& vacant, const FlowKey& key, int fd, const IpAddress& host_destination);
+  void close(Flow& flow);
+  [[nodiscard]] int send(Flow& flow, IovSlice& payload);
+  void on_host_event(Flow& flow, std::uint32_t events);
+  [[nodiscard]] bool receive(Flow& flow);
+  [[nodiscard]] bool receive_published(UdpListener& listener);
+  [[nodiscard]] bool discard_one(int fd);
+  void pass_errors(Flow& flow);
+  void pass_errors(UdpListener& listener);
+  void tell(const Flow& flow, const HostError& error, std::span<std::uint8_t> datagram);
+  void refuse(const FlowKey& key, RefuseReason reason, const IovSlice& payload);
+  void send_error(const FlowKey& key, IcmpErrorKind kind, const IovSlice& payload);
+  [[nodiscard]] std::size_t largest_payload(const IpAddress& guest) const;
+
+  EventLoop& loop_;
+  GuestLink& link_;
+  DestinationPolicy& policy_;
+  Admission& admission_;
+  NatCounters& counters_;
+  DatagramTable<Flow, 1024> table_;
+  // Of them, how many strangers may have begun: they need no leave to, and the guest's own must find a place.
+  static constexpr std::uint32_t kMaxPublished = 512;
+  std::uint32_t published_ = 0;
+  std::uint64_t next_sweep_ns_ = 0;
+};
+
+}  // namespace glassbox::net

@@ -1,0 +1,54 @@
+// A published UDP port: a socket of the host whose datagrams go to a port of the guest, and the guest's
+// answers back to whom they came from.
+//
+// The guest sees the peer's own address, or the gateway's if the peer is the host itself.
+//
+// Thread: the network thread.
+#pragma once
+
+#include <memory>
+
+#include "net/loop/event_loop.h"
+#include "net/nat_config.h"
+#include "net/policy.h"
+#include "net/udp/udp.h"
+#include "vmm/base/unique_fd.h"
+
+namespace glassbox::net {
+
+class UdpListener final : public FdHandler {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<UdpListener>> create(const PublishedPort& port, EventLoop& loop,
+                                                                   GuestLink& link,
+                                                                   const DestinationPolicy& policy, Udp& udp);
+  ~UdpListener() override { loop_.remove(fd_.get()); }
+  void on_fd_ready(std::uint32_t events) override { udp_.on_published(*this, events); }
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  // The guest's address, of the port's family.
+  [[nodiscard]] IpAddress guest() const;
+  // How the guest sees a flow with this peer.
+  [[nodiscard]] FlowKey key_of(const IpAddress& peer, std::uint16_t port) const;
+  // More has come than a turn should take: the edge is asked for again.
+  void ask_again();
+
+ private:
+  UdpListener(const PublishedPort& port, EventLoop& loop, GuestLink& link, const DestinationPolicy& policy,
+              Udp& udp, UniqueFd fd)
+      : guest_port_(port.guest_port),
+        v6_(!port.address.is_v4()),
+        loop_(loop),
+        link_(link),
+        policy_(policy),
+        udp_(udp),
+        fd_(std::move(fd)) {}
+  const std::uint16_t guest_port_;
+  const bool v6_;
+  EventLoop& loop_;
+  GuestLink& link_;
+  const DestinationPolicy& policy_;
+  Udp& udp_;
+  UniqueFd fd_;
+};
+
+}  // namespace glassbox::net

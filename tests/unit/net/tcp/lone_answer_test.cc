@@ -1,0 +1,73 @@
+// A SYN-ACK whose answer nobody waits for: when it is marked so, and when not.
+#include "net/tcp/lone_answer.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/net/test_guest.h"
+
+namespace glassbox::net {
+namespace {
+
+class LoneAnswerTest : public testing::Test {
+ protected:
+  // Opens a connection; whether the answer to its SYN-ACK was expected to come alone.
+  bool expected(bool answers_alone = true) {
+    GuestTcp guest(bench_, server_.port(), ++guest_port_);
+    guest.auto_ack = false;
+    guest.send_syn();
+    EXPECT_TRUE(guest.run_until([&] { return guest.syn_acked; }));
+    const bool marked = bench_.port.last.idle_answer;
+    EXPECT_EQ(bench_.port.last.tcp_flags, kTcpSyn | kTcpAck);
+    if (answers_alone) {
+      guest.send_ack();
+    } else {
+      guest.send(kTcpAck | kTcpPsh, "request");
+    }
+    guest.send_at(guest.snd_nxt, kTcpRst | kTcpAck);
+    return marked;
+  }
+  void see_many() {
+    for (std::uint32_t i = 0; i < LoneAnswer::kSure; ++i)
+      EXPECT_FALSE(expected()) << i;
+  }
+
+  Server server_{[](int fd) { read_all(fd); }};
+  Bench bench_;
+  std::uint16_t guest_port_ = 40000;
+};
+
+TEST_F(LoneAnswerTest, IsExpectedAfterManyInARow) {
+  see_many();
+  EXPECT_TRUE(expected());
+  EXPECT_TRUE(expected());
+}
+
+TEST_F(LoneAnswerTest, ARequestThatComesWithItBeginsTheCountAnew) {
+  see_many();
+  EXPECT_TRUE(expected(false));
+  see_many();
+  EXPECT_TRUE(expected());
+}
+
+// To a FIN that comes after its own the guest has nothing to say but that it came.
+TEST_F(LoneAnswerTest, TheLastFinIsAnsweredAlone) {
+  GuestTcp guest(bench_, server_.port(), ++guest_port_);
+  ASSERT_TRUE(guest.connect());
+  guest.send(kTcpAck | kTcpFin);
+  ASSERT_TRUE(guest.run_until([&] { return guest.fin_received; }));
+  EXPECT_TRUE(bench_.port.last.idle_answer);
+}
+
+// After the first the program may say a lot, or close, which others wait for.
+TEST_F(LoneAnswerTest, TheFirstFinIsNot) {
+  Server closes([](int) {});
+  see_many();
+  GuestTcp guest(bench_, closes.port(), ++guest_port_);
+  ASSERT_TRUE(guest.connect());
+  ASSERT_TRUE(guest.run_until([&] { return guest.fin_received; }));
+  EXPECT_NE(bench_.port.last.tcp_flags & kTcpFin, 0);
+  EXPECT_FALSE(bench_.port.last.idle_answer);
+}
+
+}  // namespace
+}  // namespace glassbox::net

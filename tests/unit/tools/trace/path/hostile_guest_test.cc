@@ -1,0 +1,235 @@
+// Guests that say of themselves what they like: what the host saw stays what it was, figures stay figures,
+// and the report comes in a time that grows as the trace does.
+#include <gtest/gtest.h>
+#include <time.h>
+
+#include <map>
+
+#include "tests/unit/tools/trace/synthetic.h"
+#include "tools/trace/file/kinds.h"
+#include "tools/trace/report/report.h"
+
+namespace glassbox::trace {
+namespace {
+
+using testing::CycleOptions;
+using testing::make_trace;
+using testing::TraceBuilder;
+
+constexpr std::int64_t kMs = 1'000'000;
+constexpr std::uint64_t kGateway = 0xffff0a000202;
+
+const CycleOptions kSingle = {.fork = false};
+
+Attribution attribute_all(const Trace& trace) {
+  return attribute(trace, derive_clock(trace));
+}
+
+// What the host's segments take in all, by flow.
+std::map<std::uint64_t, std::int64_t> host_time(const Attribution& a) {
+  std::map<std::uint64_t, std::int64_t> out;
+  for (const CycleResult& c : a.cycles)
+    for (std::size_t k = 0; k < kSegments; ++k)
+      if (segment_info(static_cast<Segment>(k)).side == Where::host && c.segment_ns[k] != 0)
+        out[c.flow] += c.segment_ns[k];
+  return out;
+}
+
+// Every socket call told again, with numbers that were not used yet, by a thread and of a socket that have
+// nothing to do with the first.
+void replay_calls(Trace& trace) {
+  std::uint64_t seq = 0;
+  for (const gb_event& e : trace.guest.events)
+    if (!is_agent_kind(e.kind)) seq = std::max<std::uint64_t>(seq, e.seq + 1);
+  const std::vector<gb_event> told = trace.guest.events;
+  for (gb_event e : told) {
+    if (e.kind < GB_KIND_guest_socket || is_agent_kind(e.kind)) continue;
+    if (e.kind == GB_KIND_guest_xmit || e.kind == GB_KIND_guest_receive || e.kind == GB_KIND_guest_irq)
+      continue;
+    e.seq = seq++;
+    e.tgid = e.tid = e.tid + 1000;
+    if (e.kind != GB_KIND_guest_socket) e.arg[0] += 1;
+    trace.guest.events.push_back(e);
+  }
+  std::stable_sort(trace.guest.events.begin(), trace.guest.events.end(),
+                   [](const gb_event& a, const gb_event& b) { return a.ts_ns < b.ts_ns; });
+}
+
+TEST(HostileGuest, WhatTheHostDidForAConnectionCountsOnceHoweverOftenTheGuestTellsOfIt) {
+  Trace trace = make_trace(5, kSingle);
+  const Attribution honest = attribute_all(trace);
+  ASSERT_EQ(honest.cycles.size(), 5U);
+  ASSERT_EQ(honest.without_flow, 0U);
+  replay_calls(trace);
+  const Attribution twice = attribute_all(trace);
+  EXPECT_EQ(twice.cycles.size(), 10U);
+  EXPECT_EQ(twice.without_flow, 5U);
+  EXPECT_EQ(host_time(twice), host_time(honest));
+}
+
+TEST(HostileGuest, SilenceLeavesTheHostItsCycles) {
+  Trace trace = make_trace(5, kSingle);
+  const Attribution alone = attribute_all(host_side(trace));
+  ASSERT_EQ(alone.cycles.size(), 5U);
+  std::erase_if(trace.guest.events, [](const gb_event& e) { return e.kind != GB_KIND_guest_clock; });
+  const Attribution silent = attribute_all(trace);
+  EXPECT_EQ(silent.cycles.size(), 5U);
+  EXPECT_EQ(host_time(silent), host_time(alone));
+  const Report report = make_report(trace);
+  EXPECT_NE(report.title.find("host side only (the guest tells of no connection)"), std::string::npos);
+  ASSERT_EQ(report.notes.size(), 1U);
+  EXPECT_NE(report.notes[0].find("the guest tells of no connection"), std::string::npos);
+}
+
+TEST(HostileGuest, HostSideIsTheSameWhateverTheGuestSays) {
+  const Trace honest = make_trace(5);
+  Trace lying = honest;
+  replay_calls(lying);
+  for (gb_event& e : lying.guest.events) {
+    if (e.kind == GB_KIND_guest_clock) e.arg[1] += 1'000'000'000, e.arg[2] += 2'000'000'000 * (e.seq % 3);
+  }
+  lying.guest.impossible_records = 99;
+  const auto text = [](const Trace& trace) { return format_table(make_report(host_side(trace))); };
+  EXPECT_EQ(text(lying), text(honest));
+  EXPECT_NE(format_table(make_report(lying)), format_table(make_report(honest)));
+}
+
+// Ten cycles that the guest claims took 36 years each: more nanoseconds than 64 bits hold.
+TEST(HostileGuest, TimesThatAddUpToMoreThanANumberHoldsHaveAMeanAllTheSame) {
+  constexpr std::int64_t kEver = 1'100'000'000'000'000'000;
+  TraceBuilder builder;
+  CycleOptions options = kSingle;
+  options.close_ns = kEver;
+  std::int64_t t = 1'000'000'000;
+  builder.exchange(t);
+  builder.guest(t, GB_KIND_guest_sched_out, 600, {600, 600, 1});
+  for (int k = 0; k < 10; ++k)
+    builder.cycle(t += 10 * kMs, options);
+  const Report report = make_report(builder.build());
+  ASSERT_EQ(report.complete, 10U);
+  const auto& close = report.segments.at(static_cast<std::size_t>(Segment::guest_close));
+  ASSERT_TRUE(close.mean_states_ns);
+  std::int64_t most = 0;
+  for (const std::int64_t ns : *close.mean_states_ns) {
+    EXPECT_GE(ns, 0);
+    most = std::max(most, ns);
+  }
+  EXPECT_NEAR(static_cast<double>(most), static_cast<double>(kEver), 1e15);
+}
+
+// Of this thread, and the least of three.
+template <typename Work>
+double cpu_seconds(Work&& work) {
+  double least = 1e9;
+  for (int k = 0; k < 3; ++k) {
+    timespec begin{}, end{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+    work();
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+    least = std::min(least, static_cast<double>(end.tv_sec - begin.tv_sec) +
+                                static_cast<double>(end.tv_nsec - begin.tv_nsec) * 1e-9);
+  }
+  return least;
+}
+
+// How many times longer the report takes of a trace that is four times as long: four, and what sorting adds.
+// A search through everything for everything makes that sixteen.
+template <typename MakeTrace>
+double growth(MakeTrace&& make, int few) {
+  const Trace small = make(few), large = make(4 * few);
+  const auto cost = [](const Trace& trace) {
+    return cpu_seconds([&trace] { EXPECT_NE(format_table(make_report(trace)), ""); });
+  };
+  const double before = cost(small);
+  return cost(large) / before;
+}
+constexpr double kMostGrowth = 9;
+
+// One cycle whose server thinks for a second, and whatever `fill` puts into that.
+template <typename Fill>
+Trace with_traffic(int count, Fill&& fill) {
+  TraceBuilder builder;
+  CycleOptions options = kSingle;
+  options.think_ns = 1000 * kMs;
+  const std::int64_t begin = 1'000'000'000;
+  builder.exchange(begin);
+  fill(builder, begin + 100 * kMs, 800 * kMs / count);
+  builder.exchange(builder.cycle(begin + kMs, options));
+  return builder.build();
+}
+// Of the first flow of a builder.
+constexpr std::uint64_t kFlow = 1, kPort = 32769, kServerPort = 7777;
+
+TEST(HostileGuest, ManyFramesOfOneConnectionTakeNoLongerThanTheyAreMany) {
+  const auto make = [](int count) {
+    return with_traffic(count, [count](TraceBuilder& builder, std::int64_t t, std::int64_t step) {
+      for (int k = 0; k < count; ++k)
+        builder.host(t += step, GB_KIND_rx_inject, 77,
+                     {kFlow, 1'000'000U + static_cast<std::uint64_t>(k), 1514, 24, 0});
+    });
+  };
+  EXPECT_LT(growth(make, 10'000), kMostGrowth);
+}
+
+TEST(HostileGuest, ManySendsOfOneConnectionTakeNoLongerThanTheyAreMany) {
+  const auto make = [](int count) {
+    return with_traffic(count, [count](TraceBuilder& builder, std::int64_t t, std::int64_t step) {
+      for (int k = 0; k < count / 2; ++k)
+        builder.guest(t += step, GB_KIND_guest_xmit, 600,
+                      {kPort, kServerPort, static_cast<std::uint64_t>(k), 67, 24, 0, kGateway, 0, 0, 1});
+      for (int k = 0; k < count / 2; ++k)
+        builder.guest(t += step, GB_KIND_guest_send, 600, {0x100040, 1, kPort, kServerPort});
+    });
+  };
+  EXPECT_LT(growth(make, 10'000), kMostGrowth);
+}
+
+// Connections that never sent a thing, between ports that were busy all the time.
+TEST(HostileGuest, ManyConnectionsAmongManyFramesTakeNoLongerThanTheyAreMany) {
+  const auto make = [](int count) {
+    TraceBuilder builder;
+    std::int64_t t = 1'000'000'000;
+    builder.exchange(t);
+    for (int k = 0; k < count; ++k) {
+      const std::uint64_t socket = 0x100000 + 64U * static_cast<unsigned>(k);
+      builder.guest(t, GB_KIND_guest_connect_begin, 600,
+                    {socket, 2, kServerPort, 0, kGateway, 1'000'000'000});
+      builder.guest(t += 1000, GB_KIND_guest_sock_state, 600, {socket, 2, 2, 1, kPort, kServerPort});
+    }
+    for (int k = 0; k < 2 * count; ++k)  // acknowledgements, and nothing else
+      builder.guest(t += 1000, k % 2 == 0 ? GB_KIND_guest_xmit : GB_KIND_guest_receive, 600,
+                    {kPort, kServerPort, 7, 66, 16, 0, kGateway, 0, 0, 0});
+    for (int k = 0; k < count; ++k)
+      builder.guest(t += 1000, GB_KIND_guest_close_done, 600,
+                    {0x100000 + 64U * static_cast<unsigned>(k), 2, kPort, kServerPort});
+    builder.exchange(t);
+    return builder.build();
+  };
+  EXPECT_EQ(attribute_all(make(100)).cycles.size(), 100U);
+  EXPECT_LT(growth(make, 3'000), kMostGrowth);
+}
+
+// Its clones and children, and no fork that says which is whose.
+TEST(HostileGuest, ManyChildrenOfOneParentTakeNoLongerThanTheyAreMany) {
+  const auto make = [](int count) {
+    TraceBuilder builder;
+    std::int64_t t = 1'000'000'000;
+    builder.exchange(t);
+    for (int k = 0; k < count; ++k)
+      builder.guest(t += 1000, GB_KIND_guest_clone_begin, 500, {0x11});
+    for (int k = 0; k < count; ++k) {
+      const auto child = static_cast<std::uint32_t>(1000 + k);
+      const std::uint64_t socket = 0x100000 + 64U * child;
+      builder.guest(t += 1000, GB_KIND_guest_connect_begin, child, {socket, 2, kServerPort, 0, kGateway, 1});
+      builder.guest(t += 1000, GB_KIND_guest_close_done, child, {socket, 2, kPort, kServerPort});
+    }
+    for (int k = 0; k < count; ++k)
+      builder.guest(t += 1000, GB_KIND_guest_reap, 500, {1000U + static_cast<unsigned>(k), 0});
+    builder.exchange(t);
+    return builder.build();
+  };
+  EXPECT_LT(growth(make, 3'000), kMostGrowth);
+}
+
+}  // namespace
+}  // namespace glassbox::trace

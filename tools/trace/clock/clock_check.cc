@@ -1,0 +1,197 @@
+#include "tools/trace/clock/clock_check.h"
+
+#include <fmt/format.h>
+#include <string.h>
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_map>
+#include <vector>
+
+#include "tools/trace/file/records.h"
+#include "tools/trace/report/report.h"
+
+namespace glassbox::trace {
+namespace {
+
+// An offset that a hostile guest's counters make of nothing stays a number.
+constexpr long double kLimitNs = 1e18L;
+
+struct Reading {
+  const gb_event* host = nullptr;
+  ClockInterval causal;
+  std::optional<std::int64_t> by_tsc;  // offset of the clocks by KVM's offset of the counters
+  [[nodiscard]] std::int64_t at() const { return static_cast<std::int64_t>(host->ts_ns); }
+};
+
+// What of `e`, a clock_reading.
+int offset_error(const gb_event& e) {
+  return static_cast<int>(e.arg[3]);
+}
+int clock_error(const gb_event& e) {
+  return static_cast<int>(e.arg[5]);
+}
+std::int64_t kvm_clock(const gb_event& e) {
+  return static_cast<std::int64_t>(e.arg[7]);
+}
+
+std::optional<std::int64_t> offset_by_tsc(const gb_event& host, const gb_event& guest) {
+  const std::uint64_t before = guest.arg[1], after = guest.arg[2];
+  const std::uint64_t ticks = guest.arg[5] - guest.arg[4];
+  if (after < before || after >= kMaxTimeNs || ticks == 0 || ticks > INT64_MAX) return {};
+  const auto since = static_cast<std::int64_t>(host.arg[2] + host.arg[4] - guest.arg[4]);
+  const long double ns = static_cast<long double>(since) * static_cast<long double>(after - before) /
+                         static_cast<long double>(ticks);
+  const long double offset = static_cast<long double>(before) + ns - static_cast<long double>(host.ts_ns);
+  return static_cast<std::int64_t>(std::clamp(offset, -kLimitNs, kLimitNs));
+}
+
+std::vector<Reading> collect(const Trace& trace, const ClockHull& hull) {
+  std::unordered_map<std::uint64_t, const gb_event*> host;  // by number
+  for (const gb_event& e : trace.host.events)
+    if (e.kind == GB_KIND_clock_reading) host.emplace(e.arg[0], &e);
+  std::vector<Reading> readings;
+  for (const gb_event& e : trace.guest.events) {
+    if (e.kind != GB_KIND_guest_clock_reading) continue;
+    const auto found = host.find(e.arg[0]);
+    if (found == host.end()) continue;
+    Reading r{found->second, hull.at(static_cast<std::int64_t>(found->second->ts_ns)), {}};
+    host.erase(found);  // a number counts once
+    if (r.causal.empty()) continue;
+    if (offset_error(*r.host) == 0) r.by_tsc = offset_by_tsc(*r.host, e);
+    readings.push_back(r);
+  }
+  std::sort(readings.begin(), readings.end(),
+            [](const Reading& a, const Reading& b) { return a.host->ts_ns < b.host->ts_ns; });
+  return readings;
+}
+
+std::int64_t distance(std::int64_t value, const ClockInterval& interval) {
+  return std::max<std::int64_t>({0, interval.lo_ns - value, value - interval.hi_ns});
+}
+
+void check_offset(const std::vector<Reading>& readings, ClockCheck& check) {
+  std::vector<const Reading*> told;
+  for (const Reading& r : readings) {
+    if (!r.by_tsc) continue;
+    told.push_back(&r);
+    check.inside += distance(*r.by_tsc, r.causal) == 0 ? 1 : 0;
+  }
+  check.readings = told.size();
+  if (told.empty()) {
+    const int error = offset_error(*readings.front().host);
+    check.why = error != 0 ? fmt::format("KVM_VCPU_TSC_OFFSET: {}", ::strerror(error))
+                           : std::string("no reading of the guest's counter that can be");
+    return;
+  }
+  const auto middle = told.begin() + static_cast<std::ptrdiff_t>(told.size() / 2);
+  std::nth_element(told.begin(), middle, told.end(), [](const Reading* a, const Reading* b) {
+    return *a->by_tsc - a->causal.mid_ns() < *b->by_tsc - b->causal.mid_ns();
+  });
+  const Reading& r = **middle;
+  check.causal_ns = r.causal.mid_ns();
+  check.half_width_ns = r.causal.half_width_ns();
+  check.kvm_ns = r.by_tsc;
+  check.difference_ns = *r.by_tsc - r.causal.mid_ns();
+  check.outside_ns = distance(*r.by_tsc, r.causal);
+  check.outcome = check.outside_ns == 0 ? ClockCheck::Outcome::kAgrees : ClockCheck::Outcome::kDisagrees;
+}
+
+// KVM's clock at the host's stamp, less the guest's clock by causality; and what that leaves open.
+struct Apart {
+  std::int64_t ns = 0, half_width_ns = 0;
+};
+Apart median_apart(std::vector<const Reading*> readings) {
+  const auto of = [](const Reading* r) { return kvm_clock(*r->host) - r->at() - r->causal.mid_ns(); };
+  const auto middle = readings.begin() + static_cast<std::ptrdiff_t>(readings.size() / 2);
+  std::nth_element(readings.begin(), middle, readings.end(),
+                   [&of](const Reading* a, const Reading* b) { return of(a) < of(b); });
+  return {of(*middle), (*middle)->causal.half_width_ns()};
+}
+
+void check_clock(const std::vector<Reading>& readings, ClockCheck& check) {
+  std::vector<const Reading*> told;
+  for (const Reading& r : readings)
+    if (clock_error(*r.host) == 0 && r.host->arg[7] < kMaxTimeNs) told.push_back(&r);
+  check.readings = told.size();
+  if (told.empty()) {
+    check.why = fmt::format("KVM_GET_CLOCK: {}", ::strerror(clock_error(*readings.front().host)));
+    return;
+  }
+  check.flags = static_cast<std::int64_t>(told.front()->host->arg[6] & 0xffff'ffff);
+  if (told.size() < 2) {
+    check.why = "one reading does not tell whether two clocks move apart";
+    return;
+  }
+  const auto quarter = static_cast<std::ptrdiff_t>(std::max<std::size_t>(1, told.size() / 4));
+  const Apart first = median_apart({told.begin(), told.begin() + quarter});
+  const Apart last = median_apart({told.end() - quarter, told.end()});
+  check.causal_ns = 0;
+  check.kvm_ns = check.difference_ns = last.ns - first.ns;
+  check.half_width_ns = first.half_width_ns + last.half_width_ns;
+  check.outside_ns = std::max<std::int64_t>(0, std::abs(*check.difference_ns) - *check.half_width_ns);
+  check.inside = told.size();
+  check.outcome = check.outside_ns == 0 ? ClockCheck::Outcome::kAgrees : ClockCheck::Outcome::kDisagrees;
+}
+
+std::string outcome_text(const ClockCheck& check) {
+  if (check.outcome == ClockCheck::Outcome::kAgrees) return "agrees";
+  return "disagrees by " + format_time(check.outside_ns);
+}
+
+std::string signed_time(std::int64_t ns) {
+  return (ns < 0 ? "-" : "+") + format_time(std::abs(ns));
+}
+
+}  // namespace
+
+std::string_view name_of(ClockCheck::Outcome outcome) {
+  switch (outcome) {
+    case ClockCheck::Outcome::kAgrees:
+      return "agrees";
+    case ClockCheck::Outcome::kDisagrees:
+      return "disagrees";
+    case ClockCheck::Outcome::kNotOffered:
+      break;
+  }
+  return "not offered";
+}
+
+ClockChecks check_clocks(const Trace& trace, const ClockHull* hull) {
+  ClockChecks checks;
+  checks.tsc_offset.id = "tsc_offset";
+  checks.kvm_clock.id = "kvm_clock";
+  const auto missing = [&checks](std::string why) {
+    checks.tsc_offset.why = checks.kvm_clock.why = std::move(why);
+    return checks;
+  };
+  if (trace.guest.events.empty()) return missing("no guest in the trace");
+  if (hull == nullptr) return missing("the trace has no causal offset to hold it against");
+  const std::vector<Reading> readings = collect(trace, *hull);
+  if (readings.empty()) return missing("no reading of KVM's clocks in the trace");
+  check_offset(readings, checks.tsc_offset);
+  check_clock(readings, checks.kvm_clock);
+  return checks;
+}
+
+std::string format_checks(const ClockChecks& checks) {
+  const ClockCheck& tsc = checks.tsc_offset;
+  const ClockCheck& clock = checks.kvm_clock;
+  if (tsc.why == clock.why && !tsc.why.empty()) return "clock check: none, " + tsc.why + "\n";
+  std::string text = "clock check: offset by causality and by KVM's TSC offset: ";
+  if (tsc.outcome == ClockCheck::Outcome::kNotOffered)
+    text += "not offered by this KVM (" + tsc.why + ")";
+  else
+    text += fmt::format("{} ns +-{}, {} ns ({}): {}, {} of {} readings inside", *tsc.causal_ns,
+                        format_time(tsc.half_width_ns), *tsc.kvm_ns, signed_time(*tsc.difference_ns),
+                        outcome_text(tsc), tsc.inside, tsc.readings);
+  text += "\nclock check: KVM's clock and the guest's moved apart: ";
+  if (clock.outcome == ClockCheck::Outcome::kNotOffered)
+    return text + "not offered by this KVM (" + clock.why + ")\n";
+  return text + fmt::format("by {} of {} that the bound leaves open: {}{}\n",
+                            signed_time(*clock.difference_ns), format_time(clock.half_width_ns),
+                            outcome_text(clock),
+                            (*clock.flags & 2) != 0 ? "" : " (KVM does not call it stable)");
+}
+
+}  // namespace glassbox::trace

@@ -1,0 +1,316 @@
+#include "tools/trace/path/flows.h"
+
+#include <algorithm>
+#include <span>
+#include <type_traits>
+
+#include "tools/trace/file/kinds.h"
+
+namespace glassbox::trace {
+namespace {
+
+using Refs = std::vector<EventRef>;  // by time
+
+enum TcpFlag : std::uint64_t { kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16 };
+enum TcpState : std::uint64_t { kEstablished = 1, kSynSent = 2 };
+
+constexpr std::uint64_t kEtherIpv6 = 0x86dd, kFamilyIpv6 = 10;
+
+// Longer than any frame without payload: Ethernet, IPv6 and TCP headers with all options.
+constexpr std::uint64_t kMaxBareFrame = 14 + 40 + 60;
+
+std::int64_t signed_arg(EventRef e, int k) {
+  return static_cast<std::int64_t>(e->arg[k]);
+}
+
+struct HostIndex {
+  std::unordered_map<std::uint64_t, Refs> by_flow;
+  std::unordered_map<std::uint32_t, Refs> frames_by_tid;     // process_guest_frame_begin, process_guest_frame
+  std::unordered_map<std::uint32_t, Refs> irqs_by_tid;       // irq_raise of receive queues, net_poll_wait
+  std::unordered_map<std::uint32_t, Refs> connects_by_tid;   // host_sock_state into SYN_SENT
+  std::unordered_map<std::uint64_t, Refs> states_by_socket;  // host_sock_state by skaddr
+  std::unordered_map<std::uint64_t, Refs> inbound_by_peer_port;  // host_inbound
+  std::unordered_map<std::uint64_t, Refs> server_by_nat_port;    // server-side events: version, peer's port
+  SocketVersions versions;
+
+  explicit HostIndex(const Trace& trace) {
+    for (const gb_event& e : trace.host.events)
+      add(e);
+  }
+
+  void add(const gb_event& e) {
+    if (const std::uint64_t flow = flow_of(e)) by_flow[flow].push_back(&e);
+    versions.note(e);
+    switch (e.kind) {
+      case GB_KIND_process_guest_frame_begin:
+      case GB_KIND_process_guest_frame:
+        frames_by_tid[e.tid].push_back(&e);
+        break;
+      case GB_KIND_irq_raise:
+        // Receive queues have even numbers (virtio 1.2, 5.1.2); the others tell of frames that were sent.
+        if (e.arg[1] % 2 == 0) irqs_by_tid[e.tid].push_back(&e);
+        break;
+      case GB_KIND_net_poll_wait:
+        irqs_by_tid[e.tid].push_back(&e);
+        break;
+      case GB_KIND_host_sock_state:
+        states_by_socket[e.arg[0]].push_back(&e);
+        if (e.arg[3] == kSynSent) connects_by_tid[e.tid].push_back(&e);
+        break;
+      case GB_KIND_host_inbound:
+        inbound_by_peer_port[e.arg[3]].push_back(&e);
+        break;
+      case GB_KIND_host_accept:
+      case GB_KIND_host_server_read_enter:
+      case GB_KIND_host_server_read:
+      case GB_KIND_host_server_write_enter:
+      case GB_KIND_host_server_write:
+      case GB_KIND_host_server_shutdown:
+        server_by_nat_port[flow_key(versions.six(e.arg[1]), 0, e.arg[3])].push_back(&e);
+        break;
+      default:
+        break;
+    }
+  }
+};
+
+template <typename Key>
+std::span<const EventRef> refs(const std::unordered_map<Key, Refs>& map, std::type_identity_t<Key> key) {
+  const auto it = map.find(key);
+  return it == map.end() ? std::span<const EventRef>{} : std::span<const EventRef>(it->second);
+}
+
+// The first with time >= t.
+std::span<const EventRef> from_time(std::span<const EventRef> list, std::uint64_t t) {
+  const auto it = std::lower_bound(list.begin(), list.end(), t,
+                                   [](EventRef e, std::uint64_t at) { return e->ts_ns < at; });
+  return list.subspan(static_cast<std::size_t>(it - list.begin()));
+}
+
+// The frame that thread had in hand at the time of e, or null if it had none (or its begin was lost).
+EventRef frame_in_hand(const HostIndex& index, EventRef e) {
+  if (e == nullptr) return nullptr;
+  const auto list = refs(index.frames_by_tid, e->tid);
+  const auto after = std::lower_bound(list.begin(), list.end(), e->ts_ns,
+                                      [](EventRef f, std::uint64_t t) { return f->ts_ns < t; });
+  if (after == list.begin()) return nullptr;
+  const EventRef before = *(after - 1);
+  return before->kind == GB_KIND_process_guest_frame_begin ? before : nullptr;
+}
+
+// The interrupt for a published frame: same thread, before it sleeps. Publishing and what came before it (the
+// frame was queued, the payload received) lie in one turn of the loop, so either leads to the interrupt.
+EventRef irq_after(const HostIndex& index, EventRef inject, EventRef queued) {
+  const EventRef from = inject ? inject : queued;
+  if (from == nullptr) return nullptr;
+  const auto later = from_time(refs(index.irqs_by_tid, from->tid), from->ts_ns);
+  return !later.empty() && later.front()->kind == GB_KIND_irq_raise ? later.front() : nullptr;
+}
+
+bool is_loopback(std::uint64_t hi, std::uint64_t lo) {
+  return hi == 0 && (lo == 1 || lo >> 24 == 0xffff7f);  // ::1, ::ffff:127.0.0.0/104
+}
+
+// The NAT sends the SYN, or the guest the SYN-ACK; either event tells.
+bool is_inbound(std::span<const EventRef> events) {
+  return std::any_of(events.begin(), events.end(), [](EventRef e) {
+    if (e->kind == GB_KIND_rx_inject) return (e->arg[3] & (kSyn | kAck)) == kSyn;
+    return e->kind == GB_KIND_process_guest_frame && (e->arg[4] & (kSyn | kAck)) == (kSyn | kAck);
+  });
+}
+
+// Handshake, and the frames that carry the payload, from the flow's own events.
+void fill_net_side(const HostIndex& index, std::span<const EventRef> events, HostFlow& f) {
+  EventRef syn_end = nullptr, data_end = nullptr, fin_end = nullptr;
+  // Of an inbound flow, what the guest says before it was asked is no reply.
+  bool received =
+      std::none_of(events.begin(), events.end(), [](EventRef e) { return e->kind == GB_KIND_host_recv; });
+  for (const EventRef e : events) {
+    const auto set = [e](EventRef& slot) {
+      if (slot == nullptr) slot = e;
+    };
+    switch (e->kind) {
+      case GB_KIND_process_guest_frame: {
+        const std::uint64_t flags = e->arg[4];
+        f.six |= e->arg[2] == kEtherIpv6;
+        if (flags & kSyn)
+          set(syn_end);
+        else if ((flags & kPsh) || e->arg[5] > kMaxBareFrame)
+          set(data_end);
+        if (flags & kFin) set(fin_end);
+        break;
+      }
+      case GB_KIND_tcp_syn:
+        set(f.syn);
+        break;
+      case GB_KIND_tcp_connect_begin:
+        set(f.connect_begin);
+        break;
+      case GB_KIND_tcp_connect_done:
+        set(f.connect_done);
+        break;
+      case GB_KIND_syn_ack_queued:
+        set(f.syn_ack_queued);
+        break;
+      case GB_KIND_host_send:
+        if (e->arg[2] == 0)
+          set(f.fin_sent);
+        else if (signed_arg(e, 3) > 0 && (!f.inbound || received))
+          set(f.request_sent);
+        break;
+      case GB_KIND_host_recv:
+        received |= signed_arg(e, 3) > 0;
+        if (signed_arg(e, 3) > 0)
+          (f.reply_recv ? f.rest_recv : f.reply_recv) = e;
+        else if (signed_arg(e, 3) == 0)
+          set(f.eof_recv);
+        break;
+      case GB_KIND_host_flow_span:
+        f.begin_ns = e->arg[1];
+        f.reply_ns = e->arg[2];
+        f.guest_port = static_cast<std::uint16_t>(e->arg[3]);
+        f.dst_port = static_cast<std::uint16_t>(e->arg[4]);
+        break;
+      case GB_KIND_rx_inject: {
+        const std::uint64_t flags = e->arg[3];
+        if (flags & kSyn) {
+          set(f.syn_ack_inject);
+          break;
+        }
+        if (flags & kFin) set(f.eof_inject);
+        // Of frames that start where the reply starts, pure ACKs come before it; with the reply's receipt
+        // lost, PSH or length has to tell.
+        const bool payload =
+            f.reply_recv ? e->arg[1] == f.reply_recv->arg[1] : (flags & kPsh) || e->arg[2] > kMaxBareFrame;
+        if (payload && !(flags & kRst)) set(f.reply_inject);
+        if (f.rest_recv && e->arg[1] == f.rest_recv->arg[1] && !(flags & kRst)) f.rest_inject = e;
+        break;
+      }
+      default:
+        break;
+    }
+  }
+  if (f.rest_inject && f.rest_inject->ts_ns < f.rest_recv->ts_ns) f.rest_inject = nullptr;  // of another part
+  f.syn_frame = frame_in_hand(index, f.syn && !f.inbound ? f.syn : syn_end);
+  f.request_frame = frame_in_hand(index, f.request_sent);
+  if (!f.request_frame) f.request_frame = frame_in_hand(index, data_end);
+  f.request_frame_end = data_end;
+  f.fin_frame = frame_in_hand(index, f.fin_sent);
+  if (!f.fin_frame) f.fin_frame = frame_in_hand(index, fin_end);
+  f.syn_ack_irq = irq_after(index, f.syn_ack_inject, f.syn_ack_queued);
+  f.reply_irq = irq_after(index, f.reply_inject, f.reply_recv);
+  f.eof_irq = irq_after(index, f.eof_inject, f.eof_recv);
+}
+
+// The NAT's own port towards the server, as server_by_nat_port has it: its socket went to SYN_SENT inside
+// connect(), on the same thread.
+std::optional<std::uint64_t> nat_port(const HostIndex& index, HostFlow& f) {
+  const EventRef anchor = f.connect_begin ? f.connect_begin : f.syn;
+  if (anchor == nullptr) return {};
+  const auto sockets = from_time(refs(index.connects_by_tid, anchor->tid), anchor->ts_ns);
+  if (sockets.empty()) return {};
+  if (f.connect_done && sockets.front()->ts_ns > f.connect_done->ts_ns) return {};
+  for (const EventRef e :
+       from_time(refs(index.states_by_socket, sockets.front()->arg[0]), sockets.front()->ts_ns)) {
+    f.remote_server = !is_loopback(e->arg[8], e->arg[9]);
+    if (e->arg[4] != 0) return flow_key(is_ipv6(e->arg[8], e->arg[9]), 0, e->arg[4]);
+  }
+  return {};
+}
+
+// The NAT's accept() was the last of that peer's port before the flow.
+void fill_inbound(const HostIndex& index, HostFlow& f) {
+  const auto accepts = refs(index.inbound_by_peer_port, f.dst_port);
+  const auto later = from_time(accepts, static_cast<std::uint64_t>(f.first_ns) + 1);
+  if (later.size() == accepts.size()) return;
+  f.host_inbound = accepts[accepts.size() - later.size() - 1];
+  if (f.begin_ns == 0) f.begin_ns = f.host_inbound->arg[4];
+  f.first_ns = static_cast<std::int64_t>(f.host_inbound->ts_ns);
+}
+
+void fill_server_side(const HostIndex& index, HostFlow& f) {
+  const auto port = nat_port(index, f);
+  if (!port) return;
+  const auto begin = static_cast<std::uint64_t>(f.first_ns);
+  EventRef last_enter = nullptr;
+  for (const EventRef e : from_time(refs(index.server_by_nat_port, *port), begin)) {
+    const auto set = [e](EventRef& slot) {
+      if (slot == nullptr) slot = e;
+    };
+    if (e->kind == GB_KIND_host_accept && f.accept && e->arg[1] != f.accept->arg[1])
+      break;  // port used again
+    switch (e->kind) {
+      case GB_KIND_host_accept:
+        set(f.accept);
+        break;
+      case GB_KIND_host_server_read_enter:
+        last_enter = e;
+        break;
+      case GB_KIND_host_server_read:
+        if (signed_arg(e, 4) > 0 && !f.read) {
+          f.read = e;
+          f.read_enter = last_enter;
+        } else if (signed_arg(e, 4) == 0 && !f.server_close) {
+          set(f.server_eof);
+        }
+        break;
+      case GB_KIND_host_server_write_enter:
+        set(f.write_enter);
+        break;
+      case GB_KIND_host_server_shutdown:
+        set(f.server_close);
+        break;
+      default:
+        break;
+    }
+    if (f.server_close) break;
+  }
+  if (f.read == nullptr && last_enter) f.read_enter = last_enter;
+  f.remote_server &= !f.accept && !f.read && !f.write_enter && !f.server_close;
+}
+
+}  // namespace
+
+FlowTable::FlowTable(const Trace& trace) {
+  const HostIndex index(trace);
+  flows_.reserve(index.by_flow.size());
+  for (const auto& [number, events] : index.by_flow) {
+    HostFlow f;
+    f.flow = number;
+    f.first_ns = static_cast<std::int64_t>(events.front()->ts_ns);
+    f.last_ns = static_cast<std::int64_t>(events.back()->ts_ns);
+    f.inbound = is_inbound(events);
+    fill_net_side(index, events, f);
+    if (f.syn_frame && !f.inbound)
+      f.first_ns = std::min(f.first_ns, static_cast<std::int64_t>(f.syn_frame->ts_ns));
+    if (!f.inbound) fill_server_side(index, f);
+    if (f.syn) {
+      f.guest_port = static_cast<std::uint16_t>(f.syn->arg[4]);
+      f.dst_port = static_cast<std::uint16_t>(f.syn->arg[7]);
+      f.six = f.syn->arg[1] == kFamilyIpv6;
+    } else if (f.syn_ack_queued) {
+      f.guest_port = static_cast<std::uint16_t>(f.syn_ack_queued->arg[1]);
+      f.dst_port = static_cast<std::uint16_t>(f.syn_ack_queued->arg[2]);
+    } else if (f.guest_port == 0) {
+      continue;  // its beginning lies before the trace
+    }
+    if (f.inbound) fill_inbound(index, f);
+    flows_.push_back(f);
+  }
+  std::sort(flows_.begin(), flows_.end(), [](const HostFlow& a, const HostFlow& b) {
+    return a.first_ns != b.first_ns ? a.first_ns < b.first_ns : a.flow < b.flow;
+  });
+  for (std::size_t k = 0; k < flows_.size(); ++k)
+    by_ports_[flow_key(flows_[k].six, flows_[k].guest_port, flows_[k].dst_port)].push_back(k);
+}
+
+const HostFlow* FlowTable::find(const FlowPorts& ports, std::int64_t from_ns, std::int64_t to_ns) const {
+  const auto list = by_ports_.find(flow_key(ports));
+  if (list == by_ports_.end()) return nullptr;
+  const auto first =
+      std::lower_bound(list->second.begin(), list->second.end(), from_ns,
+                       [this](std::size_t k, std::int64_t t) { return flows_[k].first_ns < t; });
+  return first != list->second.end() && flows_[*first].first_ns <= to_ns ? &flows_[*first] : nullptr;
+}
+
+}  // namespace glassbox::trace

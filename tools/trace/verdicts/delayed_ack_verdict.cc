@@ -1,0 +1,100 @@
+// Whether payload was held back until the other end acknowledged what came before it: Nagle's algorithm
+// (RFC 1122, 4.2.3.4) meets a delayed acknowledgement (4.2.3.2).
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "tools/trace/path/traffic.h"
+#include "tools/trace/verdicts/verdicts.h"
+
+namespace glassbox::trace {
+namespace {
+
+// Linux delays acknowledgements by 40 to 200 ms (TCP_DELACK_MIN, TCP_DELACK_MAX).
+constexpr std::int64_t kDelackMinNs = 35'000'000, kDelackMaxNs = 220'000'000;
+// Nagle's algorithm sends at once when the acknowledgement is in.
+constexpr std::int64_t kAckToSendNs = 5'000'000;
+
+bool is_delayed_ack(std::int64_t ns) {
+  return ns >= kDelackMinNs && ns <= kDelackMaxNs;
+}
+
+// Sends of the guest whose segment left when an acknowledgement came in.
+std::int64_t held_in_the_guest(const CycleTraffic& t, std::size_t& waits) {
+  std::int64_t held = 0, counted_to = INT64_MIN;
+  std::vector<std::int64_t> payloads;  // when each left, by time
+  for (const CycleTraffic::Frame& f : t.guest_sent)
+    if ((f.marks & 4) != 0) payloads.push_back(f.at_ns);
+  for (const std::int64_t send : t.guest_sends) {
+    const auto out = std::upper_bound(payloads.begin(), payloads.end(), send);
+    if (out == payloads.end()) continue;
+    const std::int64_t left = *out;
+    if (!is_delayed_ack(left - send) || send < counted_to) continue;
+    const auto ack = std::lower_bound(t.acks_to_guest.begin(), t.acks_to_guest.end(), left - kAckToSendNs);
+    if (ack == t.acks_to_guest.end() || *ack > left) continue;
+    held += left - send;
+    counted_to = left;
+    ++waits;
+  }
+  return held;
+}
+
+using Writes = std::unordered_map<std::uint64_t, std::vector<std::int64_t>>;
+
+// When the server's writes on each socket had returned.
+Writes writes_of(const Trace& trace) {
+  Writes out;
+  for (const gb_event& e : trace.host.events)
+    if (e.kind == GB_KIND_host_server_write) out[e.arg[1]].push_back(static_cast<std::int64_t>(e.ts_ns));
+  return out;
+}
+
+// The server's write had returned, and the NAT's socket got the payload that much later: the server's kernel
+// held it for an acknowledgement of what it had sent before.
+std::int64_t held_at_the_server(const CycleResult& c, const HostFlow* flow, const Writes& writes,
+                                std::size_t& waits) {
+  std::int64_t held = 0;
+  const auto count = [&](std::int64_t from, std::int64_t to) {
+    if (!is_delayed_ack(to - from)) return;
+    held += to - from;
+    ++waits;
+  };
+  for (const Step& s : c.path.steps) {
+    if (s.from == Slot::server_write_enter && s.to == Slot::reply_recv) count(s.begin_ns, s.end_ns);
+    if (s.to != Slot::rest_recv || flow == nullptr || flow->write_enter == nullptr) continue;
+    const auto list = writes.find(flow->write_enter->arg[1]);
+    if (list == writes.end()) continue;
+    const auto after = std::upper_bound(list->second.begin(), list->second.end(), s.end_ns);
+    if (after != list->second.begin()) count(std::max(s.begin_ns, *(after - 1)), s.end_ns);
+  }
+  return held;
+}
+
+}  // namespace
+
+Verdict delayed_ack_verdict(const Trace& trace, const ClockReport& clock, const Attribution& a) {
+  Verdict v{.id = "delayed_ack",
+            .claim = "payload waits for a delayed acknowledgement",
+            .criterion = share_criterion("sends held for 35 to 220 ms until an acknowledgement"),
+            .evidence = {}};
+  if (a.cycles.empty()) {
+    v.evidence = "no complete cycle in the trace";
+    return v;
+  }
+  const Traffic traffic(trace, clock);
+  const Writes writes = writes_of(trace);
+  std::size_t guest = 0, server = 0;
+  Held held;
+  for (const CycleResult& c : a.cycles)
+    held.push_back(static_cast<double>(held_in_the_guest(traffic.of(c), guest) +
+                                       held_at_the_server(c, traffic.flow(c.flow), writes, server)));
+  decide_by_share(v, held, a, fmt::format("{} sends in the guest, {} at the server", guest, server));
+  if (v.outcome == Outcome::kFalsified && !traffic.guest_is_traced()) {
+    v.outcome = Outcome::kNotTestable;
+    v.evidence += "; missing: the guest's send, transmit and receive events";
+  }
+  return v;
+}
+
+}  // namespace glassbox::trace

@@ -1,0 +1,64 @@
+// Verdicts about threads that could run and did not.
+#include <fmt/format.h>
+
+#include "tools/trace/path/cycle_states.h"
+#include "tools/trace/verdicts/verdicts.h"
+
+namespace glassbox::trace {
+namespace {
+
+Verdict claim(std::string_view id, std::string_view text, std::string_view what) {
+  return {.id = id, .claim = text, .criterion = share_criterion(what), .evidence = {}};
+}
+
+// Time in that state over all steps that `counts` picks.
+template <typename Counts>
+Held time_in(ThreadState state, const CycleStates& states, const Attribution& a, Counts&& counts) {
+  Held held;
+  for (const CycleResult& c : a.cycles) {
+    double& ns = held.emplace_back(0);
+    for (const Step& s : c.path.steps)
+      if (s.segment != Segment::kUnattributed && counts(actor_of(s)))
+        ns += static_cast<double>(states.split(c, s).at(static_cast<std::size_t>(state)));
+  }
+  return held;
+}
+
+}  // namespace
+
+Verdict net_scheduling_verdict(const CycleStates& states, const Attribution& a) {
+  Verdict v = claim("net_not_scheduled", "the network thread waits for a CPU",
+                    "the network thread runnable, but on no CPU,");
+  bool knows = false;
+  for (const CycleResult& c : a.cycles)
+    knows |= states.knows_host_thread(c.net_tid);
+  if (a.cycles.empty())
+    v.evidence = "no complete cycle in the trace";
+  else if (!states.knows(Actor::kNetwork))
+    v.evidence = "missing: sched_switch and sched_wakeup of the host";
+  else if (!knows)
+    v.evidence = "missing: scheduling events of the network thread";
+  else
+    decide_by_share(
+        v, time_in(ThreadState::kRunnable, states, a, [](Actor x) { return x == Actor::kNetwork; }), a);
+  return v;
+}
+
+Verdict vcpu_scheduling_verdict(const CycleStates& states, const Attribution& a) {
+  Verdict v = claim("vcpu_not_scheduled", "a vCPU waits for a CPU",
+                    "during the guest's segments, the vCPU that has to act runnable, but on no CPU,");
+  if (a.cycles.empty())
+    v.evidence = "no complete cycle in the trace";
+  else if (!states.knows(Actor::kNetwork))
+    v.evidence = "missing: sched_switch and sched_wakeup of the host";
+  else if (!states.knows_vcpus())
+    v.evidence = "missing: scheduling events of vCPU threads";
+  else
+    decide_by_share(v,
+                    time_in(ThreadState::kStolen, states, a,
+                            [](Actor x) { return x == Actor::kClient || x == Actor::kVcpu; }),
+                    a);
+  return v;
+}
+
+}  // namespace glassbox::trace

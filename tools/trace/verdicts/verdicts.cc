@@ -1,0 +1,260 @@
+#include "tools/trace/verdicts/verdicts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <numeric>
+#include <optional>
+
+#include "tools/trace/file/kinds.h"
+#include "tools/trace/report/report.h"
+
+namespace glassbox::trace {
+namespace {
+
+std::size_t index(Segment segment) {
+  return static_cast<std::size_t>(segment);
+}
+
+double total_time(const Attribution& a) {
+  double sum = 0;
+  for (const CycleResult& c : a.cycles)
+    sum += static_cast<double>(c.total_ns());
+  return sum;
+}
+
+double sum(const Held& held) {
+  return std::accumulate(held.begin(), held.end(), 0.0);
+}
+
+// How much of what the slower half of the cycles takes more than the faster is the claim's; nothing where
+// they do not differ by much, or are too few.
+std::optional<double> contrast(const Held& held, const Attribution& a) {
+  constexpr std::size_t kFewest = 10;
+  const std::size_t half = a.cycles.size() / 2;
+  if (half < kFewest) return std::nullopt;
+  std::vector<std::size_t> order(a.cycles.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&a](std::size_t x, std::size_t y) {
+    return a.cycles[x].total_ns() < a.cycles[y].total_ns();
+  });
+  double fast = 0, slow = 0, held_fast = 0, held_slow = 0;
+  for (std::size_t k = 0; k < half; ++k) {
+    const std::size_t low = order[k], high = order[order.size() - 1 - k];
+    fast += static_cast<double>(a.cycles[low].total_ns());
+    slow += static_cast<double>(a.cycles[high].total_ns());
+    held_fast += held[low];
+    held_slow += held[high];
+  }
+  if (fast <= 0 || slow < kSlower * fast) return std::nullopt;
+  return (held_slow - held_fast) / (slow - fast);
+}
+
+bool host_side_only(const Attribution& a) {
+  return !a.cycles.empty() && a.cycles.front().kind == CycleKind::kHostOnly;
+}
+
+struct ShareClaim {
+  std::string_view id, claim;
+  std::initializer_list<Segment> segments;
+  std::string_view lost;  // what a segment without boundaries lacks
+  bool guest = false;     // needs the guest's side
+  // States in which the time is not the claim's: a client that runs does act.
+  std::initializer_list<ThreadState> but_not = {};
+};
+
+// What a cycle's steps in a segment took, without the states that are not the claim's. Where the trace has no
+// scheduling events the state is unknown and all counts.
+double held_in(const CycleResult& c, Segment segment, const ShareClaim& claim, const CycleStates& states) {
+  auto held = static_cast<double>(c.segment_ns[index(segment)]);
+  if (claim.but_not.size() == 0 || held == 0) return held;
+  const StateSplit split = states.split(c, segment);
+  for (const ThreadState state : claim.but_not)
+    held -= static_cast<double>(split.at(static_cast<std::size_t>(state)));
+  return held;
+}
+
+// The share of some rows of the table.
+Verdict by_rows(const ShareClaim& claim, const Attribution& a, const CycleStates& states) {
+  std::string rows;
+  for (const Segment s : claim.segments)
+    rows += fmt::format("{}{}", rows.empty() ? "" : " + ", segment_info(s).id);
+  if (claim.but_not.size() > 0) {
+    std::string names;
+    for (const ThreadState state : claim.but_not)
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", name_of(state));
+    rows += fmt::format(" (not while {})", names);
+  }
+  Verdict v{.id = claim.id, .claim = claim.claim, .criterion = share_criterion(rows), .evidence = {}};
+  if (a.cycles.empty()) {
+    v.evidence = "no complete cycle in the trace";
+    return v;
+  }
+  if (claim.guest && host_side_only(a)) {
+    v.evidence = "missing: the guest's events";
+    return v;
+  }
+  bool applies = false, seen = false;
+  Held held(a.cycles.size(), 0);
+  for (const Segment s : claim.segments) {
+    applies |= a.applies[index(s)];
+    for (std::size_t k = 0; k < a.cycles.size(); ++k) {
+      seen |= a.cycles[k].segment_seen[index(s)];
+      held[k] += held_in(a.cycles[k], s, claim, states);
+    }
+  }
+  if (applies && !seen) {
+    v.evidence = fmt::format("missing: {}", claim.lost);
+    return v;
+  }
+  decide_by_share(v, held, a, applies ? "" : "no cycle has it on its path");
+  double unattributed = 0;
+  for (const CycleResult& c : a.cycles)
+    unattributed += static_cast<double>(c.unattributed_ns);
+  if (applies && v.outcome == Outcome::kFalsified && sum(held) + unattributed >= kShare * total_time(a)) {
+    v.outcome = Outcome::kNotTestable;
+    v.evidence += fmt::format("; missing: what is in the {:.1f} % that are unattributed",
+                              100 * unattributed / total_time(a));
+  }
+  return v;
+}
+
+Verdict server_verdict(const ShareClaim& claim, const Attribution& a, const CycleStates& states) {
+  const bool remote = std::any_of(a.cycles.begin(), a.cycles.end(), [](const CycleResult& c) {
+    return c.segment_seen[index(Segment::remote_server)];
+  });
+  const bool local = std::any_of(claim.segments.begin(), claim.segments.end(), [&a](Segment s) {
+    return std::any_of(a.cycles.begin(), a.cycles.end(),
+                       [s](const CycleResult& c) { return c.segment_seen[index(s)]; });
+  });
+  Verdict v = by_rows(claim, a, states);
+  if (!a.cycles.empty() && !local) {
+    v.outcome = Outcome::kNotTestable;
+    v.evidence = remote ? "missing: the server's events, it runs on another machine"
+                        : fmt::format("missing: {}", claim.lost);
+  }
+  return v;
+}
+
+}  // namespace
+
+std::string_view name_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kConfirmed:
+      return "confirmed";
+    case Outcome::kFalsified:
+      return "falsified";
+    case Outcome::kNotTestable:
+      break;
+  }
+  return "not testable here";
+}
+
+std::string share_criterion(std::string_view what) {
+  return fmt::format("{} >= {:.0f} % of the cycles' time, or >= {:.0f} % of what the slower half takes more",
+                     what, kShare * 100, kContrast * 100);
+}
+
+void decide_by_share(Verdict& verdict, const Held& held, const Attribution& a, std::string_view detail) {
+  const double total = total_time(a);
+  const double share = total > 0 ? sum(held) / total : 0;
+  const std::optional<double> more = contrast(held, a);
+  verdict.outcome =
+      share >= kShare || more.value_or(0) >= kContrast ? Outcome::kConfirmed : Outcome::kFalsified;
+  verdict.evidence =
+      fmt::format("{:.1f} % of the cycles' time, {} a cycle", share * 100,
+                  format_time(static_cast<std::int64_t>(
+                      sum(held) / static_cast<double>(std::max<std::size_t>(1, a.cycles.size())))));
+  if (more) verdict.evidence += fmt::format(", {:.1f} % of what the slower half takes more", *more * 100);
+  if (!detail.empty()) verdict.evidence += fmt::format("; {}", detail);
+}
+
+bool probe_listened(const Trace& trace, std::uint16_t kind) {
+  const Side& side = is_guest_kind(kind) ? trace.guest : trace.host;
+  if (std::any_of(side.events.begin(), side.events.end(),
+                  [kind](const gb_event& e) { return e.kind == kind; }))
+    return true;
+  const std::string name = fmt::format("{} ", kind_name(kind));
+  return std::any_of(side.hooks.begin(), side.hooks.end(), [&name](const std::string& hook) {
+    return hook.starts_with(name) && hook.find("missing") == std::string::npos;
+  });
+}
+
+Verdict flow_table_verdict(const Trace& trace) {
+  // enum RefuseReason of net/reasons.h: those that a resource of the NAT or of the host ran out of.
+  constexpr std::uint64_t kTableFull = 8, kHostResources = 9, kTooManyConnecting = 12;
+  Verdict v{.id = "flow_table_pressure",
+            .claim = "the NAT runs out of flows",
+            .criterion = "a flow refused for a full table, host resources or too many being opened",
+            .evidence = {}};
+  if (!probe_listened(trace, GB_KIND_flow_refused)) {
+    v.evidence = "missing: the probe flow_refused";
+    return v;
+  }
+  std::size_t full = 0, host = 0, opening = 0, other = 0;
+  for (const gb_event& e : trace.host.events) {
+    if (e.kind != GB_KIND_flow_refused) continue;
+    if (e.arg[0] == kTableFull)
+      ++full;
+    else if (e.arg[0] == kHostResources)
+      ++host;
+    else if (e.arg[0] == kTooManyConnecting)
+      ++opening;
+    else
+      ++other;
+  }
+  v.outcome = full + host + opening > 0 ? Outcome::kConfirmed : Outcome::kFalsified;
+  v.evidence =
+      fmt::format("refused: {} table full, {} host resources, {} too many being opened, {} for other reasons",
+                  full, host, opening, other);
+  return v;
+}
+
+std::vector<Verdict> compute_verdicts(const Trace& trace, const ClockReport& clock, const Attribution& a) {
+  using enum Segment;
+  const CycleStates states(trace, clock);
+  std::vector<Verdict> out;
+  out.push_back(net_poll_timeout_verdict(trace, a));
+  out.push_back(missing_wake_verdict(trace, clock, a));
+  out.push_back(flow_table_verdict(trace));
+  out.push_back(delayed_ack_verdict(trace, clock, a));
+  out.push_back(retransmission_verdict(trace, clock, a));
+  out.push_back(by_rows({"guest_fork_exec",
+                         "the guest's fork and exec are the time",
+                         {guest_fork_exec},
+                         "the guest's fork and exec events",
+                         true,
+                         {ThreadState::kStolen}},
+                        a, states));
+  out.push_back(by_rows({"guest_client",
+                         "the guest's client does not act when it could",
+                         {guest_client_start, guest_request, guest_close},
+                         "the client's events",
+                         true,
+                         {ThreadState::kRunning, ThreadState::kExit, ThreadState::kStolen}},
+                        a, states));
+  out.push_back(by_rows({"host_connect",
+                         "the host's connect() is slow",
+                         {host_connect},
+                         "the probes tcp_connect_begin and tcp_connect_done",
+                         false,
+                         {ThreadState::kRunnable}},
+                        a, states));
+  out.push_back(server_verdict(
+      {"server_accept_wait", "the server is late to accept()", {server_accept_wait}, "host_accept events"}, a,
+      states));
+  out.push_back(server_verdict(
+      {"server_read_wait", "the server is late to read()", {server_read_wait}, "host_server_read events"}, a,
+      states));
+  out.push_back(server_verdict({"server_think",
+                                "the server thinks",
+                                {server_think},
+                                "host_server_read and host_server_write_enter events"},
+                               a, states));
+  out.push_back(vcpu_scheduling_verdict(states, a));
+  out.push_back(net_scheduling_verdict(states, a));
+  return out;
+}
+
+}  // namespace glassbox::trace

@@ -1,0 +1,58 @@
+// A VM's PCI devices, their threads and the NAT behind them, put together.
+//
+// Two threads: "gb-net" runs the network loop (virtio-net, the NAT, every host socket of it), "gb-dev" the
+// device loop (vsock, rng). Signals stay with the other threads.
+//
+// Life: create() before the first vCPU runs; destroy it, or stop(), when the last vCPU thread has been joined
+// and before the VmServices goes.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+#include "guest/protocol.h"
+#include "net/counters_signal.h"
+#include "net/loop/event_loop.h"
+#include "net/nat.h"
+#include "vmm/pci/host.h"
+#include "vmm/platform/services.h"
+
+namespace glassbox::virtio {
+
+struct DevicesConfig {
+  std::filesystem::path vsock_path;  // where to listen; also the stem of guest-initiated connections' sockets
+  std::uint64_t guest_cid = protocol::kGuestCid;
+  net::NatConfig nat = {};
+};
+
+class Devices {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Devices>> create(VmServices& vm, const DevicesConfig& config);
+  ~Devices();
+  Devices(const Devices&) = delete;
+  Devices& operator=(const Devices&) = delete;
+
+  // Ends and joins the threads; idempotent.
+  void stop();
+
+  // For further functions, before the first vCPU runs; and the loop for their devices.
+  [[nodiscard]] pci::Host& pci() { return *pci_; }
+  [[nodiscard]] net::EventLoop& device_loop() { return *device_loop_; }
+
+ private:
+  Devices() = default;
+  Status add_devices(VmServices& vm, const DevicesConfig& config);
+  void start();
+
+  // In the order of dependence: the NAT goes first, then the functions with their devices, then the loops.
+  std::unique_ptr<net::EventLoop> network_loop_;
+  std::unique_ptr<net::EventLoop> device_loop_;
+  std::unique_ptr<pci::Host> pci_;
+  std::unique_ptr<net::Nat> nat_;
+  std::unique_ptr<net::CountersOnSignal> counters_signal_;
+  std::thread network_thread_;
+  std::thread device_thread_;
+};
+
+}  // namespace glassbox::virtio
