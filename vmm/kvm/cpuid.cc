@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cstdint>
 
+#include "vmm/kvm/cpuid_amx.h"
+
 namespace glassbox::kvm {
 namespace {
 
@@ -16,6 +18,7 @@ constexpr std::uint32_t kExtendedFeatures = 0x8000'0001;
 constexpr std::uint32_t kAmdSizes = 0x8000'0008;
 constexpr std::uint32_t kAmdCaches = 0x8000'001D;
 constexpr std::uint32_t kAmdTopology = 0x8000'001E;
+constexpr std::uint32_t kAmdMemoryEncryption = 0x8000'001F;
 
 constexpr std::uint32_t bit(unsigned n) {
   return 1U << n;
@@ -98,6 +101,10 @@ std::vector<kvm_cpuid_entry2> guest_cpuid(std::span<const kvm_cpuid_entry2> supp
         entry.ebx = put(entry.ebx, 0, 16, topology.id);  // core id, one thread
         entry.ecx = 0;                                   // one node
         break;
+      case kAmdMemoryEncryption:  // no guest of this monitor is an SEV guest: one that believes it is dies at
+                                  // once
+        entry.eax = entry.ebx = entry.ecx = entry.edx = 0;
+        break;
       default:
         break;
     }
@@ -107,6 +114,7 @@ std::vector<kvm_cpuid_entry2> guest_cpuid(std::span<const kvm_cpuid_entry2> supp
     out.push_back(topology_level(topology, 0));
     out.push_back(topology_level(topology, 1));
   }
+  drop_partial_amx(out);
   return out;
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
+#include "vmm/kvm/cpuid_amx.h"
 #include "vmm/kvm/flex_array.h"
 
 namespace glassbox::kvm {
@@ -57,6 +58,7 @@ Result<Vm> Kvm::create_vm() const {
 }
 
 Result<std::vector<kvm_cpuid_entry2>> Kvm::supported_cpuid() const {
+  request_amx_permission();
   for (std::uint32_t room = 128; room <= 4096; room *= 2) {
     FlexArray<kvm_cpuid2, kvm_cpuid_entry2> cpuid(room);
     cpuid.header()->nent = room;

@@ -9,7 +9,6 @@
 
 #include "vmm/base/lab.h"
 #include "vmm/kvm/cpu_state.h"
-#include "vmm/kvm/cpuid.h"
 #include "vmm/kvm/io_bus.h"
 #include "vmm/kvm/usability.h"
 
@@ -138,50 +137,6 @@ TEST(IoBusTest, DeviceMayMoveARangeFromWithinItsOwnHandler) {
   vcpu.join();
   EXPECT_EQ(read32(bus, 0x8000), 0xFFFFFFFFU);
   EXPECT_EQ(read32(bus, 0x9000), 0x11111111U);
-}
-
-kvm_cpuid_entry2 entry(std::uint32_t function, std::uint32_t index = 0) {
-  kvm_cpuid_entry2 out = {};
-  out.function = function;
-  out.index = index;
-  return out;
-}
-
-const kvm_cpuid_entry2* find(const std::vector<kvm_cpuid_entry2>& entries, std::uint32_t function,
-                             std::uint32_t index = 0) {
-  for (const kvm_cpuid_entry2& candidate : entries) {
-    if (candidate.function == function && candidate.index == index) return &candidate;
-  }
-  return nullptr;
-}
-
-TEST(Cpuid, TopologyOfFourCores) {
-  std::vector<kvm_cpuid_entry2> supported = {entry(1),          entry(4, 0),      entry(0xB, 0),
-                                             entry(0xB, 1),     entry(0x1F, 0),   entry(0x80000001),
-                                             entry(0x80000008), entry(0x8000001E)};
-  supported[1].eax = 0x1C000163;  // level 3 cache
-  const auto guest = guest_cpuid(supported, 2, 4);
-  EXPECT_EQ(find(guest, 1)->ebx >> 24, 2U);
-  EXPECT_EQ((find(guest, 1)->ebx >> 16) & 0xFF, 4U);
-  EXPECT_NE(find(guest, 1)->edx & (1U << 28), 0U);
-  EXPECT_EQ((find(guest, 4)->eax >> 14) & 0xFFF, 3U);
-  EXPECT_EQ(find(guest, 4)->eax >> 26, 3U);
-  EXPECT_EQ(find(guest, 0xB, 1)->ebx, 4U);
-  EXPECT_EQ(find(guest, 0xB, 1)->eax, 2U);
-  EXPECT_EQ(find(guest, 0xB, 0)->edx, 2U);
-  EXPECT_EQ(find(guest, 0x1F), nullptr);
-  EXPECT_EQ(find(guest, 0x80000008)->ecx, (2U << 12) | 3U);
-  EXPECT_EQ(find(guest, 0x8000001E)->eax, 2U);
-}
-
-TEST(Cpuid, HypervisorAndDeadlineTimerInNestingOut) {
-  std::vector<kvm_cpuid_entry2> supported = {entry(1), entry(0x80000001)};
-  supported[0].ecx = 1U << 5;
-  supported[1].ecx = 1U << 2;
-  const auto guest = guest_cpuid(supported, 0, 1);
-  EXPECT_EQ(find(guest, 1)->ecx, (1U << 24) | (1U << 31));
-  EXPECT_EQ(find(guest, 0x80000001)->ecx, 0U);
-  EXPECT_EQ(find(guest, 1)->edx & (1U << 28), 0U);
 }
 
 TEST(CpuState, SaysWhereAndInWhatMode) {
