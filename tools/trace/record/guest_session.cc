@@ -89,15 +89,17 @@ Result<GuestSession> GuestSession::start_over(UniqueFd fd) {
 }
 
 Status GuestSession::stop() {
+  stop_asked_ = true;
   return protocol::send_message(fd_.get(), MessageType::kTraceStop, {});
 }
 
 Status GuestSession::read(const Consumer& consumer) {
+  if (ended_) return {};
   std::array<char, 64 * 1024> buffer;
   const ssize_t count = ::read(fd_.get(), buffer.data(), buffer.size());
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return {};
   if (count < 0) return fail_errno(errno, "cannot read from the guest's agent");
-  if (count == 0) return ended_ ? Status{} : Status(fail("the guest's agent went away"));
+  if (count == 0) return fail("the guest's agent went away");
   decoder_.feed({buffer.data(), static_cast<std::size_t>(count)});
   while (!ended_) {
     GB_ASSIGN(const auto message, decoder_.next());
@@ -134,6 +136,7 @@ Status GuestSession::take(const protocol::Message& message, const Consumer& cons
       return {};
     }
     case MessageType::kTraceEnd:
+      if (!stop_asked_) return fail("the guest's agent ended the session without being asked");
       ended_ = true;
       return {};
     case MessageType::kTraceError:

@@ -34,7 +34,8 @@ class GuestSession {
   // Asks for the rest; ended() once it is all there.
   [[nodiscard]] Status stop();
 
-  [[nodiscard]] int fd() const { return fd_.get(); }
+  // For poll(2). -1 once the session has ended: what the guest sends after its end is never read.
+  [[nodiscard]] int fd() const { return ended_ ? -1 : fd_.get(); }
   [[nodiscard]] bool ready() const { return ready_; }
   [[nodiscard]] bool ended() const { return ended_; }
   // read() has failed because the agent serves another collector.
@@ -49,7 +50,7 @@ class GuestSession {
 
   UniqueFd fd_;
   protocol::MessageDecoder decoder_;
-  bool ready_ = false, ended_ = false, busy_ = false;
+  bool ready_ = false, stop_asked_ = false, ended_ = false, busy_ = false;
   std::uint64_t events_ = 0;
   std::vector<std::string> hooks_;
   DropCounters shares_;  // of what drops_ will have

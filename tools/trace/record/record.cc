@@ -156,8 +156,9 @@ class Recorder {
   }
 
   void take_signal() {
-    // A second signal during the closing does not cut it short: the agent has its own limit.
     if (const int number = signals_.take(); number != 0) summary_.signal_number = number;
+    // A second signal while the guest's rest is awaited ends the wait; the host's side is kept.
+    if (finishing_) cut_short_ = true;
     stopping_ = true;
   }
 
@@ -202,9 +203,12 @@ class Recorder {
       lose_guest(asked.error().message);
       return {};
     }
-    GB_TRY(wait_until(Clock::now() + kEndLimit, [this] { return !guest_ || guest_->ended(); }));
-    if (guest_ && !guest_->ended())
-      lose_guest(ended_early_ ? "the VM ended" : "its agent did not finish in time");
+    GB_TRY(wait_until(Clock::now() + kEndLimit, [this] { return !guest_ || guest_->ended() || cut_short_; }));
+    if (guest_ && !guest_->ended()) {
+      lose_guest(ended_early_ ? "the VM ended"
+                 : cut_short_ ? "a second signal ended the recording before its agent had finished"
+                              : "its agent did not finish in time");
+    }
     if (!guest_) return {};
     summary_.guest_traced = true;
     summary_.guest_drops = sum_of_losses(guest_->drops());
@@ -233,7 +237,7 @@ class Recorder {
   UniqueFd process_;
   std::optional<GuestSession> guest_;
   RecordSummary summary_;
-  bool stopping_ = false, finishing_ = false, ended_early_ = false, agent_busy_ = false;
+  bool stopping_ = false, finishing_ = false, cut_short_ = false, ended_early_ = false, agent_busy_ = false;
   std::optional<Error> write_error_;
   Clock::time_point flushed_ = Clock::now();
 };

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -71,8 +72,8 @@ struct Outcome {
   std::string error;
 };
 
-// What a session makes of these bytes of the guest.
-Outcome run(const std::string& bytes) {
+// What a session makes of these bytes of the guest; `asked`: it has been told to stop before they come.
+Outcome run(const std::string& bytes, bool asked = true) {
   FakeGuest guest;
   guest.serve(bytes);
   Outcome out;
@@ -83,6 +84,7 @@ Outcome run(const std::string& bytes) {
   }
   auto session = GuestSession::start_over(std::move(*connection));
   EXPECT_TRUE(session);
+  EXPECT_TRUE(!asked || session->stop());
   Status status;
   while (status && !session->ended()) {
     pollfd fd{session->fd(), POLLIN, 0};
@@ -129,6 +131,36 @@ TEST(GuestSession, TakesAWholeSession) {
   EXPECT_EQ(out.drops.at("ring_full"), 4U);
   EXPECT_EQ(out.drops.at("ring_full:guest_xmit"), 3U);
   EXPECT_EQ(out.drops.at("ring_full:map_errors"), 1U);
+}
+
+// A hostile agent that says "end" by itself must not keep a collector that only waits for its own time to
+// end.
+TEST(GuestSession, AnEndThatWasNotAskedForEndsTheSessionAsAnError) {
+  const Outcome out = run(message(MessageType::kTraceReady, "x kprobe\n") + events_message(3) +
+                              message(MessageType::kTraceEnd, {}) + std::string(1U << 20, 'A'),
+                          false);
+  EXPECT_FALSE(out.ended);
+  EXPECT_EQ(out.events.size(), 3U);
+  EXPECT_THAT(out.error, HasSubstr("without being asked"));
+}
+
+TEST(GuestSession, NothingIsReadOrPolledAfterTheEnd) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  UniqueFd agent(pair[1]);
+  auto session = GuestSession::start_over(UniqueFd(pair[0]));
+  ASSERT_TRUE(session && session->stop());
+  const std::string end = message(MessageType::kTraceEnd, {});
+  ASSERT_EQ(::write(agent.get(), end.data(), end.size()), static_cast<ssize_t>(end.size()));
+  const auto ignore = [](const gb_event&) { return Status{}; };
+  ASSERT_TRUE(session->read(ignore));
+  EXPECT_TRUE(session->ended());
+  EXPECT_EQ(session->fd(), -1);  // poll() passes it over: neither more bytes nor the hang-up wakes anything
+  ASSERT_EQ(::write(agent.get(), "junk", 4), 4);
+  ASSERT_TRUE(session->read(ignore));
+  int unread = 0;
+  ASSERT_EQ(::ioctl(pair[0], FIONREAD, &unread), 0);
+  EXPECT_EQ(unread, 4);
 }
 
 TEST(GuestSession, AnAgentThatGoesAwayIsAnError) {

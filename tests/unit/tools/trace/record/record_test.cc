@@ -20,6 +20,8 @@
 #include <nlohmann/json.hpp>
 
 #include "bpf/probes.h"
+#include "guest/framing.h"
+#include "guest/protocol.h"
 #include "tests/unit/tools/trace/run_program.h"
 #include "tools/trace/file/trace_reader.h"
 #include "tools/trace/record/stop_signals.h"
@@ -227,6 +229,45 @@ TEST_F(Record, GuestThatDoesNotAnswerCostsTheHostNoEvent) {
   EXPECT_EQ(usdt_events(*trace), 300U);
   ASSERT_EQ(trace->notes.size(), 1U);
   EXPECT_THAT(trace->notes[0], HasSubstr("host side only"));
+}
+
+// The agent traces, and does not answer when it is told to stop: the second signal ends the recording.
+TEST_F(Record, ASecondSignalEndsTheWaitForTheGuestAndKeepsTheHostsSide) {
+  ProbedProcess process;
+  SilentVm vm;
+  std::array<int, 2> ready{};
+  ASSERT_EQ(::pipe2(ready.data(), O_CLOEXEC), 0);
+  const pid_t recorder = ::fork();
+  if (recorder == 0) {
+    ::close(ready[0]);
+    RecordOptions options;
+    options.target = {process.pid(), vm.socket(), "VM stubborn"};
+    options.output = path_;
+    options.ready_fd = ready[1];
+    ::_exit(record(options) ? 0 : 1);
+  }
+  ::close(ready[1]);
+  const UniqueFd guest = vm.accept();
+  ASSERT_EQ(::write(guest.get(), "OK 1\n", 5), 5);
+  const auto started = protocol::receive_message(guest.get());
+  ASSERT_TRUE(started && started->type == protocol::MessageType::kTraceStart);
+  ASSERT_TRUE(protocol::send_message(guest.get(), protocol::MessageType::kTraceReady, "x kprobe\n"));
+  char byte = 0;
+  EXPECT_EQ(::read(ready[0], &byte, 1), 1);
+  ::close(ready[0]);
+  process.fire();
+  ::kill(recorder, SIGINT);
+  const auto told = protocol::receive_message(guest.get());
+  ASSERT_TRUE(told && told->type == protocol::MessageType::kTraceStop);
+  ::kill(recorder, SIGINT);
+  int status = 0;
+  ::waitpid(recorder, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  const auto trace = read_trace(path_);
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_EQ(usdt_events(*trace), 300U);
+  ASSERT_EQ(trace->notes.size(), 1U);
+  EXPECT_THAT(trace->notes[0], HasSubstr("a second signal ended the recording"));
 }
 
 // A recorder that does not come round while more happens than its ring holds: 7,710 events a MiB.
