@@ -12,6 +12,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <utility>
 
 namespace glassbox {
@@ -75,16 +76,49 @@ struct flock whole_file_lock() {
   return lock;
 }
 
-// The pid in a VM's directory if its monitor lives, i.e. holds the lock; 0 if not.
-pid_t live_pid(const fs::path& dir) {
-  const UniqueFd fd(::open((dir / "pid").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  struct flock lock = whole_file_lock();
-  if (!fd || ::fcntl(fd.get(), F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK) return 0;
+pid_t read_pid(int fd) {
   char text[32] = {};
-  const ssize_t n = ::pread(fd.get(), text, sizeof(text) - 1, 0);
+  const ssize_t n = ::pread(fd, text, sizeof(text) - 1, 0);
   pid_t pid = 0;
   if (n > 0) std::from_chars(text, text + n, pid);
   return pid;
+}
+
+// The user that a process acts for (proc_pid_status(5), the second number of "Uid:"). The owner of /proc/PID
+// would be root for a process that has changed its user.
+std::optional<uid_t> user_of_process(pid_t pid) {
+  std::ifstream status(fmt::format("/proc/{}/status", pid));
+  for (std::string word; status >> word;) {
+    uid_t real = 0, effective = 0;
+    if (word == "Uid:" && status >> real >> effective) return effective;
+  }
+  return std::nullopt;
+}
+
+// The pid in a VM's directory if its monitor lives, i.e. holds the lock; 0 if not. The directory may be
+// another user's, who can write any number into the file: only a process of the directory's owner is a VM of
+// it.
+pid_t live_pid(const fs::path& dir) {
+  const UniqueFd folder(::open(dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!folder) return 0;
+  const UniqueFd fd(::openat(folder.get(), "pid", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  struct flock lock = whole_file_lock();
+  if (!fd || ::fcntl(fd.get(), F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK) return 0;
+  struct stat owner {
+  }, file{};
+  if (::fstat(folder.get(), &owner) < 0 || ::fstat(fd.get(), &file) < 0) return 0;
+  const pid_t pid = read_pid(fd.get());
+  const bool one_user = file.st_uid == owner.st_uid && pid > 0 && user_of_process(pid) == owner.st_uid;
+  return one_user ? pid : 0;
+}
+
+// Whether the process that listens behind a connected socket acts for the owner of the socket's directory.
+bool listener_is_owner(int fd, const fs::path& socket_path) {
+  struct stat folder {};
+  ucred listener{};
+  socklen_t size = sizeof(listener);
+  return ::lstat(socket_path.parent_path().c_str(), &folder) == 0 &&
+         ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) == 0 && listener.uid == folder.st_uid;
 }
 
 // Only what a VM puts there, and no recursion: this runs as root on directories that other users may write
@@ -155,11 +189,7 @@ RuntimeDir::~RuntimeDir() {
 }
 
 pid_t RuntimeDir::owner_pid() const {
-  char text[32] = {};
-  const ssize_t n = ::pread(lock_.get(), text, sizeof(text) - 1, 0);
-  pid_t pid = 0;
-  if (n > 0) std::from_chars(text, text + n, pid);
-  return pid;
+  return read_pid(lock_.get());
 }
 
 Status RuntimeDir::write_pid(pid_t pid) {
@@ -209,6 +239,9 @@ Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int pa
   GB_ASSIGN(const sockaddr_un address, unix_address(vsock_path));
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
     return fail_errno(errno, "cannot reach the VM at {}", vsock_path.string());
+  }
+  if (!listener_is_owner(fd.get(), vsock_path)) {
+    return fail("{} is not served by the owner of its directory: not used", vsock_path.string());
   }
   const std::string request = fmt::format("CONNECT {}\n", port);
   if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=

@@ -8,7 +8,8 @@
 // In it:
 //
 //   pid         decimal pid of the monitor, write-locked while it lives (an open file description lock):
-//               a directory whose lock is free is stale
+//               a directory whose lock is free is stale. Directory, file and process have one owner, else it
+//               is no VM: another user's directory may hold any number
 //   vsock.sock  UNIX stream socket to the guest's vsock ports (guest/protocol.h)
 //   info.json   {"name","pid","kernel","initrd","vcpus","memory_mib","command","started_at"}
 //

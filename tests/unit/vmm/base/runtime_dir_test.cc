@@ -1,5 +1,6 @@
 #include "vmm/base/runtime_dir.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -7,7 +8,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <array>
 #include <thread>
+#include <utility>
 
 #include "tests/unit/vmm/base/temp_dir.h"
 
@@ -134,6 +137,47 @@ TEST_F(RuntimeDirTest, DirectoryOfAnotherUserIsNotUsed) {
   EXPECT_FALSE(RuntimeDir::claim("web"));
 }
 
+// Another user's directory, locked as a VM's is, names a process of root's: `sudo glassbox stop web` would
+// kill it.
+TEST_F(RuntimeDirTest, APidThatIsNotTheOwnersIsNoVm) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to act as another user";
+  constexpr uid_t kNobody = 65534;
+  std::filesystem::create_directories(place("web"));
+  const auto own_child = [&](bool tells_the_truth) {
+    std::array<int, 2> up{}, down{};
+    EXPECT_EQ(::pipe(up.data()) | ::pipe(down.data()), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const int fd = ::open((place("web") / "pid").c_str(), O_RDWR | O_CREAT | O_TRUNC, 0644);
+      struct flock lock {};
+      lock.l_type = F_WRLCK;
+      const std::string pid = std::to_string(tells_the_truth ? ::getpid() : ::getppid()) + "\n";
+      char byte = 0;
+      const bool ok = ::fchown(fd, kNobody, kNobody) == 0 && ::setresuid(kNobody, kNobody, kNobody) == 0 &&
+                      ::fcntl(fd, F_OFD_SETLK, &lock) == 0 && ::write(fd, pid.data(), pid.size()) > 0;
+      ::close(down[1]);
+      const bool told = ::write(up[1], &byte, 1) == 1 && ::read(down[0], &byte, 1) == 0;
+      ::_exit(ok && told ? 0 : 1);
+    }
+    ::close(up[1]), ::close(down[0]);
+    char byte = 0;
+    EXPECT_EQ(::read(up[0], &byte, 1), 1);
+    const auto vms = list_running_vms();
+    ::close(down[1]), ::close(up[0]);
+    int status = -1;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    return std::pair{child, vms};
+  };
+  ASSERT_EQ(::chown(place("web").c_str(), kNobody, kNobody), 0);
+  EXPECT_TRUE(own_child(false).second.empty());
+  const auto [child, vms] = own_child(true);
+  ASSERT_EQ(vms.size(), 1U);
+  EXPECT_EQ(vms[0].pid, child);
+  ASSERT_EQ(::chown(place("web").c_str(), 0, 0), 0);  // a directory of root's with a file of another's
+  EXPECT_TRUE(own_child(true).second.empty());
+}
+
 TEST_F(RuntimeDirTest, UnknownNameSaysWhichThereAre) {
   auto claim = RuntimeDir::claim("web");
   ASSERT_TRUE(claim);
@@ -204,6 +248,15 @@ TEST_F(ConnectVsock, SilentGuestIsLeftWhenTheCallerHasEnough) {
   const auto fd = connect_vsock(path_, 1024, 3600, cancel.get());
   ASSERT_FALSE(fd);
   EXPECT_EQ(fd.error().code, ECANCELED);
+}
+
+TEST_F(ConnectVsock, AListenerWhoDoesNotOwnTheDirectoryIsRefused) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to give a directory away";
+  ASSERT_NO_FATAL_FAILURE(listen());
+  ASSERT_EQ(::chown(dir_.path().c_str(), 65534, 65534), 0);
+  const auto fd = connect_vsock(path_, 1024);
+  ASSERT_FALSE(fd);
+  EXPECT_NE(fd.error().message.find("owner of its directory"), std::string::npos) << fd.error().message;
 }
 
 TEST_F(ConnectVsock, NoSocketIsAnErrorWithItsName) {

@@ -23,8 +23,11 @@ using ::testing::HasSubstr;
 // The monitor's vsock socket and a guest behind it that says what the test wants.
 class FakeGuest {
  public:
-  FakeGuest() : path_(std::filesystem::temp_directory_path() / fmt::format("gb-vsock-{}", ::getpid())) {
-    std::filesystem::remove(path_);
+  FakeGuest()
+      : directory_(std::filesystem::temp_directory_path() / fmt::format("gb-vsock-{}", ::getpid())),
+        path_(directory_ / "vsock.sock") {
+    std::filesystem::remove_all(directory_);
+    std::filesystem::create_directory(directory_);
     listener_ = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -32,7 +35,7 @@ class FakeGuest {
     EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
     EXPECT_EQ(::listen(listener_.get(), 1), 0);
   }
-  ~FakeGuest() { std::filesystem::remove(path_); }
+  ~FakeGuest() { std::filesystem::remove_all(directory_); }
 
   // Accepts, reads CONNECT and kTraceStart, answers with `bytes` and hangs up.
   void serve(std::string bytes) {
@@ -59,7 +62,7 @@ class FakeGuest {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
  private:
-  std::filesystem::path path_;
+  std::filesystem::path directory_, path_;
   UniqueFd listener_;
   std::jthread thread_;
 };
