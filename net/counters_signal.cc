@@ -1,12 +1,13 @@
 #include "net/counters_signal.h"
 
-#include <fmt/format.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <cstdio>
+
+#include "vmm/base/say.h"
 
 namespace glassbox::net {
 namespace {
@@ -38,7 +39,7 @@ Result<std::unique_ptr<CountersOnSignal>> CountersOnSignal::create(EventLoop& lo
 void CountersOnSignal::on_fd_ready(std::uint32_t /*events*/) {
   signalfd_siginfo info{};
   while (::read(fd_.get(), &info, sizeof(info)) == sizeof(info))
-    fmt::print(stderr, "{}", to_text(nat_.counters()));
+    say(stderr, to_text(nat_.counters()));
 }
 
 }  // namespace glassbox::net

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "vmm/base/log.h"
+#include "vmm/base/standard_descriptors.h"
 #include "vmm/base/usage.h"
 #include "vmm/cli/command.h"
 
@@ -17,6 +18,7 @@ bool runs_programs(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  glassbox::hold_standard_descriptors();
   glassbox::log_init("glassbox", false);
   CLI::App app("glassbox: a KVM virtual machine monitor that you can see through", "glassbox");
   app.set_version_flag("--version", "glassbox " GLASSBOX_VERSION);

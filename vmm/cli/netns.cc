@@ -9,6 +9,7 @@
 #include "net/link/tap_port.h"
 #include "net/nat.h"
 #include "net/netns/netns.h"
+#include "vmm/base/say.h"
 #include "vmm/cli/command.h"
 #include "vmm/cli/network_options.h"
 
@@ -57,7 +58,7 @@ class SignalRelay final : public net::FdHandler {
     signalfd_siginfo info{};
     while (::read(fd_, &info, sizeof(info)) == sizeof(info)) {
       if (info.ssi_signo == SIGUSR1) {
-        fmt::print(stderr, "{}", net::to_text(nat_.counters()));
+        say(stderr, net::to_text(nat_.counters()));
       } else if (info.ssi_code != SI_KERNEL) {
         ::kill(pid_, static_cast<int>(info.ssi_signo));
       }
