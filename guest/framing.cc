@@ -27,7 +27,7 @@ Result<std::optional<Message>> MessageDecoder::next() {
   const auto header =
       from_payload<MessageHeader>(rest.substr(0, std::min(rest.size(), sizeof(MessageHeader))));
   if (header && header->length > kMaxPayload) {
-    return fail("a message of type {} announces {} bytes, more than the {} allowed", header->type,
+    return fail("a message of type {} announces {} bytes; at most {} are allowed", header->type,
                 header->length, kMaxPayload);
   }
   if (!header || rest.size() - sizeof(MessageHeader) < header->length) {
@@ -60,7 +60,7 @@ Status receive_exactly(int fd, char* to, std::size_t length) {
     const ssize_t got = ::recv(fd, to, length, 0);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno(errno, "cannot receive a message");
-    if (got == 0) return fail("the connection ended");
+    if (got == 0) return fail("the connection ended before a whole message came");
     to += got;
     length -= static_cast<std::size_t>(got);
   }
@@ -73,8 +73,8 @@ Result<Message> receive_message(int fd) {
   MessageHeader header;
   GB_TRY(receive_exactly(fd, reinterpret_cast<char*>(&header), sizeof(header)));
   if (header.length > kMaxPayload) {
-    return fail("a message of type {} announces {} bytes, more than the {} allowed", header.type,
-                header.length, kMaxPayload);
+    return fail("a message of type {} announces {} bytes; at most {} are allowed", header.type, header.length,
+                kMaxPayload);
   }
   Message message{static_cast<MessageType>(header.type), std::string(header.length, '\0')};
   GB_TRY(receive_exactly(fd, message.payload.data(), message.payload.size()));

@@ -1,4 +1,4 @@
-// What a guest's trace lost: in all, and of which events and hooks.
+// Events that a guest's trace lost: totals by cause, and each cause's share by event kind or hook.
 #pragma once
 
 #include <vector>
@@ -10,7 +10,7 @@ namespace glassbox::trace {
 
 struct GuestDrops {
   protocol::TraceDrops totals;
-  std::vector<DropShare> shares;  // those that are not 0
+  std::vector<DropShare> shares;  // none that is 0
 };
 
 }  // namespace glassbox::trace

@@ -1,9 +1,11 @@
-// What the host and the guest's agent say to each other over vsock. The agent listens; the host connects
-// through the VM's vsock.sock, a UNIX stream socket with Firecracker's convention: send "CONNECT <port>\n",
-// read "OK <number>\n", then the stream is the connection.
+// The protocol between the host and the guest's agent, over vsock. The agent listens. The host connects to
+// the VM's vsock.sock, a UNIX stream socket with Firecracker's convention: send "CONNECT <port>\n", read
+// "OK <number>\n", and from then on the stream is the connection.
 //
-// Both directions carry messages: MessageHeader, then `length` bytes of payload. Integers are little endian.
-// Each side checks type and length before use; a message that may not be there ends the connection.
+// Both directions carry messages: a MessageHeader, then `length` bytes of payload. Integers are little
+// endian. Neither side trusts the other: it checks type and length before use, and a message that is not
+// allowed at that point ends the connection. guest/README.md has the messages in one picture; framing.h reads
+// and writes them.
 #pragma once
 
 #include <cstdint>
@@ -11,25 +13,25 @@
 
 namespace glassbox::protocol {
 
-inline constexpr std::uint32_t kVersion = 2;
+inline constexpr std::uint32_t kVersion = 2;  // raised when a message changes its meaning
 inline constexpr std::uint32_t kGuestCid = 3;
-inline constexpr std::uint32_t kExecPort = 1024;   // one command a connection
-inline constexpr std::uint32_t kTracePort = 1025;  // one trace session at a time
-inline constexpr std::uint32_t kReadyPort = 1026;  // of the host: the agent connects once it listens (below)
-inline constexpr std::uint32_t kMaxPayload = 64 * 1024;
+inline constexpr std::uint32_t kExecPort = 1024;         // one command for each connection
+inline constexpr std::uint32_t kTracePort = 1025;        // one trace session at a time
+inline constexpr std::uint32_t kReadyPort = 1026;        // on the host; see kReadyLine
+inline constexpr std::uint32_t kMaxPayload = 64 * 1024;  // bytes
 
-// Bytes of stdin the host may have sent that the agent has not acknowledged (kStdinAck). The agent buffers
-// that much, so that a signal never waits behind input that the command does not read.
+// Most bytes of stdin that the host may have sent and the agent has not acknowledged (kStdinAck). The agent
+// buffers that much, so that a signal never waits behind input that the command does not read.
 inline constexpr std::uint32_t kStdinWindow = 256 * 1024;
 
-// Ready: once it listens on its ports the agent connects to the host's kReadyPort (the monitor listens on the
-// UNIX socket "<vsock.sock>_1026"), sends one line, kReadyLine and a newline, and closes. Nobody polls.
+// Once the agent listens on its ports it connects to the host's kReadyPort, where the monitor listens on the
+// UNIX socket "<vsock.sock>_1026", sends kReadyLine and a newline, and closes. The host need not poll.
 inline constexpr char kReadyLine[] = "glassbox-agent 1 ready";
 
-// Our PCI function for clock exchanges: BAR 0 is one page; a 32-bit read at offset 0 exits, fires the probe
-// clock_exchange(exchange, vcpu) and returns the exchange number (from 1, mod 2^32).
-// A 32-bit read at kClockReadingOffset likewise fires clock_reading and returns the reading's number; 0 by a
-// monitor that has none.
+// The monitor's PCI function for clock exchanges. BAR 0 is one page. A 32-bit read at offset 0 exits, fires
+// the probe clock_exchange(exchange, vcpu) and returns the number of the exchange (from 1, modulo 2^32).
+// A 32-bit read at kClockReadingOffset fires clock_reading in the same way and returns the number of the
+// reading, or 0 if the monitor does not offer readings.
 inline constexpr std::uint64_t kClockReadingOffset = 8;
 inline constexpr std::uint16_t kClockPciVendor = 0x676c;
 inline constexpr std::uint16_t kClockPciDevice = 0x6762;
@@ -44,47 +46,50 @@ enum class MessageType : std::uint32_t {
   // Exec port. Host to guest. kExecStart first: JSON
   // {"argv":[..],"env":[..],"cwd":"..","tty":bool,"rows":n,"cols":n}.
   kExecStart = 1,
-  kStdin = 2,     // bytes; length 0 is end of file
-  kResize = 3,    // u16 rows, u16 cols
-  kSignal = 4,    // u32 signal number, to the command's process group
-  kPowerOff = 5,  // no payload, instead of kExecStart: sync, then ACPI power-off
+  kStdin = 2,   // bytes; length 0 is end of file
+  kResize = 3,  // u16 rows, u16 cols
+  kSignal = 4,  // u32 signal number, 1 to 64, for the command's process group (a terminal's foreground group)
+  kPowerOff = 5,  // no payload; instead of kExecStart: sync, then ACPI power-off
   // Guest to host.
-  kStdinAck = 6,  // u32 bytes of stdin that left the agent since the last acknowledgement; see kStdinWindow
+  kStdinAck = 6,  // u32 bytes of stdin that the command took since the last acknowledgement; see kStdinWindow
   kStdout = 16,
   kStderr = 17,
-  kExited = 18,      // i32 exit status as a shell would give it: status, or 128 + signal; the last message
-  kExecFailed = 19,  // u32 errno, then text; 126/127 follow from it; the last message
+  kExited = 18,      // i32 exit status as a shell gives it: status, or 128 + signal; the last message
+  kExecFailed = 19,  // u32 errno, which decides between statuses 126 and 127, then text; the last message
 
   // Trace port. Host to guest.
   kTraceStart = 32,  // TraceStart
   kTraceStop = 33,   // no payload: detach, send what is buffered, then kTraceEnd
-  // Guest to host. Records are buffered in the guest during the workload and sent after kTraceStop, or when
-  // the buffer is half full.
-  kTraceReady =
-      48,  // text, one line per hook: "<hook> <kprobe|tp_btf|fentry|fexit|raw_tp|missing>[ <remark>]"
+  // Guest to host. Events are buffered in the guest during the workload and sent after kTraceStop, or earlier
+  // if the buffer is half full.
+  // kTraceReady: text, one line for each hook:
+  // "<hook> <kprobe|tp_btf|fentry|fexit|raw_tp|mmio|missing>[ <remark>]".
+  kTraceReady = 48,
   kTraceEvents = 49,  // n * sizeof(gb_event), n >= 1
-  kTraceDrops = 50,   // TraceDrops, cumulative
+  kTraceDrops = 50,   // TraceDrops, cumulative since kTraceStart
   kTraceEnd = 51,     // no payload, after the last events and drops
-  kTraceError = 52,   // text; the session is over
-  // Text, before kTraceDrops, a line for each share of a counter (bpf/drop_share.h) that is not 0:
+  kTraceError = 52,   // text that says why the session is over; the last message
+  // kTraceShares: text, before kTraceDrops, one line for each part of a counter (bpf/drop_share.h) that is
+  // not 0:
   // "<counter> <kind or hook> <count>".
   kTraceShares = 53,
 };
 
 struct TraceStart {
   std::uint32_t version = kVersion;
-  std::uint32_t clock_interval_us = 10'000;  // an exchange at least this often; bursts at start and end
+  std::uint32_t clock_interval_us = 10'000;  // between two exchanges; the bursts at both ends are extra
 };
 
-// kTraceError to a collector that comes while another's session lasts.
+// Text of kTraceError for a collector that connects while another session is active.
 inline constexpr std::string_view kTraceBusy = "another trace session is active";
 
+// Events that are missing from a trace, by cause.
 struct TraceDrops {
   std::uint64_t ring_full = 0;         // failed reserves in the BPF ring buffer
   std::uint64_t buffer_full = 0;       // the agent's own buffer was full
   std::uint64_t recursion_misses = 0;  // BPF programs skipped (bpf_prog_info.recursion_misses)
-  std::uint64_t kprobe_misses = 0;
-  std::uint64_t own_events = 0;  // not a loss: events of the agent itself, filtered and counted
+  std::uint64_t kprobe_misses = 0;     // hooks whose kprobe did not fire although the event happened
+  std::uint64_t own_events = 0;        // not a loss: events of the agent itself, filtered out
 };
 
 }  // namespace glassbox::protocol

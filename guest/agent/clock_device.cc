@@ -41,14 +41,15 @@ Result<ClockDevice> ClockDevice::open(const std::filesystem::path& pci_devices) 
         read_id(dir / "device") != protocol::kClockPciDevice) {
       continue;
     }
-    std::ofstream(dir / "enable") << 1 << std::flush;  // no driver claims it, so memory decoding may be off
+    // No driver claims the function, so the kernel may have left its memory decoding off.
+    std::ofstream(dir / "enable") << 1 << std::flush;
     const UniqueFd fd(::open((dir / "resource0").c_str(), O_RDONLY | O_SYNC | O_CLOEXEC));
     if (!fd) return fail_errno(errno, "cannot open {}", (dir / "resource0").string());
     void* page = ::mmap(nullptr, kPageBytes, PROT_READ, MAP_SHARED, fd.get(), 0);
     if (page == MAP_FAILED) return fail_errno(errno, "cannot map {}", (dir / "resource0").string());
     return ClockDevice(static_cast<volatile std::uint32_t*>(page));
   }
-  return fail("no PCI function {:04x}:{:04x}: the machine has no clock device", protocol::kClockPciVendor,
+  return fail("the machine has no clock device (PCI function {:04x}:{:04x})", protocol::kClockPciVendor,
               protocol::kClockPciDevice);
 }
 
@@ -58,8 +59,8 @@ ClockDevice::~ClockDevice() {
 
 ClockExchange ClockDevice::exchange() const {
   ClockExchange result;
-  // The read is an exit and uncached, which orders it for the processor; the signal fences order it for the
-  // compiler.
+  // The read is uncached and exits, so the processor does not reorder it with the two clock readings. The
+  // signal fences keep the compiler from doing so.
   result.before_ns = monotonic_ns();
   std::atomic_signal_fence(std::memory_order_seq_cst);
   result.exchange = *page_;

@@ -1,7 +1,12 @@
-// The guest's end of a clock exchange: glassbox's own PCI function, whose BAR 0 is one page. Reading its
-// first word leaves the guest, fires the host's clock_exchange probe and returns the exchange's number.
+// The guest's end of a clock exchange. The device is glassbox's own PCI function (guest/protocol.h), whose
+// BAR 0 is one page. Reading the first word of that page exits to the monitor, which fires the probe
+// clock_exchange and returns the number of the exchange.
 //
-// before_ns <= (the host's stamp, on the guest's clock) <= after_ns, whatever is delayed where.
+// The host stamps the exit between the guest's two readings of its clock, so
+//   before_ns <= (the host's stamp, on the guest's clock) <= after_ns
+// holds whatever is delayed on either side.
+//
+// Thread: any. exchange() and reading() may run on several threads at once.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +17,13 @@
 namespace glassbox::agent {
 
 struct ClockExchange {
-  std::uint32_t exchange = 0;
-  std::uint64_t before_ns = 0;  // CLOCK_MONOTONIC, just before the read
-  std::uint64_t after_ns = 0;   // and just after
+  std::uint32_t exchange = 0;   // number that the monitor gave, from 1, modulo 2^32
+  std::uint64_t before_ns = 0;  // CLOCK_MONOTONIC just before the read
+  std::uint64_t after_ns = 0;   // CLOCK_MONOTONIC just after it
 };
 
-// The same with the guest's time stamp counter read next to the clock; number 0: the monitor has no readings.
+// An exchange that also reads the guest's time stamp counter, for the cross-check with KVM's TSC offset.
+// Number 0: this monitor does not offer readings.
 struct ClockReading {
   std::uint32_t number = 0;
   std::uint64_t before_ns = 0, tsc_before = 0;
@@ -26,20 +32,21 @@ struct ClockReading {
 
 class ClockDevice {
  public:
-  // Finds the function below `pci_devices` and maps its page.
+  // Finds the PCI function below `pci_devices`, enables its memory decoding and maps its page. Fails if the
+  // machine has no such function.
   [[nodiscard]] static Result<ClockDevice> open(
       const std::filesystem::path& pci_devices = "/sys/bus/pci/devices");
   ClockDevice(ClockDevice&& other) noexcept : page_(other.page_) { other.page_ = nullptr; }
   ClockDevice& operator=(ClockDevice&&) = delete;
   ~ClockDevice();
 
-  // One exchange on the CPU the caller runs on; the caller pins itself where it matters.
+  // One exchange on the CPU that the caller runs on. A caller that wants a certain CPU pins itself first.
   [[nodiscard]] ClockExchange exchange() const;
   [[nodiscard]] ClockReading reading() const;
 
  private:
   explicit ClockDevice(volatile std::uint32_t* page) : page_(page) {}
-  volatile std::uint32_t* page_;
+  volatile std::uint32_t* page_;  // owned mapping, read-only; nullptr after a move
 };
 
 }  // namespace glassbox::agent

@@ -14,7 +14,7 @@ namespace glassbox::agent {
 using protocol::MessageType;
 
 void CommandSession::collect(std::vector<pollfd>& fds) {
-  if (connection_) advance();
+  if (connection_) finish_if_ended();
   if (connection_) {
     fds.push_back({connection_.get(), static_cast<short>(POLLIN | (output_.empty() ? 0 : POLLOUT)), 0});
   }
@@ -61,35 +61,35 @@ void CommandSession::receive() {
   std::array<char, 64 * 1024> bytes;
   const ssize_t got = ::recv(connection_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got <= 0) return drop();
+  if (got <= 0) return abandon();
   decoder_.feed({bytes.data(), static_cast<std::size_t>(got)});
   while (connection_) {
     auto message = decoder_.next();
-    if (!message) return drop();
+    if (!message) return abandon();
     if (!*message) return;
-    take(**message);
+    handle_message(**message);
   }
 }
 
-void CommandSession::take(const protocol::Message& message) {
-  if (last_message_queued_) return;  // was on its way when the command ended
+void CommandSession::handle_message(const protocol::Message& message) {
+  if (last_message_queued_) return;  // sent by the host before it could know that the command had ended
   switch (message.type) {
     case MessageType::kExecStart:
-      return started_ ? drop() : start(message.payload);
+      return started_ ? abandon() : start(message.payload);
     case MessageType::kPowerOff:
       power_off_ = true;
       return;
     case MessageType::kStdin:
-      return started_ ? take_input(message.payload) : drop();
+      return started_ ? buffer_input(message.payload) : abandon();
     case MessageType::kResize:
-      return started_ ? resize(message.payload) : drop();
+      return started_ ? resize(message.payload) : abandon();
     case MessageType::kSignal: {
       const auto number = protocol::from_payload<std::uint32_t>(message.payload);
-      if (!started_ || !number || *number == 0 || *number > 64) return drop();
+      if (!started_ || !number || *number == 0 || *number > 64) return abandon();
       return signal(static_cast<int>(*number));
     }
     default:
-      return drop();
+      return abandon();
   }
 }
 
@@ -108,13 +108,13 @@ void CommandSession::start(std::string_view json) {
   started_ = true;
 }
 
-void CommandSession::take_input(std::string_view bytes) {
-  if (input_ended_ || input_.size() + bytes.size() > protocol::kStdinWindow) return drop();
+void CommandSession::buffer_input(std::string_view bytes) {
+  if (input_ended_ || input_.size() + bytes.size() > protocol::kStdinWindow) return abandon();
   if (!bytes.empty()) {
     input_.append(bytes);
   } else {
     input_ended_ = true;
-    if (tty_) input_.push_back('\x04');  // end of file as the user of a terminal types it
+    if (tty_) input_.push_back('\x04');  // Ctrl-D: how a terminal's user types end of file
   }
   write_input();
 }
@@ -129,7 +129,7 @@ void CommandSession::write_input() {
     } else if (errno == EAGAIN) {
       break;
     } else if (errno != EINTR) {
-      if (!tty_) fd.reset();  // nobody reads any more
+      if (!tty_) fd.reset();  // the command has closed its input
       taken = static_cast<std::uint32_t>(input_.size());
     }
   }
@@ -147,8 +147,8 @@ void CommandSession::read_output(UniqueFd& fd, MessageType type) {
   if (got > 0) {
     protocol::append_message(output_, type, {bytes.data(), static_cast<std::size_t>(got)});
   } else if (got == 0 || (errno != EINTR && (errno != EAGAIN || status_known_))) {
-    fd.reset();  // end of file; EIO is how a terminal says it; after the command's end, empty is the end as
-                 // well
+    // The end: end of file, EIO (a terminal's end of file), or an empty pipe after the command has ended.
+    fd.reset();
   }
 }
 
@@ -158,7 +158,7 @@ void CommandSession::send_output() {
         ::send(connection_.get(), output_.data(), output_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && errno == EAGAIN) return;
-    if (sent <= 0) return drop();
+    if (sent <= 0) return abandon();
     output_.erase(0, static_cast<std::size_t>(sent));
   }
 }
@@ -180,7 +180,7 @@ void CommandSession::resize(std::string_view payload) const {
   ::ioctl(command_.stdout_fd.get(), TIOCSWINSZ, &window);
 }
 
-void CommandSession::advance() {
+void CommandSession::finish_if_ended() {
   while (status_known_ && !last_message_queued_ && output_.size() < kOutputLimit) {
     if (command_.stdout_fd) {
       read_output(command_.stdout_fd, MessageType::kStdout);
@@ -196,7 +196,7 @@ void CommandSession::advance() {
   if (last_message_queued_ && output_.empty()) connection_.reset();
 }
 
-void CommandSession::drop() {
+void CommandSession::abandon() {
   connection_.reset();
   command_.stdin_fd.reset();
   command_.stdout_fd.reset();

@@ -1,13 +1,17 @@
 // One connection of the exec port: one command, from kExecStart to kExited.
 //
-// Theory of operation. Everything is non-blocking and driven by the server's poll loop. Output is read from
-// the command only while less than kOutputLimit bytes wait to be sent, so a slow host slows the command, as a
-// pipe would. Input is buffered up to kStdinWindow, which the host keeps to, so that signals overtake input
-// the command does not read. When the command ends, what it wrote before is still in its pipes: that is read
-// until there is no more and sent before kExited; a background process that keeps the pipes open does not
-// hold the session. When the host goes away the command gets SIGHUP, as from a terminal that was closed.
+// Theory of operation. All descriptors are non-blocking; the server's poll loop drives them.
+// - Output is read from the command only while less than kOutputLimit bytes wait to be sent. A slow host
+//   therefore slows the command, as a pipe would.
+// - Input is buffered up to kStdinWindow bytes, a limit that the host must keep. Signals can therefore
+//   overtake input that the command does not read.
+// - When the command has ended, its pipes may still hold output. The session reads them until they are empty
+//   and sends that before kExited. It does not wait for their end of file, because a background process may
+//   keep the pipes open for hours.
+// - When the host goes away or breaks the protocol, the command gets SIGHUP, as if its terminal had been
+//   closed.
 //
-// Thread: the server's.
+// Thread: the server's. The session owns the connection and the command's descriptors.
 #pragma once
 
 #include <poll.h>
@@ -24,33 +28,35 @@ class CommandSession {
  public:
   explicit CommandSession(UniqueFd connection) : connection_(std::move(connection)) {}
 
-  // Appends what to poll for. The same entries come back, with revents, in handle().
+  // Sends what can be sent now and appends the descriptors to poll. The caller passes the same entries, with
+  // revents filled in, to handle().
   void collect(std::vector<pollfd>& fds);
   void handle(const pollfd& event);
-  // The command has ended: takes its status. Called from handle(), or by the reaper of PID 1.
+  // Takes the exit status of the command if it has ended. handle() calls it, and so does the reaper of PID 1.
   void reap();
 
-  // Nothing is left to do: the host is served or gone, and the command has been reaped.
+  // True once the host has its last message or is gone, and the command has been reaped.
   [[nodiscard]] bool finished() const { return !connection_ && (!started_ || status_known_); }
   [[nodiscard]] bool wants_power_off() const { return power_off_; }
-  // Of the command while it is to be reaped, otherwise -1.
+  // The command's pid while it must still be reaped, otherwise -1.
   [[nodiscard]] pid_t pid() const { return started_ && !status_known_ ? command_.pid : -1; }
 
  private:
   static constexpr std::size_t kOutputLimit = 256 * 1024;
 
   void receive();
-  void take(const protocol::Message& message);
+  void handle_message(const protocol::Message& message);
   void start(std::string_view json);
-  void take_input(std::string_view bytes);
+  void buffer_input(std::string_view bytes);
   void write_input();
   void read_output(UniqueFd& fd, protocol::MessageType type);
   void send_output();
   void signal(int number) const;
   void resize(std::string_view payload) const;
-  // Sends kExited once the command has ended and its pipes are empty.
-  void advance();
-  void drop();  // the host is gone, or does not keep to the protocol
+  // Queues kExited once the command has ended and its pipes are empty; closes after the last message.
+  void finish_if_ended();
+  // Ends the session without kExited and hangs the command up: the host is gone or broke the protocol.
+  void abandon();
 
   UniqueFd connection_;
   protocol::MessageDecoder decoder_;
@@ -62,8 +68,8 @@ class CommandSession {
   bool last_message_queued_ = false;
   int status_ = 0;
   bool input_ended_ = false;
-  std::string input_;   // for the command
-  std::string output_;  // messages for the host
+  std::string input_;   // bytes that the command has not taken yet
+  std::string output_;  // whole messages that the host has not taken yet
 };
 
 }  // namespace glassbox::agent

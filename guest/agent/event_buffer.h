@@ -1,7 +1,9 @@
-// Where guest events wait while the workload runs: allocated and touched once at the start, bounded, first in
-// first out. What does not fit is counted, never overwritten.
+// Holds guest events while the workload runs, first in first out. Its memory is allocated and touched once,
+// at the start, so that filling it causes no page fault. An event that does not fit is counted and thrown
+// away; events in the buffer are never overwritten.
 //
-// Thread: the trace session's.
+// Thread: the trace session's. The buffer owns its memory; a span of events() is valid until clear() or
+// push().
 #pragma once
 
 #include <array>
@@ -16,6 +18,7 @@ namespace glassbox::agent {
 
 class EventBuffer {
  public:
+  // `capacity` is in events. Fails if the memory cannot be had.
   [[nodiscard]] static Result<EventBuffer> create(std::size_t capacity);
   EventBuffer(EventBuffer&& other) noexcept
       : events_(other.events_), size_(other.size_), refused_(other.refused_) {
@@ -33,7 +36,7 @@ class EventBuffer {
   }
   [[nodiscard]] std::span<const gb_event> events() const { return events_.first(size_); }
   [[nodiscard]] bool half_full() const { return size_ >= events_.size() / 2; }
-  // By kind.
+  // Events that did not fit since create(), by event kind.
   [[nodiscard]] const std::array<std::uint64_t, GB_KIND_LIMIT>& refused() const { return refused_; }
   void clear() { size_ = 0; }
 

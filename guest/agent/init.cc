@@ -44,7 +44,7 @@ constexpr Mount kEarlyMounts[] = {
 void mount_all() {
   for (const Mount& m : kEarlyMounts) {
     ::mkdir(m.target, 0755);
-    // EBUSY: the kernel has mounted devtmpfs itself.
+    // EBUSY: already mounted, for example devtmpfs by the kernel itself.
     if (::mount(m.type, m.target, m.type, m.flags, m.options) < 0 && errno != EBUSY) {
       say("cannot mount {}: {}", m.target, std::strerror(errno));
     }
@@ -64,7 +64,8 @@ void load_modules() {
 void set_host_name() {
   std::string name;
   std::ifstream("/etc/hostname") >> name;
-  if (!name.empty() && ::sethostname(name.c_str(), name.size()) < 0) say("cannot set the host name");
+  if (!name.empty() && ::sethostname(name.c_str(), name.size()) < 0)
+    say("cannot set the host name to {}: {}", name, std::strerror(errno));
 }
 
 }  // namespace

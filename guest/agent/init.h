@@ -1,7 +1,7 @@
 // What PID 1 does before it serves: file systems, kernel modules, host name, network.
 //
-// Nothing here is fatal: each step that fails says so on the console and the boot goes on, since a guest with
-// one device less is still one that can be looked at.
+// No step is fatal. A step that fails writes one line to the console and the boot continues, because a guest
+// that lacks a device can still be inspected. Thread: the main thread, before others exist.
 #pragma once
 
 #include <fmt/format.h>
@@ -11,14 +11,15 @@
 
 namespace glassbox::agent {
 
-// Mounts, loads modules in the order of /etc/glassbox/modules, brings up lo and eth0.
+// Mounts file systems, loads the modules of /etc/glassbox/modules in that order, sets the host name, and
+// brings lo and eth0 up.
 void init_system();
 
-// Syncs and turns the machine off (ACPI S5) or restarts it; does not return.
+// Syncs file systems, then powers the machine off (ACPI S5) or restarts it.
 [[noreturn]] void power_off();
 [[noreturn]] void restart();
 
-// A line on the console.
+// Writes "glassbox-agent: <line>" to the console (stderr).
 void say_line(std::string_view line);
 template <typename... Args>
 void say(fmt::format_string<Args...> text, Args&&... args) {

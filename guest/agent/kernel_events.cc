@@ -6,7 +6,7 @@
 namespace glassbox::agent {
 namespace {
 
-// Emptied every few milliseconds; room for some 30,000 events in between.
+// Room for about 30,000 events. The session empties the ring every few milliseconds.
 constexpr std::size_t kRingBytes = 4U << 20;
 
 class KernelEvents : public EventSource {

@@ -1,4 +1,4 @@
-// The guest kernel's events (guest/trace) as the trace session wants them.
+// Adapts the guest's BPF programs (guest/trace) to the EventSource that a trace session reads.
 #pragma once
 
 #include <memory>

@@ -1,12 +1,12 @@
-// glassbox-agent: PID 1 of the default guest image, and what the host talks to.
+// glassbox-agent: PID 1 of the default guest image, and the host's counterpart in the guest.
 //
-// As PID 1 it sets the system up (init.h), reaps orphans and answers busybox's poweroff and reboot. In any
-// case it serves guest/protocol.h: commands (command_session.h) and traces (trace_session.h). It says "ready"
-// to the host once it listens.
+// As PID 1 it sets the system up (init.h), reaps orphans and obeys busybox's poweroff and reboot. Whatever
+// its pid, it serves guest/protocol.h: commands (command_session.h) and traces (trace_session.h). Once it
+// listens, it tells the host that it is ready.
 //
-// It takes no arguments. In another guest's image it serves as well when an init of its own starts it. A
-// kernel command line with glassbox.console=shell puts a shell on the console, for a guest whose vsock does
-// not work.
+// It takes no arguments. Another image can run it too: its init starts the agent as an ordinary daemon. If
+// the kernel command line has glassbox.console=shell, the agent puts a shell on the console, which helps with
+// a guest whose vsock does not work.
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
 #include <sys/ioctl.h>
@@ -39,7 +39,7 @@ sockaddr_vm vsock_address(unsigned cid, unsigned port) {
 
 Result<UniqueFd> listen_on(unsigned port) {
   UniqueFd fd(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd) return fail_errno(errno, "no vsock");
+  if (!fd) return fail_errno(errno, "cannot make a vsock socket (is vmw_vsock_virtio_transport loaded?)");
   const sockaddr_vm address = vsock_address(VMADDR_CID_ANY, port);
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0 ||
       ::listen(fd.get(), 64) < 0) {
@@ -52,7 +52,9 @@ void announce() {
   const UniqueFd fd(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_vm address = vsock_address(kHostCid, protocol::kReadyPort);
   if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
-    say("nobody on the host listens for the ready message");  // a host that does not care is all right
+    // Not an error: a host need not listen for it.
+    say("cannot tell the host that the agent is ready: nothing listens on its vsock port {}",
+        protocol::kReadyPort);
     return;
   }
   const std::string line = std::string(protocol::kReadyLine) + "\n";
@@ -63,7 +65,7 @@ UniqueFd watch_signals() {
   ::signal(SIGPIPE, SIG_IGN);
   sigset_t set;
   sigemptyset(&set);
-  // busybox: poweroff sends SIGUSR2, halt SIGUSR1, reboot SIGTERM; ctrl-alt-del is SIGINT.
+  // busybox's poweroff sends SIGUSR2, halt SIGUSR1, reboot SIGTERM; the kernel sends SIGINT for Ctrl-Alt-Del.
   for (const int signal : {SIGCHLD, SIGUSR1, SIGUSR2, SIGTERM, SIGINT})
     sigaddset(&set, signal);
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
@@ -76,7 +78,8 @@ void on_signal(int signal) {
   power_off();
 }
 
-// A shell that comes back whenever it ends. It is nobody's session, so PID 1 reaps it as an orphan.
+// Starts a shell on the console, again whenever it ends. No command session owns it, so PID 1 reaps it as it
+// does orphans.
 void start_console_shell() {
   std::string line;
   std::getline(std::ifstream("/proc/cmdline"), line);
@@ -118,7 +121,7 @@ int run() {
                  .signal = on_signal});
   if (reachable) announce();
   const Status status = server.run();
-  say("{}", status ? "stopped" : status.error().message);
+  say("{}", status ? "the server has stopped" : status.error().message);
   return 125;
 }
 

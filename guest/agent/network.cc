@@ -24,8 +24,8 @@ constexpr const char* kInterface = "eth0";
 constexpr const char* kAddress = "10.0.2.15";
 constexpr const char* kNetmask = "255.255.255.0";
 constexpr const char* kGateway = "10.0.2.2";
-constexpr int kCarrierTimeoutMs =
-    2000;  // a bound for a device that never reports a link; not waited for otherwise
+// Only a device that never reports a link makes the agent wait this long.
+constexpr int kCarrierTimeoutMs = 2000;
 
 sockaddr_in ipv4(const char* text) {
   sockaddr_in address{};
@@ -50,7 +50,8 @@ Status set_address(int fd, unsigned long what, const char* address) {
 
 Status set_up(int fd, const char* interface) {
   ifreq request = request_for(interface);
-  if (::ioctl(fd, SIOCGIFFLAGS, &request) < 0) return fail_errno(errno, "no network interface {}", interface);
+  if (::ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+    return fail_errno(errno, "cannot read the flags of network interface {}", interface);
   request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
   if (::ioctl(fd, SIOCSIFFLAGS, &request) < 0) return fail_errno(errno, "cannot set {} up", interface);
   return {};
@@ -64,7 +65,8 @@ Status add_default_route(int fd) {
   std::memcpy(&route.rt_genmask, &any, sizeof(any));
   std::memcpy(&route.rt_gateway, &gateway, sizeof(gateway));
   route.rt_flags = RTF_UP | RTF_GATEWAY;
-  if (::ioctl(fd, SIOCADDRT, &route) < 0) return fail_errno(errno, "cannot add the default route");
+  if (::ioctl(fd, SIOCADDRT, &route) < 0)
+    return fail_errno(errno, "cannot add the default route by {}", kGateway);
   return {};
 }
 
@@ -73,7 +75,7 @@ bool running(int fd) {
   return ::ioctl(fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_RUNNING) != 0;
 }
 
-// A netlink socket that hears of link changes; opened before the change that it is to report.
+// A netlink socket that reports link changes. Must be opened before the change that the caller waits for.
 UniqueFd link_events() {
   UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   sockaddr_nl address{};
@@ -87,7 +89,7 @@ UniqueFd link_events() {
 
 Status bring_up_network() {
   const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd) return fail_errno(errno, "no IPv4 sockets");
+  if (!fd) return fail_errno(errno, "cannot make an IPv4 socket");
   GB_TRY(set_up(fd.get(), "lo"));
   net::quiet_ipv6(kInterface);
   std::ofstream("/proc/sys/net/ipv4/ping_group_range") << "0 2147483647";
@@ -98,7 +100,8 @@ Status bring_up_network() {
   GB_TRY(add_default_route(fd.get()));
   while (!running(fd.get())) {
     pollfd event{events.get(), POLLIN, 0};
-    if (::poll(&event, 1, kCarrierTimeoutMs) <= 0) return fail("{} has no carrier", kInterface);
+    if (::poll(&event, 1, kCarrierTimeoutMs) <= 0)
+      return fail("{} has no carrier after {} ms", kInterface, kCarrierTimeoutMs);
     std::array<char, 8192> message;
     (void)::recv(events.get(), message.data(), message.size(), MSG_DONTWAIT);
   }

@@ -12,7 +12,7 @@ namespace glassbox::agent {
 
 Status Server::run() {
   std::vector<pollfd> fds;
-  std::vector<std::size_t> ends;  // of each session's entries in fds
+  std::vector<std::size_t> ends;  // index in fds after the last entry of each session
   for (;;) {
     fds = {{in_.exec_listener.get(), POLLIN, 0},
            {in_.trace_listener.get(), POLLIN, 0},
@@ -62,19 +62,19 @@ void Server::take_signals() {
   }
 }
 
-// PID 1 inherits everyone's orphans. A session's own command is reaped by its session, which wants the
-// status.
+// PID 1 inherits the orphans of the whole guest. WNOWAIT only looks, so that a session can reap its own
+// command and keep the status.
 void Server::reap_children() {
   for (;;) {
     siginfo_t info{};
     if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0) return;
-    bool ours = false;
+    bool of_session = false;
     for (CommandSession& session : sessions_) {
       if (session.pid() != info.si_pid) continue;
       session.reap();
-      ours = true;
+      of_session = true;
     }
-    if (!ours) ::waitpid(info.si_pid, nullptr, 0);
+    if (!of_session) ::waitpid(info.si_pid, nullptr, 0);
   }
 }
 

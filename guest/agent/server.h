@@ -1,7 +1,8 @@
 // The agent's main loop: accepts connections on the exec and trace ports and drives the command sessions.
 //
-// One thread, one poll(). Listeners are whatever stream sockets the caller made: AF_VSOCK in a guest, UNIX
-// sockets in a test. Trace connections are handed on, since loading BPF programs blocks.
+// One thread, one poll(). The listeners are stream sockets of any family: AF_VSOCK in a guest, UNIX sockets
+// in a test. Command sessions run in this loop. Trace connections are handed to the caller, because loading
+// BPF programs blocks.
 #pragma once
 
 #include <functional>
@@ -14,20 +15,20 @@ namespace glassbox::agent {
 class Server {
  public:
   struct Callbacks {
-    std::function<void(UniqueFd)> trace_connection;  // takes it over; must not block
-    std::function<void()> power_off;                 // the host asked for it
-    std::function<void(int)> signal;                 // a signal other than SIGCHLD came in on signal_fd
+    std::function<void(UniqueFd)> trace_connection;  // owns the connection from now on; must not block
+    std::function<void()> power_off;                 // the host sent kPowerOff
+    std::function<void(int)> signal;                 // signal_fd reported a signal other than SIGCHLD
   };
   struct Inputs {
     UniqueFd exec_listener;
     UniqueFd trace_listener;
-    UniqueFd signal_fd;  // a signalfd, or invalid; with SIGCHLD in its mask the server reaps all children
-    UniqueFd stop_fd;    // run() returns once this is readable, or invalid
+    UniqueFd signal_fd;  // a signalfd or invalid; with SIGCHLD in its mask the server reaps all children
+    UniqueFd stop_fd;    // run() returns once it is readable; may be invalid
   };
 
   Server(Inputs inputs, Callbacks callbacks) : in_(std::move(inputs)), call_(std::move(callbacks)) {}
 
-  // Until stop_fd is readable.
+  // Serves until stop_fd is readable. Fails only if poll() does.
   [[nodiscard]] Status run();
 
  private:

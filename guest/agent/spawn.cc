@@ -34,10 +34,11 @@ Result<Pipe> open_terminal(unsigned short rows, unsigned short cols) {
   UniqueFd master(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (!master) return fail_errno(errno, "cannot open /dev/ptmx");
   int unlock = 0;
-  if (::ioctl(master.get(), TIOCSPTLCK, &unlock) < 0) return fail_errno(errno, "cannot unlock a terminal");
-  // By ioctl and not by name: right also where /dev/pts is another instance.
+  if (::ioctl(master.get(), TIOCSPTLCK, &unlock) < 0)
+    return fail_errno(errno, "cannot unlock the new terminal");
+  // TIOCGPTPEER instead of the name in /dev/pts, which may be another instance of devpts.
   UniqueFd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!slave) return fail_errno(errno, "cannot open a terminal");
+  if (!slave) return fail_errno(errno, "cannot open the other side of the new terminal");
   const winsize size{rows, cols, 0, 0};
   ::ioctl(slave.get(), TIOCSWINSZ, &size);
   return Pipe{std::move(master), std::move(slave)};
@@ -63,8 +64,9 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
   return result;
 }
 
-// The child's part, between fork and exec: system calls only. Returns only on failure, with errno set.
-void become(const CommandRequest& request, int in, int out, int err, char** argv, char** env) {
+// The child's part, between fork and exec, where only async-signal-safe calls are allowed. Returns only on
+// failure, with errno set.
+void exec_in_child(const CommandRequest& request, int in, int out, int err, char** argv, char** env) {
   sigset_t none;
   sigemptyset(&none);
   for (int signal = 1; signal < 32; ++signal)
@@ -74,7 +76,7 @@ void become(const CommandRequest& request, int in, int out, int err, char** argv
   if (request.tty && ::ioctl(in, TIOCSCTTY, 0) < 0) return;
   if (::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(err, 2) < 0) return;
   if (::chdir(request.cwd.c_str()) < 0) return;
-  ::environ = env;  // execvp searches the PATH of the environment it hands on
+  ::environ = env;  // execvp() searches the PATH of the environment that the command gets
   ::execvp(argv[0], argv);
 }
 
@@ -86,21 +88,22 @@ void set_nonblocking(int fd) {
 
 Result<CommandRequest> parse_command(std::string_view json) {
   const auto doc = nlohmann::json::parse(json, nullptr, false);
-  if (!doc.is_object()) return fail("kExecStart is not a JSON object");
+  if (!doc.is_object()) return fail("cannot parse kExecStart: not a JSON object");
   CommandRequest request;
   const auto strings = [&](const char* key, std::vector<std::string>& to) {
     if (!doc.contains(key)) return true;
     if (!doc[key].is_array()) return false;
     for (const auto& item : doc[key]) {
       const auto* text = item.get_ptr<const std::string*>();
-      // A zero byte would cut the string short on its way through exec.
+      // exec() would cut the string off at a zero byte.
       if (text == nullptr || text->find('\0') != std::string::npos) return false;
       to.push_back(*text);
     }
     return true;
   };
-  if (!strings("argv", request.argv) || request.argv.empty()) return fail("kExecStart has no valid argv");
-  if (!strings("env", request.env)) return fail("kExecStart has no valid env");
+  if (!strings("argv", request.argv) || request.argv.empty())
+    return fail("kExecStart: \"argv\" must be a list of strings that is not empty");
+  if (!strings("env", request.env)) return fail("kExecStart: \"env\" must be a list of strings");
   if (doc.contains("cwd") && doc["cwd"].is_string()) request.cwd = *doc["cwd"].get_ptr<const std::string*>();
   if (doc.contains("tty") && doc["tty"].is_boolean()) request.tty = doc["tty"].get<bool>();
   if (doc.contains("rows") && doc["rows"].is_number_unsigned())
@@ -130,9 +133,9 @@ Result<Command> spawn(const CommandRequest& request) {
   if (command.pid < 0) return fail_errno(errno, "cannot fork");
   if (command.pid == 0) {
     const int tty = terminal.write.get();
-    become(request, request.tty ? tty : in.read.get(), request.tty ? tty : out.write.get(),
-           request.tty ? tty : err.write.get(), const_cast<char**>(arg_pointers.data()),
-           const_cast<char**>(env_pointers.data()));
+    exec_in_child(request, request.tty ? tty : in.read.get(), request.tty ? tty : out.write.get(),
+                  request.tty ? tty : err.write.get(), const_cast<char**>(arg_pointers.data()),
+                  const_cast<char**>(env_pointers.data()));
     const int errnum = errno;
     [[maybe_unused]] const ssize_t n = ::write(failure.write.get(), &errnum, sizeof(errnum));
     ::_exit(127);

@@ -1,4 +1,5 @@
-// Starts one command of the guest, on pipes or on a terminal of its own.
+// Starts one command in the guest, on pipes or on a new terminal. Thread: any; spawn() forks and blocks until
+// the child has called exec().
 #pragma once
 
 #include <sys/types.h>
@@ -12,27 +13,29 @@
 namespace glassbox::agent {
 
 struct CommandRequest {
-  std::vector<std::string> argv;  // argv[0] is looked up in PATH of env
-  std::vector<std::string> env;   // "NAME=value", on top of the agent's defaults
+  std::vector<std::string> argv;  // never empty; argv[0] is looked up in the PATH of env
+  std::vector<std::string> env;   // "NAME=value"; replaces the agent's default of that name
   std::string cwd = "/";
   bool tty = false;
   unsigned short rows = 24;
   unsigned short cols = 80;
 };
 
-// Parses the JSON of kExecStart.
+// Parses the JSON of kExecStart (guest/protocol.h). The host is not trusted: fails on a wrong type or a zero
+// byte.
 [[nodiscard]] Result<CommandRequest> parse_command(std::string_view json);
 
-// A started command. It leads a session and a process group of its own. All descriptors are non-blocking.
+// A started command. It leads a session and a process group of its own. The caller owns the descriptors,
+// which are non-blocking, and must reap the pid.
 struct Command {
   pid_t pid = -1;
   UniqueFd pid_fd;     // readable once it has ended
-  UniqueFd stdin_fd;   // pipe; with a terminal: invalid, write to stdout_fd
+  UniqueFd stdin_fd;   // pipe; invalid with a terminal, whose input goes to stdout_fd
   UniqueFd stdout_fd;  // pipe, or the terminal's master side
   UniqueFd stderr_fd;  // pipe; invalid with a terminal
 };
 
-// The error's code is the errno that chdir or exec failed with.
+// If chdir() or exec() fails in the child, the error's code is their errno and its message names the command.
 [[nodiscard]] Result<Command> spawn(const CommandRequest& request);
 
 }  // namespace glassbox::agent

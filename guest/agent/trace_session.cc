@@ -18,14 +18,14 @@ namespace {
 
 using protocol::MessageType;
 
-constexpr int kBurst = 64;         // exchanges per vCPU
-constexpr int kBurstReadings = 8;  // among them, each after an exchange
+constexpr int kBurst = 64;         // exchanges on each vCPU
+constexpr int kBurstReadings = 8;  // clock readings among them, each after an exchange
 constexpr unsigned kTicksPerReading = 16;
 constexpr timespec kBurstSpacing{0, 200'000};
 constexpr std::size_t kMaxBufferBytes = 32U << 20;
 constexpr std::size_t kMinBufferBytes = 2U << 20;
 
-// An eighth of the memory, within limits: some 8,000 cycles' worth at the upper one.
+// An eighth of the memory, within limits. The upper limit holds the events of about 8,000 cycles.
 std::size_t default_buffer_events() {
   struct sysinfo info {};
   ::sysinfo(&info);
@@ -37,8 +37,8 @@ void pin_to(unsigned cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
-  ::sched_setaffinity(0, sizeof(set),
-                      &set);  // fails for a CPU that is offline: the exchange is as good elsewhere
+  // Fails if the CPU is offline. The exchange then happens on another CPU, and its bound holds there as well.
+  ::sched_setaffinity(0, sizeof(set), &set);
 }
 
 class TraceSession {
@@ -54,7 +54,7 @@ class TraceSession {
   Status run(std::uint32_t interval_us) {
     burst();
     GB_ASSIGN(const bool stopped, collect_until_stop(interval_us));
-    if (!stopped) return {};  // the collector is gone
+    if (!stopped) return {};  // the collector is gone: there is no one to send to
     burst();
     source_.stop();
     consume();
@@ -64,7 +64,7 @@ class TraceSession {
   }
 
  private:
-  // True after kTraceStop, false when the connection ended.
+  // True after kTraceStop, false if the connection ended.
   Result<bool> collect_until_stop(std::uint32_t interval_us) {
     const timespec interval{interval_us / 1'000'000, (interval_us % 1'000'000) * 1000L};
     for (unsigned turn = 0;; ++turn) {
@@ -78,7 +78,7 @@ class TraceSession {
       const auto message = protocol::receive_message(fd_);
       if (!message) return false;
       if (message->type == MessageType::kTraceStop) return true;
-      return fail("unexpected message of type {}", static_cast<unsigned>(message->type));
+      return fail("expected kTraceStop, got a message of type {}", static_cast<unsigned>(message->type));
     }
   }
 
@@ -99,7 +99,7 @@ class TraceSession {
     push(GB_KIND_guest_clock, cpu, got.before_ns, {got.exchange, got.before_ns, got.after_ns, cpu});
   }
 
-  // On the CPU that the exchange before it went to.
+  // On the CPU of the exchange before it: the thread is still pinned there.
   void reading(unsigned cpu) {
     if (!clock_) return;
     const ClockReading got = clock_->reading();
@@ -165,7 +165,8 @@ Status serve(int fd, const TraceEnvironment& environment) {
   GB_ASSIGN(const protocol::Message message, protocol::receive_message(fd));
   const auto start = protocol::from_payload<protocol::TraceStart>(message.payload);
   if (message.type != MessageType::kTraceStart || !start)
-    return fail("the session does not begin with kTraceStart");
+    return fail("a trace session must begin with kTraceStart, not with a message of type {}",
+                static_cast<unsigned>(message.type));
   if (start->version != protocol::kVersion) {
     return fail("the collector speaks version {} of the protocol, the agent {}: rebuild the guest image",
                 start->version, protocol::kVersion);
@@ -193,7 +194,7 @@ Status serve(int fd, const TraceEnvironment& environment) {
 void run_trace_session(int connection, const TraceEnvironment& environment) {
   const Status status = serve(connection, environment);
   if (!status) {
-    // The collector may be the one that is gone; then there is nobody to tell.
+    // Sending fails if the collector is gone, which may be why the session failed.
     (void)protocol::send_message(connection, MessageType::kTraceError, status.error().message);
   }
 }
@@ -206,7 +207,8 @@ void TraceSessions::start(UniqueFd connection) {
   if (thread_.joinable()) thread_.join();
   thread_ = std::thread([this, fd = std::move(connection)]() mutable {
     run_trace_session(fd.get(), environment_);
-    busy_.store(false);  // before the close: who sees the connection end may open the next
+    busy_.store(
+        false);  // before the close: a collector that sees the connection end may open the next at once
     fd.reset();
   });
 }

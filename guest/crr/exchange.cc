@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t kChunk = 256 * 1024;
 constexpr std::uint64_t kNsPerS = 1'000'000'000;
 
-// Each returns the name of the call that failed, with errno set, or nullptr.
+// These return nullptr, or the name of the system call that failed, with errno set.
 
 const char* send_bytes(int fd, const std::vector<char>& buffer, std::size_t bytes) {
   while (bytes > 0) {
@@ -38,13 +38,13 @@ const char* receive_bytes(int fd, std::vector<char>& buffer, std::size_t bytes) 
   return nullptr;
 }
 
-const char* open_connection(const Options& options, UniqueFd& fd) {
-  fd.reset(::socket(options.peer.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+const char* open_connection(const ExchangeSpec& spec, UniqueFd& fd) {
+  fd.reset(::socket(spec.peer.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return "socket";
   const int on = 1;
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  const auto* peer = reinterpret_cast<const sockaddr*>(&options.peer);
-  return ::connect(fd.get(), peer, options.peer_bytes) < 0 ? "connect" : nullptr;
+  const auto* peer = reinterpret_cast<const sockaddr*>(&spec.peer);
+  return ::connect(fd.get(), peer, spec.peer_bytes) < 0 ? "connect" : nullptr;
 }
 
 const char* ping(int fd, std::vector<char>& buffer) {
@@ -52,20 +52,20 @@ const char* ping(int fd, std::vector<char>& buffer) {
   return failed != nullptr ? failed : receive_bytes(fd, buffer, buffer.size());
 }
 
-const char* stream(const Options& options, int fd, std::vector<char>& buffer) {
-  const auto bytes = static_cast<std::size_t>(options.bytes);
-  const bool out = options.mode == Mode::kStreamOut;
+const char* stream(const ExchangeSpec& spec, int fd, std::vector<char>& buffer) {
+  const auto bytes = static_cast<std::size_t>(spec.bytes);
+  const bool out = spec.mode == Mode::kStreamOut;
   if (const char* failed = send_bytes(fd, buffer, out ? bytes : 1)) return failed;
   if (out && ::shutdown(fd, SHUT_WR) < 0) return "shutdown";
   return receive_bytes(fd, buffer, out ? 1 : bytes);
 }
 
-const char* run_cycle(const Options& options, int standing, std::vector<char>& buffer) {
-  if (options.mode == Mode::kRr) return ping(standing, buffer);
+const char* run_cycle(const ExchangeSpec& spec, int standing, std::vector<char>& buffer) {
+  if (spec.mode == Mode::kRr) return ping(standing, buffer);
   UniqueFd fd;
-  const char* failed = open_connection(options, fd);
+  const char* failed = open_connection(spec, fd);
   if (failed == nullptr) {
-    failed = options.mode == Mode::kCrr ? ping(fd.get(), buffer) : stream(options, fd.get(), buffer);
+    failed = spec.mode == Mode::kCrr ? ping(fd.get(), buffer) : stream(spec, fd.get(), buffer);
   }
   const int errnum = errno;
   fd.reset();
@@ -87,18 +87,18 @@ std::uint64_t monotonic_ns() {
   return static_cast<std::uint64_t>(now.tv_sec) * kNsPerS + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-Flow run_flow(const Options& options, long cycles) {
+Flow run_flow(const ExchangeSpec& spec, long cycles) {
   Flow flow;
   flow.cycles.reserve(static_cast<std::size_t>(cycles));
-  const bool streams = options.mode == Mode::kStreamOut || options.mode == Mode::kStreamIn;
-  std::vector<char> buffer(streams ? kChunk : static_cast<std::size_t>(options.payload), 'A');
+  const bool streams = spec.mode == Mode::kStreamOut || spec.mode == Mode::kStreamIn;
+  std::vector<char> buffer(streams ? kChunk : static_cast<std::size_t>(spec.payload), 'A');
   const auto note = [&](long index, const char* call) {
     if (flow.failed++ > 0) return;
     flow.first_error = "cycle " + std::to_string(index) + ": " + call + ": " + std::strerror(errno);
   };
   UniqueFd standing;
-  if (options.mode == Mode::kRr) {
-    if (const char* failed = open_connection(options, standing)) {
+  if (spec.mode == Mode::kRr) {
+    if (const char* failed = open_connection(spec, standing)) {
       note(0, failed);
       flow.failed = cycles;
       return flow;
@@ -107,16 +107,15 @@ Flow run_flow(const Options& options, long cycles) {
   const std::uint64_t begin_ns = monotonic_ns();
   for (long i = 0; i < cycles; ++i) {
     std::uint64_t start_ns = 0;
-    if (options.rate > 0) {
-      // A cycle that is late has been late since it was due: otherwise a stall would hide all but one of
-      // them.
-      start_ns =
-          begin_ns + static_cast<std::uint64_t>(i) * kNsPerS / static_cast<std::uint64_t>(options.rate);
+    if (spec.rate > 0) {
+      // Timed from when the cycle was due, not from when it began: otherwise a stall would show in one cycle
+      // and hide in all that it delayed.
+      start_ns = begin_ns + static_cast<std::uint64_t>(i) * kNsPerS / static_cast<std::uint64_t>(spec.rate);
       sleep_until(start_ns);
     } else {
       start_ns = monotonic_ns();
     }
-    const char* failed = run_cycle(options, standing.get(), buffer);
+    const char* failed = run_cycle(spec, standing.get(), buffer);
     const std::uint64_t end_ns = monotonic_ns();
     if (failed == nullptr) {
       flow.cycles.push_back({start_ns, end_ns - start_ns});

@@ -3,16 +3,17 @@
 //   gb-crr HOST PORT --cycles N [--mode crr|rr|stream-out|stream-in] [--payload BYTES] [--bytes BYTES]
 //                               [--flows N] [--rate N]
 //
-// A cycle is timed with CLOCK_MONOTONIC from its first call to its last. With --flows, N cycles are divided
-// among that many threads. With --rate, the cycles of a flow are due at that many a second, whether the last
-// one is over or not, and are timed from when they were due. Nothing is printed until all cycles are done,
-// then one JSON object:
+// A cycle is timed with CLOCK_MONOTONIC from its first system call to its last. --flows divides the N cycles
+// among that many threads. With --rate, that many cycles of each flow are due every second, whether or not
+// the last one has ended, and each is timed from when it was due. Nothing is printed while cycles run; then
+// one JSON object is:
 //
 //   {"mode":"crr","cycles":N,"failed":F,"payload_bytes":B,"flows":1,"rate":0,"wall_ns":W,"first_error":"...",
 //    "cycle_ns":[[start,duration],...]}
 //
-// cycle_ns holds the successful cycles, flow by flow, in order. Exit status: 0; 1 if a cycle failed; 2 usage.
-// HOST is an IPv4 or an IPv6 address: a resolver would bring its own time into the first cycle.
+// cycle_ns has the successful cycles, flow by flow, in order. Exit status: 0; 1 if a cycle failed; 2 for
+// wrong arguments. HOST is an IPv4 or IPv6 address, not a name: the lookup would be timed with the first
+// cycle.
 #include <arpa/inet.h>
 
 #include <array>
@@ -55,23 +56,23 @@ bool parse_mode(std::string_view text, Mode& to) {
   return false;
 }
 
-bool parse_option(std::string_view name, const char* value, Options& options) {
-  if (name == "--mode") return parse_mode(value, options.mode);
-  if (name == "--cycles") return parse_number(value, 1, kMaxCycles, options.cycles);
-  if (name == "--payload") return parse_number(value, 1, kMaxPayload, options.payload);
-  if (name == "--bytes") return parse_number(value, 1, kMaxBytes, options.bytes);
-  if (name == "--flows") return parse_number(value, 1, kMaxFlows, options.flows);
-  if (name == "--rate") return parse_number(value, 1, kMaxRate, options.rate);
+bool parse_option(std::string_view name, const char* value, ExchangeSpec& spec) {
+  if (name == "--mode") return parse_mode(value, spec.mode);
+  if (name == "--cycles") return parse_number(value, 1, kMaxCycles, spec.cycles);
+  if (name == "--payload") return parse_number(value, 1, kMaxPayload, spec.payload);
+  if (name == "--bytes") return parse_number(value, 1, kMaxBytes, spec.bytes);
+  if (name == "--flows") return parse_number(value, 1, kMaxFlows, spec.flows);
+  if (name == "--rate") return parse_number(value, 1, kMaxRate, spec.rate);
   return false;
 }
 
 template <typename Address>
-void set_peer(const Address& address, Options& options) {
-  std::memcpy(&options.peer, &address, sizeof(address));
-  options.peer_bytes = sizeof(address);
+void set_peer(const Address& address, ExchangeSpec& spec) {
+  std::memcpy(&spec.peer, &address, sizeof(address));
+  spec.peer_bytes = sizeof(address);
 }
 
-bool parse_peer(const char* host, const char* port_text, Options& options) {
+bool parse_peer(const char* host, const char* port_text, ExchangeSpec& spec) {
   long port = 0;
   if (!parse_number(port_text, 1, 65535, port)) return false;
   sockaddr_in four{};
@@ -79,34 +80,34 @@ bool parse_peer(const char* host, const char* port_text, Options& options) {
   if (::inet_pton(AF_INET, host, &four.sin_addr) == 1) {
     four.sin_family = AF_INET;
     four.sin_port = htons(static_cast<std::uint16_t>(port));
-    set_peer(four, options);
+    set_peer(four, spec);
   } else if (::inet_pton(AF_INET6, host, &six.sin6_addr) == 1) {
     six.sin6_family = AF_INET6;
     six.sin6_port = htons(static_cast<std::uint16_t>(port));
-    set_peer(six, options);
+    set_peer(six, spec);
   }
-  return options.peer_bytes != 0;
+  return spec.peer_bytes != 0;
 }
 
-bool parse(int argc, char** argv, Options& options) {
-  if (argc < 3 || !parse_peer(argv[1], argv[2], options)) return false;
+bool parse(int argc, char** argv, ExchangeSpec& spec) {
+  if (argc < 3 || !parse_peer(argv[1], argv[2], spec)) return false;
   for (int i = 3; i < argc; i += 2) {
-    if (i + 1 >= argc || !parse_option(argv[i], argv[i + 1], options)) return false;
+    if (i + 1 >= argc || !parse_option(argv[i], argv[i + 1], spec)) return false;
   }
-  const bool streams = options.mode == Mode::kStreamOut || options.mode == Mode::kStreamIn;
-  return options.cycles >= options.flows && streams == (options.bytes > 0);
+  const bool streams = spec.mode == Mode::kStreamOut || spec.mode == Mode::kStreamIn;
+  return spec.cycles >= spec.flows && streams == (spec.bytes > 0);
 }
 
-std::vector<Flow> run_flows(const Options& options) {
-  std::vector<Flow> flows(static_cast<std::size_t>(options.flows));
+std::vector<Flow> run_flows(const ExchangeSpec& spec) {
+  std::vector<Flow> flows(static_cast<std::size_t>(spec.flows));
   std::vector<std::thread> threads;
-  for (long i = 0; i < options.flows; ++i) {
-    const long share = options.cycles / options.flows + (i < options.cycles % options.flows ? 1 : 0);
+  for (long i = 0; i < spec.flows; ++i) {
+    const long share = spec.cycles / spec.flows + (i < spec.cycles % spec.flows ? 1 : 0);
     Flow& flow = flows[static_cast<std::size_t>(i)];
-    if (options.flows == 1) {
-      flow = run_flow(options, share);  // no thread where none is needed
+    if (spec.flows == 1) {
+      flow = run_flow(spec, share);  // one flow needs no thread
     } else {
-      threads.emplace_back([&flow, &options, share] { flow = run_flow(options, share); });
+      threads.emplace_back([&flow, &spec, share] { flow = run_flow(spec, share); });
     }
   }
   for (std::thread& thread : threads)
@@ -114,9 +115,9 @@ std::vector<Flow> run_flows(const Options& options) {
   return flows;
 }
 
-int run(const Options& options) {
+int run(const ExchangeSpec& spec) {
   const std::uint64_t begin_ns = monotonic_ns();
-  const std::vector<Flow> flows = run_flows(options);
+  const std::vector<Flow> flows = run_flows(spec);
   const std::uint64_t wall_ns = monotonic_ns() - begin_ns;
   long failed = 0;
   std::string first_error;
@@ -127,8 +128,8 @@ int run(const Options& options) {
   std::printf(
       "{\"mode\":\"%s\",\"cycles\":%ld,\"failed\":%ld,\"payload_bytes\":%ld,\"flows\":%ld,\"rate\":%ld,"
       "\"wall_ns\":%" PRIu64 ",\"first_error\":\"%s\",\"cycle_ns\":[",
-      kModes.at(static_cast<std::size_t>(options.mode)).data(), options.cycles, failed, options.payload,
-      options.flows, options.rate, wall_ns, first_error.c_str());
+      kModes.at(static_cast<std::size_t>(spec.mode)).data(), spec.cycles, failed, spec.payload, spec.flows,
+      spec.rate, wall_ns, first_error.c_str());
   bool first = true;
   for (const Flow& flow : flows) {
     for (const Cycle& cycle : flow.cycles) {
@@ -138,8 +139,7 @@ int run(const Options& options) {
   }
   std::puts("]}");
   if (failed > 0) {
-    std::fprintf(stderr, "gb-crr: %ld of %ld cycles failed; %s\n", failed, options.cycles,
-                 first_error.c_str());
+    std::fprintf(stderr, "gb-crr: %ld of %ld cycles failed; %s\n", failed, spec.cycles, first_error.c_str());
   }
   return failed > 0 ? 1 : 0;
 }
@@ -148,13 +148,13 @@ int run(const Options& options) {
 }  // namespace glassbox::crr
 
 int main(int argc, char** argv) {
-  glassbox::crr::Options options;
-  if (!glassbox::crr::parse(argc, argv, options)) {
+  glassbox::crr::ExchangeSpec spec;
+  if (!glassbox::crr::parse(argc, argv, spec)) {
     std::fputs(
         "usage: gb-crr ADDRESS PORT --cycles N [--mode crr|rr|stream-out|stream-in] [--payload BYTES]\n"
         "              [--bytes BYTES (of a stream)] [--flows N] [--rate N]\n",
         stderr);
     return 2;
   }
-  return glassbox::crr::run(options);
+  return glassbox::crr::run(spec);
 }

@@ -3,9 +3,9 @@
 //
 //   make-image --out FILE --busybox FILE --agent FILE --crr FILE --modules DIR --release RELEASE
 //
-// DIR is lib/modules/RELEASE of the guest's kernel, with modules.dep in it. The modules are put where
-// modprobe looks for them and listed, dependencies first, in /etc/glassbox/modules, which is what the agent
-// loads. The same input makes the same bytes.
+// DIR is lib/modules/RELEASE of the guest's kernel and has modules.dep in it. The modules go where modprobe
+// looks for them. /etc/glassbox/modules lists them, dependencies first: the agent loads what that file names.
+// The same input makes the same bytes.
 #include <array>
 #include <cstdio>
 #include <fstream>
@@ -20,7 +20,7 @@
 namespace glassbox {
 namespace {
 
-// What the machine may have. A kernel that has one of these built in has no file for it, which is all right.
+// Modules for the virtual hardware. A kernel that has one of them built in has no file for it; it is skipped.
 constexpr std::string_view kModules[] = {"virtio_pci", "virtio_net",   "vmw_vsock_virtio_transport",
                                          "virtio-rng", "pvpanic-mmio", "pvpanic-pci"};
 
@@ -45,14 +45,15 @@ constexpr TextFile kTextFiles[] = {
     {"etc/profile", "export PS1='\\u@\\h:\\w\\$ '\nalias ll='ls -l'\n"},
 };
 
-struct Options {
+// The command line: option name to value.
+struct ImageArguments {
   std::map<std::string, std::string, std::less<>> values;
   [[nodiscard]] const std::string& operator[](std::string_view name) const {
     return values.find(name)->second;
   }
 };
 
-// The paths (relative to the modules' directory) of the wanted modules and all they need, dependencies first.
+// The paths of the wanted modules and of all that they depend on, dependencies first, relative to `dir`.
 Result<std::vector<std::string>> module_order(const std::string& dir) {
   std::map<std::string, std::vector<std::string>> needs;    // path -> paths, nearest last
   std::map<std::string, std::string, std::less<>> by_name;  // module name -> path
@@ -73,7 +74,7 @@ Result<std::vector<std::string>> module_order(const std::string& dir) {
   for (const std::string_view name : kModules) {
     const auto found = by_name.find(name);
     if (found == by_name.end()) continue;
-    // modules.dep names all dependencies of a module, those needed first last.
+    // modules.dep lists all dependencies of a module; the last one must be loaded first.
     const auto& list = needs[found->second];
     for (auto need = list.rbegin(); need != list.rend(); ++need) {
       if (done.insert(*need).second) order.push_back(*need);
@@ -102,7 +103,7 @@ Status add_modules(CpioWriter& image, const std::string& dir, const std::string&
   return image.add_file("etc/glassbox/modules", 0644, list);
 }
 
-// busybox knows where each of its applets belongs.
+// Adds busybox and a link for each applet, at the path that busybox itself lists.
 Status add_applets(CpioWriter& image, const std::string& busybox) {
   GB_TRY(image.add_file_from("bin/busybox", 0755, busybox));
   std::FILE* pipe = ::popen(("'" + busybox + "' --list-full").c_str(), "r");
@@ -111,7 +112,7 @@ Status add_applets(CpioWriter& image, const std::string& busybox) {
   std::array<char, 4096> buffer;
   while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe))
     names.append(buffer.data(), n);
-  if (::pclose(pipe) != 0) return fail("{} does not list its applets; is it busybox-static?", busybox);
+  if (::pclose(pipe) != 0) return fail("{} --list-full failed; install busybox-static", busybox);
   std::istringstream lines(names);
   for (std::string name; std::getline(lines, name);) {
     if (name == "linuxrc" || name == "bin/busybox" || name == "sbin/init") continue;
@@ -120,24 +121,24 @@ Status add_applets(CpioWriter& image, const std::string& busybox) {
   return image.add_symlink("sbin/init", "/init");
 }
 
-Status make(const Options& options) {
+Status make(const ImageArguments& arguments) {
   GB_ASSIGN(CpioWriter image, CpioWriter::create());
   for (const std::string_view dir : kDirectories)
     GB_TRY(image.add_directory(dir, dir == "root" ? 0700 : 0755));
   GB_TRY(image.add_directory("tmp", 01777));
   GB_TRY(image.add_char_device("dev/console", 0600, 5, 1));
   GB_TRY(image.add_char_device("dev/null", 0666, 1, 3));
-  GB_TRY(image.add_file_from("init", 0755, options["--agent"]));
-  GB_TRY(image.add_file_from("bin/gb-crr", 0755, options["--crr"]));
+  GB_TRY(image.add_file_from("init", 0755, arguments["--agent"]));
+  GB_TRY(image.add_file_from("bin/gb-crr", 0755, arguments["--crr"]));
   for (const TextFile& file : kTextFiles)
     GB_TRY(image.add_file(file.name, 0644, file.content));
   GB_TRY(image.add_symlink("etc/mtab", "/proc/mounts"));
-  GB_TRY(add_applets(image, options["--busybox"]));
-  GB_TRY(add_modules(image, options["--modules"], options["--release"]));
+  GB_TRY(add_applets(image, arguments["--busybox"]));
+  GB_TRY(add_modules(image, arguments["--modules"], arguments["--release"]));
   GB_ASSIGN(const std::vector<char> bytes, image.finish());
 
-  // Under another name first: a build that is interrupted leaves no half image behind.
-  const std::string& out = options["--out"];
+  // Written under another name and renamed, so that an interrupted build leaves no half image.
+  const std::string& out = arguments["--out"];
   std::ofstream file(out + ".new", std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   file.close();
@@ -147,16 +148,16 @@ Status make(const Options& options) {
 }
 
 int run(int argc, char** argv) {
-  Options options;
+  ImageArguments arguments;
   for (int i = 1; i + 1 < argc; i += 2)
-    options.values[argv[i]] = argv[i + 1];
+    arguments.values[argv[i]] = argv[i + 1];
   for (const char* name : {"--out", "--busybox", "--agent", "--crr", "--modules", "--release"}) {
-    if (!options.values.contains(name)) {
-      fmt::print(stderr, "make-image: {} is missing\n", name);
+    if (!arguments.values.contains(name)) {
+      fmt::print(stderr, "make-image: option {} is missing\n", name);
       return 2;
     }
   }
-  const Status status = make(options);
+  const Status status = make(arguments);
   if (!status) fmt::print(stderr, "make-image: {}\n", status.error().message);
   return status ? 0 : 1;
 }
