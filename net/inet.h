@@ -60,6 +60,12 @@ constexpr void store_be64(std::uint8_t* p, std::uint64_t v) {
   store_be32(p + 4, static_cast<std::uint32_t>(v));
 }
 
+using MacAddress = std::array<std::uint8_t, 6>;
+// Locally administered. The guest's is what virtio-net and the tap give it; a guest that chooses another is
+// followed (GuestLink::set_guest_mac).
+inline constexpr MacAddress kGuestMac = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
+inline constexpr MacAddress kGatewayMac = {0x52, 0x55, 0x0a, 0x00, 0x02, 0x02};
+
 using Ipv4 = std::uint32_t;  // host order
 
 [[nodiscard]] constexpr Ipv4 ipv4(unsigned a, unsigned b, unsigned c, unsigned d) {

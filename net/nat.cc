@@ -21,7 +21,7 @@
 #include "net/config/dhcpv6.h"
 #include "net/dns/dns_forwarder.h"
 #include "net/drop.h"
-#include "net/host/port_listener.h"
+#include "net/tcp/tcp_listener.h"
 #include "net/icmp/icmp.h"
 #include "net/icmp/icmp_error.h"
 #include "net/link/arp.h"
@@ -89,7 +89,7 @@ class NatImpl final : public Nat {
         GB_ASSIGN(auto listener, UdpListener::create(published, loop_, link_, *policy_, *udp_));
         udp_listeners_.push_back(std::move(listener));
       } else {
-        GB_ASSIGN(auto listener, PortListener::create(published, loop_, link_, *policy_, *tcp_));
+        GB_ASSIGN(auto listener, TcpListener::create(published, loop_, link_, *policy_, *tcp_));
         listeners_.push_back(std::move(listener));
       }
     }
@@ -335,7 +335,7 @@ class NatImpl final : public Nat {
   std::unique_ptr<Udp> udp_;
   std::unique_ptr<DnsForwarder> dns_;
   std::unique_ptr<Icmp> icmp_;
-  std::vector<std::unique_ptr<PortListener>> listeners_;
+  std::vector<std::unique_ptr<TcpListener>> listeners_;
   std::vector<std::unique_ptr<UdpListener>> udp_listeners_;
   std::array<std::uint8_t, kMaxHeaders> headers_{};  // private copy of the frame at hand
   FrameFacts facts_;                                 // of the frame at hand

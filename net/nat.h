@@ -7,8 +7,6 @@
 // Thread: created anywhere, then everything on the loop's owner thread.
 #pragma once
 
-#include <array>
-#include <cstdint>
 #include <memory>
 
 #include "net/counters.h"
@@ -18,10 +16,6 @@
 #include "vmm/base/result.h"
 
 namespace glassbox::net {
-
-using MacAddress = std::array<std::uint8_t, 6>;
-inline constexpr MacAddress kGuestMac = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
-inline constexpr MacAddress kGatewayMac = {0x52, 0x55, 0x0a, 0x00, 0x02, 0x02};
 
 class Nat : public FrameSink {
  public:

@@ -35,6 +35,10 @@ bool has_bits_beyond(const IpAddress& address, unsigned prefix) {
 
 }  // namespace
 
+std::string host_side_of(const PublishedPort& port) {
+  return fmt::format("{}{}", to_text(port.address, port.host_port), port.udp ? "/udp" : "");
+}
+
 Result<IpAddress> parse_address(std::string_view text) {
   const auto address = ip_from_text(text);
   if (!address) return fail("'{}' is not an IPv4 or IPv6 address", text);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -32,6 +33,8 @@ struct PublishedPort {
   bool udp = false;
   friend bool operator==(const PublishedPort&, const PublishedPort&) = default;
 };
+// Where the host listens, for messages: "127.0.0.1:8080", "[::1]:53/udp".
+[[nodiscard]] std::string host_side_of(const PublishedPort& port);
 
 // Link-local, on many hosts a cloud's metadata service, which hands out credentials; and where clouds have
 // the same service over IPv6: Amazon (fd00:ec2::/32), Google (fd20:ce::254), Scaleway (fd00:42::42).

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "net/nat.h"
+#include "net/inet.h"
 
 namespace glassbox::net {
 namespace {

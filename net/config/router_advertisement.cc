@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "net/host/socket_address.h"
-#include "net/nat.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {

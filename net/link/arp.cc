@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "net/nat.h"
-
 namespace glassbox::net {
 namespace {
 

@@ -13,10 +13,9 @@
 
 #include "net/counters.h"
 #include "net/flow/flow_key.h"
+#include "net/flow/seq.h"
 #include "net/guest_port.h"
 #include "net/link/iov.h"
-#include "net/nat.h"
-#include "net/tcp/seq.h"
 
 namespace glassbox::net {
 

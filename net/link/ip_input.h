@@ -3,12 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 
+#include "net/flow/flow_key.h"
+#include "net/flow/seq.h"
 #include "net/inet.h"
 #include "net/reasons.h"
-#include "net/tcp/tcp.h"
 
 namespace glassbox::net {
 
@@ -20,6 +20,20 @@ struct IpPacket {
   std::uint8_t hops = 0;         // TTL or hop limit
   std::size_t header_bytes = 0;  // of IP
   std::size_t total_bytes = 0;   // header and payload; what the frame has beyond is padding
+};
+
+// A guest segment's header, out of a private copy and checked for length and checksum.
+struct TcpHeader {
+  FlowKey key;
+  Seq seq = 0;
+  Seq ack = 0;
+  std::uint16_t flags = 0;
+  std::uint16_t window = 0;
+  std::uint16_t mss = 0;   // option, 0 if absent
+  std::int8_t scale = -1;  // option, -1 if absent
+  std::uint8_t hops = 0;   // TTL or hop limit of the packet
+
+  [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
 };
 
 // headers: the copied bytes from the IP header on; frame_bytes: how many the frame has from there.

@@ -12,7 +12,6 @@
 #include "net/link/iov.h"
 #include "net/link/ip_input.h"
 #include "net/reasons.h"
-#include "net/tcp/tcp.h"
 
 namespace glassbox::net {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "net/nat.h"
+#include "net/nat_config.h"
 #include "vmm/base/result.h"
 #include "vmm/base/unique_fd.h"
 

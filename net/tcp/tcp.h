@@ -9,6 +9,7 @@
 
 #include "net/flow/admission.h"
 #include "net/link/guest_link.h"
+#include "net/link/ip_input.h"
 #include "net/loop/event_loop.h"
 #include "net/loop/timer_heap.h"
 #include "net/policy.h"
@@ -19,20 +20,6 @@
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {
-
-// A guest segment's header, out of a private copy and checked for length and checksum.
-struct TcpHeader {
-  FlowKey key;
-  Seq seq = 0;
-  Seq ack = 0;
-  std::uint16_t flags = 0;
-  std::uint16_t window = 0;
-  std::uint16_t mss = 0;   // option, 0 if absent
-  std::int8_t scale = -1;  // option, -1 if absent
-  std::uint8_t hops = 0;   // TTL or hop limit of the packet
-
-  [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
-};
 
 class Tcp {
  public:

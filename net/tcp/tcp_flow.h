@@ -12,9 +12,9 @@
 #include <cstdint>
 
 #include "net/flow/flow_key.h"
+#include "net/flow/seq.h"
 #include "net/loop/event_loop.h"
 #include "net/tcp/byte_queue.h"
-#include "net/tcp/seq.h"
 
 namespace glassbox::net {
 

@@ -13,7 +13,6 @@
 #include "net/host/host_error.h"
 #include "net/host/host_refusal.h"
 #include "net/tcp/tcp_limits.h"
-#include "net/udp/udp_listener.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {

@@ -17,13 +17,13 @@
 #include "net/link/guest_link.h"
 #include "net/loop/event_loop.h"
 #include "net/policy.h"
+#include "net/udp/udp_listener.h"
 
 namespace glassbox::net {
 
-class UdpListener;
 struct HostError;
 
-class Udp {
+class Udp final : public UdpListener::Receiver {
  public:
   Udp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
       NatCounters& counters);
@@ -34,7 +34,7 @@ class Udp {
   // Takes one datagram whose header is checked already; ttl as the guest sent it.
   [[nodiscard]] DropReason on_datagram(const FlowKey& key, std::uint8_t ttl, IovSlice& payload);
   // Takes what came to a published port.
-  void on_published(UdpListener& listener, std::uint32_t events);
+  void on_published(UdpListener& listener, std::uint32_t events) override;
   // Ends flows that were idle for too long. 0 when there is nothing to wait for.
   [[nodiscard]] std::uint64_t next_deadline_ns() const { return table_.size() == 0 ? 0 : next_sweep_ns_; }
   void on_deadline();

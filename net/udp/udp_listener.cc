@@ -4,24 +4,23 @@
 #include <sys/socket.h>
 
 #include "net/host/host_error.h"
-#include "net/host/port_listener.h"
 #include "net/host/socket_address.h"
 
 namespace glassbox::net {
 
 Result<std::unique_ptr<UdpListener>> UdpListener::create(const PublishedPort& port, EventLoop& loop,
                                                          GuestLink& link, const DestinationPolicy& policy,
-                                                         Udp& udp) {
+                                                         Receiver& receiver) {
   const SocketAddress address(port.address, port.host_port);
   UniqueFd fd(::socket(address.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int on = 1;
   // :: is all of IPv6 and none of IPv4, so that it can be published beside 0.0.0.0.
   if (address.family() == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
   if (!fd || ::bind(fd.get(), address.get(), address.length()) != 0) {
-    return fail_errno(errno, "cannot publish {}", name_of(port));
+    return fail_errno(errno, "cannot publish {}", host_side_of(port));
   }
   queue_host_errors(fd.get(), address.family() == AF_INET6);
-  std::unique_ptr<UdpListener> listener(new UdpListener(port, loop, link, policy, udp, std::move(fd)));
+  std::unique_ptr<UdpListener> listener(new UdpListener(port, loop, link, policy, receiver, std::move(fd)));
   GB_TRY(loop.add(listener->fd_.get(), EPOLLIN | EPOLLET, listener.get()));
   return listener;
 }

@@ -8,21 +8,32 @@
 
 #include <memory>
 
+#include "net/flow/flow_key.h"
+#include "net/link/guest_link.h"
 #include "net/loop/event_loop.h"
 #include "net/nat_config.h"
 #include "net/policy.h"
-#include "net/udp/udp.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {
 
 class UdpListener final : public FdHandler {
  public:
+  // Takes the datagrams and errors that a listener's socket has. Must outlive the listener.
+  class Receiver {
+   public:
+    virtual void on_published(UdpListener& listener, std::uint32_t events) = 0;
+
+   protected:
+    ~Receiver() = default;
+  };
+
   [[nodiscard]] static Result<std::unique_ptr<UdpListener>> create(const PublishedPort& port, EventLoop& loop,
                                                                    GuestLink& link,
-                                                                   const DestinationPolicy& policy, Udp& udp);
+                                                                   const DestinationPolicy& policy,
+                                                                   Receiver& receiver);
   ~UdpListener() override { loop_.remove(fd_.get()); }
-  void on_fd_ready(std::uint32_t events) override { udp_.on_published(*this, events); }
+  void on_fd_ready(std::uint32_t events) override { receiver_.on_published(*this, events); }
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   // The guest's address, of the port's family.
@@ -34,20 +45,20 @@ class UdpListener final : public FdHandler {
 
  private:
   UdpListener(const PublishedPort& port, EventLoop& loop, GuestLink& link, const DestinationPolicy& policy,
-              Udp& udp, UniqueFd fd)
+              Receiver& receiver, UniqueFd fd)
       : guest_port_(port.guest_port),
         v6_(!port.address.is_v4()),
         loop_(loop),
         link_(link),
         policy_(policy),
-        udp_(udp),
+        receiver_(receiver),
         fd_(std::move(fd)) {}
   const std::uint16_t guest_port_;
   const bool v6_;
   EventLoop& loop_;
   GuestLink& link_;
   const DestinationPolicy& policy_;
-  Udp& udp_;
+  Receiver& receiver_;
   UniqueFd fd_;
 };
 

@@ -7,7 +7,7 @@
 
 #include "fake_port.h"
 #include "net/inet.h"
-#include "net/tcp/seq.h"
+#include "net/flow/seq.h"
 
 namespace glassbox::net {
 

@@ -10,7 +10,7 @@
 #include "net/link/checksum.h"
 #include "net/link/guest_link.h"
 #include "net/nat.h"
-#include "net/tcp/seq.h"
+#include "net/flow/seq.h"
 
 namespace glassbox::net {
 

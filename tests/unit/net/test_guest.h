@@ -13,7 +13,7 @@
 #include "host_server.h"
 #include "net/inet.h"
 #include "net/nat.h"
-#include "net/tcp/seq.h"
+#include "net/flow/seq.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {

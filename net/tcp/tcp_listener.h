@@ -7,7 +7,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "net/link/guest_link.h"
 #include "net/loop/event_loop.h"
@@ -18,23 +17,20 @@
 
 namespace glassbox::net {
 
-// For error messages: where the host listens.
-[[nodiscard]] std::string name_of(const PublishedPort& port);
-
-class PortListener final : public FdHandler {
+class TcpListener final : public FdHandler {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<PortListener>> create(const PublishedPort& port,
+  [[nodiscard]] static Result<std::unique_ptr<TcpListener>> create(const PublishedPort& port,
                                                                     EventLoop& loop, GuestLink& link,
                                                                     const DestinationPolicy& policy,
                                                                     Tcp& tcp);
-  ~PortListener() override { loop_.remove(fd_.get()); }
+  ~TcpListener() override { loop_.remove(fd_.get()); }
   void on_fd_ready(std::uint32_t events) override;
   // When to look again at what could not be accepted; 0: there is nothing.
   [[nodiscard]] std::uint64_t next_deadline_ns() const { return retry_ns_; }
   void on_deadline();
 
  private:
-  PortListener(std::uint16_t guest_port, EventLoop& loop, GuestLink& link, const DestinationPolicy& policy,
+  TcpListener(std::uint16_t guest_port, EventLoop& loop, GuestLink& link, const DestinationPolicy& policy,
                Tcp& tcp, UniqueFd fd)
       : guest_port_(guest_port), loop_(loop), link_(link), policy_(policy), tcp_(tcp), fd_(std::move(fd)) {}
   const std::uint16_t guest_port_;
