@@ -37,7 +37,7 @@ struct RxFrame {
   bool awaited = true;
   // True: the guest answers at once with a frame of its own that nobody waits for, before any that is
   // awaited.
-  bool idle_answer = false;
+  bool expects_bare_ack = false;
 };
 
 // Implemented by the NAT.

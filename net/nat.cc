@@ -19,9 +19,8 @@
 #include "bpf/probes.h"
 #include "net/config/dhcp.h"
 #include "net/config/dhcpv6.h"
+#include "net/count.h"
 #include "net/dns/dns_forwarder.h"
-#include "net/drop.h"
-#include "net/tcp/tcp_listener.h"
 #include "net/icmp/icmp.h"
 #include "net/icmp/icmp_error.h"
 #include "net/link/arp.h"
@@ -29,6 +28,7 @@
 #include "net/link/transport_input.h"
 #include "net/policy.h"
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_listener.h"
 #include "net/udp/udp.h"
 #include "net/udp/udp_listener.h"
 

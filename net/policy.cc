@@ -127,7 +127,7 @@ bool DestinationPolicy::loopback_open(std::uint16_t port) const {
          std::find(loopback_ports_.begin(), loopback_ports_.end(), port) != loopback_ports_.end();
 }
 
-DestinationPolicy::Verdict DestinationPolicy::check(const IpAddress& destination, std::uint16_t port) {
+DestinationPolicy::Ruling DestinationPolicy::check(const IpAddress& destination, std::uint16_t port) {
   for (const Cidr& cidr : deny_) {
     if (cidr.contains(destination)) return {RefuseReason::kDenied, {}};
   }

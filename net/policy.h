@@ -30,14 +30,14 @@ class DestinationPolicy final : public FdHandler {
                                                                          EventLoop& loop);
   ~DestinationPolicy() override;
 
-  struct Verdict {
+  struct Ruling {
     RefuseReason refuse = RefuseReason::kNone;
     IpAddress connect_to;  // of either family, whatever the destination's
     bool local = false;    // on this very host: a connect ends before the system call returns
     bool dns = false;      // the name server
   };
   // port: 0 for a protocol that has none.
-  [[nodiscard]] Verdict check(const IpAddress& destination, std::uint16_t port);
+  [[nodiscard]] Ruling check(const IpAddress& destination, std::uint16_t port);
   // What the guest's name server stands for, and a number that changes with it.
   [[nodiscard]] std::span<const IpAddress> name_servers() { return resolver_.servers(loop_.now_ns()); }
   [[nodiscard]] std::uint32_t name_servers_version() { return resolver_.version(loop_.now_ns()); }

@@ -7,8 +7,7 @@
 
 #include <algorithm>
 
-#include "bpf/probes.h"
-#include "net/drop.h"
+#include "net/count.h"
 #include "net/host/socket_address.h"
 #include "net/icmp/icmp_error.h"
 #include "net/tcp/tcp_limits.h"
@@ -73,8 +72,7 @@ DropReason DnsForwarder::on_datagram(const FlowKey& key, const IovSlice& payload
   const RefuseReason reason =
       question == nullptr ? RefuseReason::kTableFull : admission_.admit(loop_.now_ns());
   if (reason != RefuseReason::kNone) {
-    ++counters_.refused[static_cast<std::size_t>(reason)];
-    probe::flow_refused(static_cast<std::uint32_t>(reason));
+    count_refusal(counters_, reason);
     answer_error(key, message, DnsRcode::kServerFailure);
     return DropReason::kNone;
   }

@@ -7,8 +7,7 @@
 
 #include <algorithm>
 
-#include "bpf/probes.h"
-#include "net/drop.h"
+#include "net/count.h"
 #include "net/host/hops.h"
 #include "net/host/host_error.h"
 #include "net/host/host_refusal.h"
@@ -83,9 +82,9 @@ void Echo::on_request(const IpAddress& guest, const IpAddress& destination, std:
 
 Echo::Flow* Echo::open(const FlowKey& key, std::span<const std::uint8_t> message) {
   const bool v6 = !key.dst.is_v4();
-  const auto verdict = policy_.check(key.dst, 0);
+  const auto ruling = policy_.check(key.dst, 0);
   Flow* const flow = table_.vacant();
-  RefuseReason reason = verdict.refuse;
+  RefuseReason reason = ruling.refuse;
   if (reason == RefuseReason::kNone) {
     reason = flow == nullptr ? RefuseReason::kTableFull : admission_.admit(loop_.now_ns());
   }
@@ -99,7 +98,7 @@ Echo::Flow* Echo::open(const FlowKey& key, std::span<const std::uint8_t> message
     refuse(key, closed ? RefuseReason::kEchoClosed : refuse_reason_of(echo.error), message);
     return nullptr;
   }
-  const IpAddress& destination = verdict.connect_to;
+  const IpAddress& destination = ruling.connect_to;
   const SocketAddress to(destination, 0);
   if (::connect(echo.fd.get(), to.get(), to.length()) != 0) {
     refuse(key, refuse_reason_of(errno), message);
@@ -195,8 +194,7 @@ void Echo::pass_errors(Flow& flow) {
 }
 
 void Echo::refuse(const FlowKey& key, RefuseReason reason, std::span<const std::uint8_t> message) {
-  ++counters_.refused[static_cast<std::size_t>(reason)];
-  probe::flow_refused(static_cast<std::uint32_t>(reason));
+  count_refusal(counters_, reason);
   const bool v6 = !key.dst.is_v4();
   send_icmp_error(link_, make_icmp_error(icmp_kind_of(reason), v6),
                   {protocol_of(key), key, message, message.size()});

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "net/drop.h"
+#include "net/count.h"
 #include "net/link/checksum.h"
 
 namespace glassbox::net {
@@ -139,7 +139,7 @@ bool GuestLink::send_tcp(const TcpSegment& segment) {
   frame.seq = segment.seq;
   frame.tcp_flags = segment.flags;
   frame.awaited = segment.awaited;
-  frame.idle_answer = segment.idle_answer;
+  frame.expects_bare_ack = segment.expects_bare_ack;
   port_.rx_commit(frame);
   return true;
 }

@@ -15,7 +15,7 @@
 #include "net/flow/flow_key.h"
 #include "net/flow/seq.h"
 #include "net/guest_port.h"
-#include "net/link/iov.h"
+#include "vmm/base/iovec.h"
 
 namespace glassbox::net {
 
@@ -29,7 +29,7 @@ struct TcpSegment {
   std::uint16_t window = 0;               // as on the wire
   std::uint16_t mss = 0;                  // for segmentation of large frames
   bool awaited = true;                    // as in RxFrame
-  bool idle_answer = false;               // likewise
+  bool expects_bare_ack = false;          // likewise
   std::span<const std::uint8_t> options;  // multiple of 4, at most 8
 };
 

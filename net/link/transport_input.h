@@ -9,9 +9,9 @@
 
 #include "net/flow/flow_key.h"
 #include "net/guest_port.h"
-#include "net/link/iov.h"
 #include "net/link/ip_input.h"
 #include "net/reasons.h"
+#include "vmm/base/iovec.h"
 
 namespace glassbox::net {
 

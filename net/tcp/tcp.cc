@@ -34,7 +34,7 @@
 #include <algorithm>
 
 #include "bpf/probes.h"
-#include "net/drop.h"
+#include "net/count.h"
 #include "net/tcp/tcp_limits.h"
 #include "vmm/base/unique_fd.h"
 
@@ -52,7 +52,7 @@ bool probe_peek_off() {
 
 Result<std::unique_ptr<Tcp>> Tcp::create(EventLoop& loop, GuestLink& link, DestinationPolicy& policy,
                                          Admission& admission, NatCounters& counters) {
-  GB_ASSIGN(auto table, FlowTable::create());
+  GB_ASSIGN(auto table, TcpFlowTable::create());
   auto pool = ChunkPool::create(kPoolChunks);
   if (!pool) return tl::unexpected<Error>(std::move(pool.error()));
   return std::unique_ptr<Tcp>(
@@ -60,7 +60,7 @@ Result<std::unique_ptr<Tcp>> Tcp::create(EventLoop& loop, GuestLink& link, Desti
 }
 
 Tcp::Tcp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
-         NatCounters& counters, ChunkPool pool, std::unique_ptr<FlowTable> table, bool can_peek)
+         NatCounters& counters, ChunkPool pool, std::unique_ptr<TcpFlowTable> table, bool can_peek)
     : loop_(loop),
       link_(link),
       policy_(policy),
@@ -68,7 +68,7 @@ Tcp::Tcp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission&
       counters_(counters),
       pool_(std::move(pool)),
       table_(std::move(table)),
-      timers_(FlowTable::kMaxFlows),
+      timers_(TcpFlowTable::kMaxFlows),
       can_peek_(can_peek) {}
 
 Tcp::~Tcp() {
@@ -100,7 +100,7 @@ void Tcp::on_host_event(TcpFlow& flow, std::uint32_t events) {
 }
 
 void Tcp::flush() {
-  while (dirty_head_ != FlowTable::kNone && !rx_full_) {
+  while (dirty_head_ != TcpFlowTable::kNone && !rx_full_) {
     TcpFlow& flow = table_->at(dirty_head_);
     unmark_dirty(flow);
     output(flow);
@@ -118,8 +118,8 @@ void Tcp::mark_dirty(TcpFlow& flow) {
   flow.dirty = true;
   ++dirty_count_;
   flow.prev_dirty = dirty_tail_;
-  flow.next_dirty = FlowTable::kNone;
-  (dirty_tail_ == FlowTable::kNone ? dirty_head_ : table_->at(dirty_tail_).next_dirty) = flow.index;
+  flow.next_dirty = TcpFlowTable::kNone;
+  (dirty_tail_ == TcpFlowTable::kNone ? dirty_head_ : table_->at(dirty_tail_).next_dirty) = flow.index;
   dirty_tail_ = flow.index;
 }
 
@@ -127,9 +127,9 @@ void Tcp::unmark_dirty(TcpFlow& flow) {
   if (!flow.dirty) return;
   flow.dirty = false;
   --dirty_count_;
-  (flow.prev_dirty == FlowTable::kNone ? dirty_head_ : table_->at(flow.prev_dirty).next_dirty) =
+  (flow.prev_dirty == TcpFlowTable::kNone ? dirty_head_ : table_->at(flow.prev_dirty).next_dirty) =
       flow.next_dirty;
-  (flow.next_dirty == FlowTable::kNone ? dirty_tail_ : table_->at(flow.next_dirty).prev_dirty) =
+  (flow.next_dirty == TcpFlowTable::kNone ? dirty_tail_ : table_->at(flow.next_dirty).prev_dirty) =
       flow.prev_dirty;
 }
 

@@ -14,9 +14,9 @@
 #include "net/loop/timer_heap.h"
 #include "net/policy.h"
 #include "net/tcp/ack_hold.h"
+#include "net/tcp/bare_ack_predictor.h"
 #include "net/tcp/byte_queue.h"
-#include "net/tcp/flow_table.h"
-#include "net/tcp/lone_answer.h"
+#include "net/tcp/tcp_flow_table.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {
@@ -55,7 +55,7 @@ class Tcp {
   static constexpr std::size_t kMaxClosing = 64;
 
   Tcp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
-      NatCounters& counters, ChunkPool pool, std::unique_ptr<FlowTable> table, bool can_peek);
+      NatCounters& counters, ChunkPool pool, std::unique_ptr<TcpFlowTable> table, bool can_peek);
 
   // tcp_connect.cc
   std::uint64_t open_flow(const TcpHeader& header);
@@ -126,14 +126,14 @@ class Tcp {
   Admission& admission_;
   NatCounters& counters_;
   ChunkPool pool_;
-  std::unique_ptr<FlowTable> table_;
+  std::unique_ptr<TcpFlowTable> table_;
   TimerHeap timers_;
   AckHold holds_;
-  LoneAnswer answers_;
+  BareAckPredictor bare_acks_;
   const bool can_peek_;
   bool rx_full_ = false;
-  std::uint32_t dirty_head_ = FlowTable::kNone;
-  std::uint32_t dirty_tail_ = FlowTable::kNone;
+  std::uint32_t dirty_head_ = TcpFlowTable::kNone;
+  std::uint32_t dirty_tail_ = TcpFlowTable::kNone;
   std::uint32_t dirty_count_ = 0;
   std::uint64_t last_flow_id_ = 0;
   std::array<Closing, kMaxClosing> closing_;

@@ -9,6 +9,7 @@
 #include <array>
 
 #include "bpf/probes.h"
+#include "net/count.h"
 #include "net/host/hops.h"
 #include "net/host/host_error.h"
 #include "net/host/host_refusal.h"
@@ -34,8 +35,8 @@ std::array<std::uint8_t, 8> quoted_syn(const FlowKey& key, Seq isn) {
 }  // namespace
 
 std::uint64_t Tcp::open_flow(const TcpHeader& header) {
-  const auto verdict = policy_.check(header.key.dst, header.key.dst_port);
-  RefuseReason reason = verdict.refuse;
+  const auto ruling = policy_.check(header.key.dst, header.key.dst_port);
+  RefuseReason reason = ruling.refuse;
   if (reason == RefuseReason::kNone && header.key.dst_port == 0) reason = RefuseReason::kBadDestination;
   if (reason == RefuseReason::kNone && counters_.flows_connecting >= kMaxConnecting) {
     reason = RefuseReason::kTooManyConnecting;
@@ -56,9 +57,9 @@ std::uint64_t Tcp::open_flow(const TcpHeader& header) {
   const FlowKey& key = flow->key;
   probe::tcp_syn(id, key.guest.is_v4() ? AF_INET : AF_INET6, key.guest.hi, key.guest.lo, key.guest_port,
                  key.dst.hi, key.dst.lo, key.dst_port, flow->irs);
-  flow->local = verdict.local;
-  flow->hops = verdict.local ? std::uint8_t{0} : hops_from_here(header.hops);
-  connect_host(*flow, verdict.connect_to, verdict.local);
+  flow->local = ruling.local;
+  flow->hops = ruling.local ? std::uint8_t{0} : hops_from_here(header.hops);
+  connect_host(*flow, ruling.connect_to, ruling.local);
   return id;
 }
 
@@ -157,9 +158,8 @@ bool Tcp::pass_error(TcpFlow& flow, RefuseReason reason) {
       !translate(error, policy_, error.destination, flow.key, told)) {
     return false;
   }
-  ++counters_.refused[static_cast<std::size_t>(reason)];
+  count_refusal(counters_, reason);
   ++counters_.icmp_errors_passed;
-  probe::flow_refused(static_cast<std::uint32_t>(reason));
   const auto syn = quoted_syn(flow.key, flow.irs);
   send_icmp_error(link_, told, {kProtocolTcp, flow.key, syn, kTcpHeader});
   return true;
@@ -167,8 +167,7 @@ bool Tcp::pass_error(TcpFlow& flow, RefuseReason reason) {
 
 // An unreachable destination is told by ICMP, as a router would; everything else by a reset.
 void Tcp::refuse(const FlowKey& key, Seq isn, RefuseReason reason) {
-  ++counters_.refused[static_cast<std::size_t>(reason)];
-  probe::flow_refused(static_cast<std::uint32_t>(reason));
+  count_refusal(counters_, reason);
   if (reason == RefuseReason::kUnreachable || reason == RefuseReason::kNetworkUnreachable ||
       reason == RefuseReason::kConnectTimeout) {
     const auto syn = quoted_syn(key, isn);

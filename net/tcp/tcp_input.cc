@@ -86,7 +86,7 @@ bool Tcp::take_ack(TcpFlow& flow, const TcpHeader& header, bool has_payload) {
       return false;
     }
     flow.state = TcpFlow::State::kOpen;
-    answers_.saw(!has_payload && !header.has(kTcpFin));
+    bare_acks_.saw(!has_payload && !header.has(kTcpFin));
     flow.syn_ack_due = false;  // a repeated SYN came just before
     flow.snd_una = flow.iss + 1;
     flow.retries = 0;

@@ -259,7 +259,7 @@ bool Tcp::send_syn_ack(TcpFlow& flow) {
   segment.flags = kTcpSyn | kTcpAck;
   if (flow.state == TcpFlow::State::kSynSent) segment.flags = kTcpSyn;
   segment.options = std::span(options).first(flow.scale_ok ? 8 : 4);
-  segment.idle_answer = flow.state == TcpFlow::State::kSynReceived && answers_.expected();
+  segment.expects_bare_ack = flow.state == TcpFlow::State::kSynReceived && bare_acks_.expected();
   // The window of a SYN or SYN-ACK is never scaled.
   flow.rcv_edge = seq_max(flow.rcv_edge, flow.rcv_nxt + std::min(window_limit(flow), kSmallWindow));
   segment.window = static_cast<std::uint16_t>(std::min(flow.rcv_edge - flow.rcv_nxt, kSmallWindow));
@@ -288,7 +288,7 @@ bool Tcp::send_control(TcpFlow& flow, Seq seq, std::uint8_t flags) {
   // could set going.
   segment.awaited = flags != kTcpAck || !flow.guest_fin || !flow.overflow.empty();
   // The other FIN: all that is left for it to say is that this one came.
-  segment.idle_answer = (flags & kTcpFin) != 0 && flow.guest_fin;
+  segment.expects_bare_ack = (flags & kTcpFin) != 0 && flow.guest_fin;
   if (link_.send_tcp(segment)) {
     carried_ack(flow);
     return true;

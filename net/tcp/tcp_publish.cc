@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "bpf/probes.h"
+#include "net/count.h"
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_limits.h"
 
@@ -23,8 +24,7 @@ void Tcp::open_from_host(UniqueFd connection, const FlowKey& key) {
   TcpFlow* flow = reason == RefuseReason::kNone ? table_->insert(key) : nullptr;
   if (flow == nullptr) {
     if (reason == RefuseReason::kNone) reason = RefuseReason::kTableFull;
-    ++counters_.refused[static_cast<std::size_t>(reason)];
-    probe::flow_refused(static_cast<std::uint32_t>(reason));
+    count_refusal(counters_, reason);
     return close_now({connection.release(), true, false, 0, 0});
   }
   begin_flow(*flow);

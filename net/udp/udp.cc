@@ -7,8 +7,7 @@
 #include <algorithm>
 #include <array>
 
-#include "bpf/probes.h"
-#include "net/drop.h"
+#include "net/count.h"
 #include "net/host/hops.h"
 #include "net/host/host_error.h"
 #include "net/host/host_refusal.h"
@@ -87,9 +86,9 @@ int Udp::send(Flow& flow, IovSlice& payload) {
 
 Udp::Flow* Udp::open(const FlowKey& key, const IovSlice& payload, DropReason& reason) {
   reason = DropReason::kUdpNotServed;
-  const auto verdict = policy_.check(key.dst, key.dst_port);
+  const auto ruling = policy_.check(key.dst, key.dst_port);
   Flow* const flow = table_.vacant();
-  RefuseReason refusal = verdict.refuse;
+  RefuseReason refusal = ruling.refuse;
   if (refusal == RefuseReason::kNone) {
     refusal = flow == nullptr ? RefuseReason::kTableFull : admission_.admit(loop_.now_ns());
   }
@@ -97,7 +96,7 @@ Udp::Flow* Udp::open(const FlowKey& key, const IovSlice& payload, DropReason& re
     refuse(key, refusal, payload);
     return nullptr;
   }
-  const IpAddress& destination = verdict.connect_to;
+  const IpAddress& destination = ruling.connect_to;
   const SocketAddress to(destination, key.dst_port);
   UniqueFd fd(::socket(to.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd || ::connect(fd.get(), to.get(), to.length()) != 0) {
@@ -124,8 +123,7 @@ Udp::Flow* Udp::open_published(UdpListener& listener, const FlowKey& key, const 
   const bool full = flow == nullptr || published_ == kMaxPublished;
   const RefuseReason reason = full ? RefuseReason::kTableFull : admission_.admit(loop_.now_ns());
   if (reason != RefuseReason::kNone) {
-    ++counters_.refused[static_cast<std::size_t>(reason)];
-    probe::flow_refused(static_cast<std::uint32_t>(reason));
+    count_refusal(counters_, reason);
     return nullptr;
   }
   insert(*flow, key, listener.fd(), peer);
@@ -271,8 +269,7 @@ void Udp::tell(const Flow& flow, const HostError& error, std::span<std::uint8_t>
   put_udp_header(datagram.data(), flow.key, bytes);
   const IcmpError refusal = make_icmp_error(IcmpErrorKind::kPortUnreachable, !flow.key.dst.is_v4());
   if (told.type == refusal.type && told.code == refusal.code) {
-    ++counters_.refused[static_cast<std::size_t>(RefuseReason::kConnectionRefused)];
-    probe::flow_refused(static_cast<std::uint32_t>(RefuseReason::kConnectionRefused));
+    count_refusal(counters_, RefuseReason::kConnectionRefused);
   }
   ++counters_.icmp_errors_passed;
   send_icmp_error(link_, told,
@@ -280,8 +277,7 @@ void Udp::tell(const Flow& flow, const HostError& error, std::span<std::uint8_t>
 }
 
 void Udp::refuse(const FlowKey& key, RefuseReason reason, const IovSlice& payload) {
-  ++counters_.refused[static_cast<std::size_t>(reason)];
-  probe::flow_refused(static_cast<std::uint32_t>(reason));
+  count_refusal(counters_, reason);
   send_error(key, icmp_kind_of(reason), payload);
 }
 

@@ -15,7 +15,7 @@
 #include "net/host/socket_address.h"
 #include "net/link/checksum.h"
 #include "net/nat.h"
-#include "net/tcp/seq.h"
+#include "net/flow/seq.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/net/fake_port.h"
 #include "tests/unit/net/loop/virtual_loop.h"

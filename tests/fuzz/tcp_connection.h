@@ -10,7 +10,7 @@
 #include <span>
 #include <vector>
 
-#include "net/tcp/seq.h"
+#include "net/flow/seq.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {

@@ -18,7 +18,7 @@
 
 #include "net/link/checksum.h"
 #include "net/nat.h"
-#include "net/tcp/seq.h"
+#include "net/flow/seq.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/tcp_connection.h"
 #include "tests/unit/net/fake_port.h"

@@ -6,12 +6,12 @@
 #include <random>
 
 #include "net/link/checksum.h"
-#include "net/link/iov.h"
 #include "net/link/ip_input.h"
 #include "net/loop/timer_heap.h"
 #include "net/tcp/byte_queue.h"
-#include "net/tcp/flow_table.h"
+#include "net/tcp/tcp_flow_table.h"
 #include "test_guest.h"
+#include "vmm/base/iovec.h"
 
 namespace glassbox::net {
 namespace {
@@ -117,8 +117,8 @@ TEST(TimerHeapOrder, AgainstAModel) {
   }
 }
 
-TEST(FlowTableHash, AgainstAModel) {
-  auto table = std::move(*FlowTable::create());
+TEST(TcpFlowTableHash, AgainstAModel) {
+  auto table = std::move(*TcpFlowTable::create());
   std::map<std::uint16_t, std::uint32_t> model;  // port -> index
   const auto key = [](std::uint16_t port) {
     return FlowKey{IpAddress::from_v4(kGuestIp), IpAddress::from_v4(kGatewayIp), port, 80};
@@ -144,7 +144,7 @@ TEST(FlowTableHash, AgainstAModel) {
   for (std::uint32_t i = 0; i < 65536 && table->insert(key(static_cast<std::uint16_t>(3000 + i))) != nullptr;
        ++i) {
   }
-  EXPECT_EQ(table->size(), FlowTable::kMaxFlows);
+  EXPECT_EQ(table->size(), TcpFlowTable::kMaxFlows);
   EXPECT_EQ(table->insert({IpAddress{1, 2}, IpAddress{3, 4}, 5, 6}), nullptr);
 }
 

@@ -7,7 +7,7 @@
 #include <cstddef>
 
 #include "bpf/probes.h"
-#include "vmm/virtio/iovec.h"
+#include "vmm/base/iovec.h"
 #include "vmm/virtio/net/net_format.h"
 
 namespace glassbox::virtio {
@@ -186,11 +186,11 @@ void NetDevice::interrupt(unsigned queue, bool wanted) {
 void NetDevice::transmit_one(DescriptorChain chain) {
   format::Header header;
   const auto readable = chain.readable();
-  const std::size_t copied = copy_from(readable, std::as_writable_bytes(std::span(&header, 1)));
+  const std::size_t copied = iov_gather(readable, std::as_writable_bytes(std::span(&header, 1)));
   // One that has not even a header is an empty frame: the sink counts what it drops.
   if (copied != kHeaderBytes) header = {};
   if (sink_ != nullptr) {
-    sink_->on_guest_frame(drop_front(readable, kHeaderBytes), header.vnet, kTransmitQueue);
+    sink_->on_guest_frame(iov_drop_front(readable, kHeaderBytes), header.vnet, kTransmitQueue);
   }
   if (idle_answers_ != 0) --idle_answers_;
   ++held_frames_;
@@ -245,7 +245,7 @@ std::span<const iovec> NetDevice::rx_reserve(std::size_t bytes) {
     header_[header_parts_] = iovec{part.iov_base, std::min(left, part.iov_len)};
     left -= header_[header_parts_].iov_len;
   }
-  return keep_front(drop_front(all, kHeaderBytes), bytes);
+  return iov_keep_front(iov_drop_front(all, kHeaderBytes), bytes);
 }
 
 void NetDevice::rx_commit(const net::RxFrame& frame) {
@@ -262,7 +262,7 @@ void NetDevice::rx_commit(const net::RxFrame& frame) {
     ++filled;
   }
   const format::Header header{.vnet = frame.vnet, .num_buffers = static_cast<std::uint16_t>(filled)};
-  copy_to(std::span(header_).first(header_parts_), std::as_bytes(std::span(&header, 1)));
+  iov_scatter(std::span(header_).first(header_parts_), std::as_bytes(std::span(&header, 1)));
   give_back(filled);
   frames_[queued_++] = {.flow = frame.flow,
                         .seq = frame.seq,
@@ -270,7 +270,7 @@ void NetDevice::rx_commit(const net::RxFrame& frame) {
                         .tcp_flags = frame.tcp_flags,
                         .used_index = rx_->used_index()};
   awaited_ |= frame.awaited;
-  if (frame.idle_answer && idle_answers_ < kIdleAnswers) {
+  if (frame.expects_bare_ack && idle_answers_ < kIdleAnswers) {
     if (idle_answers_++ == 0) answers_end_ns_ = loop_.now_ns() + kAnswerNs;
   }
 }

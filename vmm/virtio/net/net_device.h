@@ -13,10 +13,10 @@
 // as a rule the answer comes before, its receive interrupt is the notification of both, and the driver frees
 // sent buffers while it takes the answer up (Linux does). A driver that has not is told when the time is up.
 //
-// Where the sink knows that the guest's next frame is one that nobody waits for (RxFrame::idle_answer: the
-// acknowledgement of a SYN-ACK or of the last FIN), the loop sleeps past it: with EVENT_IDX the kick is asked
-// for at the frame behind, and for kAnswerNs at the most. Whatever else wakes the loop finds the frame as
-// well.
+// Where the sink knows that the guest's next frame is one that nobody waits for (RxFrame::expects_bare_ack:
+// the acknowledgement of a SYN-ACK or of the last FIN), the loop sleeps past it: with EVENT_IDX the kick is
+// asked for at the frame behind, and for kAnswerNs at the most. Whatever else wakes the loop finds the frame
+// as well.
 //
 // Receive (queue 0). rx_reserve() pops chains until they hold the vnet header and the frame, and lends their
 // buffers; with MRG_RXBUF that may be several, otherwise one. rx_commit() writes the header (num_buffers),

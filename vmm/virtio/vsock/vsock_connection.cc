@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "vmm/virtio/iovec.h"
+#include "vmm/base/iovec.h"
 
 namespace glassbox::virtio::vsock {
 namespace {
@@ -174,7 +174,7 @@ std::size_t Connection::send_some(std::span<const iovec> list) {
     return 0;
   }
   const std::size_t sent = n > 0 ? static_cast<std::size_t>(n) : 0;
-  if (sent < total_bytes(list)) writable_ = false;
+  if (sent < iov_bytes(list)) writable_ = false;
   return sent;
 }
 
@@ -282,7 +282,7 @@ std::optional<Header> Connection::data_packet(std::span<iovec> room) {
     if (!std::exchange(credit_asked_, true)) credit_request_due_ = true;
     return std::nullopt;
   }
-  const std::span<iovec> into = keep_front(room, limit);
+  const std::span<iovec> into = iov_keep_front(room, limit);
   if (into.empty()) return std::nullopt;  // a buffer for headers only; the next one will do
   const ssize_t n = receive(socket_.get(), into);
   if (n > 0) {

@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "vmm/virtio/iovec.h"
+#include "vmm/base/iovec.h"
 #include "vmm/virtio/vsock/unix_socket.h"
 #include "vmm/virtio/vsock/vsock_handshake.h"
 
@@ -184,8 +184,8 @@ void VsockDevice::take_from_guest() {
 void VsockDevice::take_packet(DescriptorChain& chain) {
   Header header;
   std::span<iovec> payload = chain.readable();
-  if (copy_from(payload, std::as_writable_bytes(std::span(&header, 1))) != sizeof(header)) return;
-  payload = drop_front(payload, sizeof(header));
+  if (iov_gather(payload, std::as_writable_bytes(std::span(&header, 1))) != sizeof(header)) return;
+  payload = iov_drop_front(payload, sizeof(header));
   if (header.src_cid != guest_cid_ || header.dst_cid != vsock::kHostCid) return;  // not ours: dropped
   if (header.type != vsock::kTypeStream) return refuse(header);
   const bool data = header.op == static_cast<std::uint16_t>(Op::kData);
@@ -199,7 +199,7 @@ void VsockDevice::take_packet(DescriptorChain& chain) {
   }
   Connection& connection = *it->second;
   if (connection.reset_by_guest()) return refuse(header);
-  connection.on_packet(header, data ? keep_front(payload, header.len) : std::span<iovec>());
+  connection.on_packet(header, data ? iov_keep_front(payload, header.len) : std::span<iovec>());
   connection_changed(connection);
 }
 
@@ -247,14 +247,14 @@ bool VsockDevice::give_packet(DescriptorChain chain) {
     header_room[parts] = {room[parts].iov_base, std::min(left, room[parts].iov_len)};
     left -= header_room[parts].iov_len;
   }
-  auto header = next_packet(drop_front(room, sizeof(Header)));
+  auto header = next_packet(iov_drop_front(room, sizeof(Header)));
   if (!header) {
     queue.unpop(std::move(chain));
     return true;  // has_packet() says whether there is another
   }
   header->src_cid = vsock::kHostCid;
   header->dst_cid = guest_cid_;
-  copy_to(std::span(header_room).first(parts), std::as_bytes(std::span(&*header, 1)));
+  iov_scatter(std::span(header_room).first(parts), std::as_bytes(std::span(&*header, 1)));
   queue.push(std::move(chain), static_cast<std::uint32_t>(sizeof(Header) + header->len));
   return true;
 }

@@ -11,7 +11,7 @@ class IdleAnswer : public NetDeviceTest {
     for (unsigned i = 0; i < frames; ++i) {
       rx.chain().writable(1526).submit();
       fill(device.rx_reserve(4), "syn!");
-      device.rx_commit({.bytes = 4, .vnet = {}, .idle_answer = true});
+      device.rx_commit({.bytes = 4, .vnet = {}, .expects_bare_ack = true});
     }
     device.rx_publish();
     EXPECT_TRUE(loop.turn());
@@ -80,7 +80,7 @@ TEST_F(IdleAnswer, AResetForgetsIt) {
   activate();
   rx.chain().writable(1526).submit();
   fill(device.rx_reserve(4), "syn!");
-  device.rx_commit({.bytes = 4, .vnet = {}, .idle_answer = true});
+  device.rx_commit({.bytes = 4, .vnet = {}, .expects_bare_ack = true});
   device.reset();
   activate();
   EXPECT_TRUE(next_needs_kick());

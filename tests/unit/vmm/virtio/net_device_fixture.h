@@ -10,7 +10,7 @@
 #include "tests/unit/vmm/virtio/fake_transport.h"
 #include "tests/unit/vmm/virtio/fake_vm.h"
 #include "tests/unit/vmm/virtio/test_loop.h"
-#include "vmm/virtio/iovec.h"
+#include "vmm/base/iovec.h"
 #include "vmm/virtio/net/net_device.h"
 #include "vmm/virtio/net/net_format.h"
 
@@ -26,16 +26,16 @@ inline std::string header_bytes(const format::Header& header = {}) {
 inline format::Header header_of(const std::string& bytes) {
   format::Header header;
   EXPECT_GE(bytes.size(), sizeof(header));
-  copy_from(std::array{iovec{const_cast<char*>(bytes.data()), bytes.size()}},
-            std::as_writable_bytes(std::span(&header, 1)));
+  iov_gather(std::array{iovec{const_cast<char*>(bytes.data()), bytes.size()}},
+             std::as_writable_bytes(std::span(&header, 1)));
   return header;
 }
 
 class RecordingSink final : public net::FrameSink {
  public:
   void on_guest_frame(std::span<const iovec> frame, const net::VnetHeader& vnet, std::uint16_t) override {
-    std::string bytes(total_bytes(frame), '\0');
-    copy_from(frame, std::as_writable_bytes(std::span(bytes)));
+    std::string bytes(iov_bytes(frame), '\0');
+    iov_gather(frame, std::as_writable_bytes(std::span(bytes)));
     frames.push_back(bytes);
     headers.push_back(vnet);
   }
@@ -74,7 +74,7 @@ class NetDeviceTest : public testing::Test {
     kick(NetDevice::kTransmitQueue);
   }
   void fill(std::span<const iovec> room, const std::string& bytes) {
-    ASSERT_EQ(copy_to(room, std::as_bytes(std::span(bytes))), bytes.size());
+    ASSERT_EQ(iov_scatter(room, std::as_bytes(std::span(bytes))), bytes.size());
   }
   // One frame for the driver, from its buffers to the news of it.
   void receive(const std::string& bytes, bool awaited = true) {

@@ -10,7 +10,7 @@ TEST_F(NetDeviceTest, ReceivesIntoOneBuffer) {
   activate();
   rx.chain().writable(1526).submit();
   const auto room = device.rx_reserve(100);
-  ASSERT_EQ(total_bytes(room), 100U);
+  ASSERT_EQ(iov_bytes(room), 100U);
   fill(room, "received");
   device.rx_commit({.bytes = 8, .vnet = {.flags = 2}, .flow = 7, .seq = 8, .tcp_flags = 16});
   EXPECT_EQ(device.rx_queued(), 1U);
@@ -35,7 +35,7 @@ TEST_F(NetDeviceTest, MergesBuffersAcrossChains) {
   std::generate(frame.begin(), frame.end(),
                 [c = 'a']() mutable { return c = static_cast<char>(c == 'z' ? 'a' : c + 1); });
   const auto room = device.rx_reserve(388);
-  ASSERT_EQ(total_bytes(room), 388U);
+  ASSERT_EQ(iov_bytes(room), 388U);
   fill(room, frame);
   device.rx_commit({.bytes = frame.size(), .vnet = {}});  // 262 of the 400 lent
   EXPECT_EQ(device.rx_publish(), 1U);
@@ -57,7 +57,7 @@ TEST_F(NetDeviceTest, HeaderAcrossTinyBuffers) {
   for (int i = 0; i < 20; ++i)
     rx.chain().writable(1).submit();
   const auto room = device.rx_reserve(8);
-  ASSERT_EQ(total_bytes(room), 8U);
+  ASSERT_EQ(iov_bytes(room), 8U);
   fill(room, "tiny one");
   device.rx_commit({.bytes = 8, .vnet = {}});
   EXPECT_EQ(device.rx_publish(), 1U);
@@ -87,7 +87,7 @@ TEST_F(NetDeviceTest, StarvedReservationIsRemembered) {
   rx.chain().writable(1000).submit();
   kick(NetDevice::kReceiveQueue);
   EXPECT_EQ(sink.rx_space, 1U);
-  EXPECT_EQ(total_bytes(device.rx_reserve(1000)), 1000U);
+  EXPECT_EQ(iov_bytes(device.rx_reserve(1000)), 1000U);
   device.rx_cancel();
   kick(NetDevice::kReceiveQueue);
   EXPECT_EQ(sink.rx_space, 1U) << "nobody waits any more";

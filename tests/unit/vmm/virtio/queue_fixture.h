@@ -8,7 +8,7 @@
 
 #include "tests/unit/vmm/virtio/driver_queue.h"
 #include "tests/unit/vmm/virtio/fake_vm.h"
-#include "vmm/virtio/iovec.h"
+#include "vmm/base/iovec.h"
 #include "vmm/virtio/queue.h"
 
 namespace glassbox::virtio {
@@ -19,8 +19,8 @@ using fake::kNext;
 using fake::kWrite;
 
 inline std::string text(std::span<const iovec> list) {
-  std::string bytes(total_bytes(list), '\0');
-  copy_from(list, std::as_writable_bytes(std::span(bytes)));
+  std::string bytes(iov_bytes(list), '\0');
+  iov_gather(list, std::as_writable_bytes(std::span(bytes)));
   return bytes;
 }
 

@@ -17,7 +17,7 @@ TEST_F(QueueTest, PopsAndPushesInOrder) {
   EXPECT_EQ(chain->writable().size(), 2U);
   EXPECT_EQ(chain->writable_bytes(), 30U);
   EXPECT_FALSE(queue.pop(std::span(storage).subspan(8)));
-  copy_to(chain->writable(), std::as_bytes(std::span(std::string_view("twelve bytes"))));
+  iov_scatter(chain->writable(), std::as_bytes(std::span(std::string_view("twelve bytes"))));
   queue.push(std::move(*chain), 12);
   EXPECT_FALSE(driver.take_used()) << "not before publish()";
   EXPECT_TRUE(queue.publish());

@@ -1,5 +1,5 @@
 // A SYN-ACK whose answer nobody waits for: when it is marked so, and when not.
-#include "net/tcp/lone_answer.h"
+#include "net/tcp/bare_ack_predictor.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 namespace glassbox::net {
 namespace {
 
-class LoneAnswerTest : public testing::Test {
+class BareAckPredictorTest : public testing::Test {
  protected:
   // Opens a connection; whether the answer to its SYN-ACK was expected to come alone.
   bool expected(bool answers_alone = true) {
@@ -16,7 +16,7 @@ class LoneAnswerTest : public testing::Test {
     guest.auto_ack = false;
     guest.send_syn();
     EXPECT_TRUE(guest.run_until([&] { return guest.syn_acked; }));
-    const bool marked = bench_.port.last.idle_answer;
+    const bool marked = bench_.port.last.expects_bare_ack;
     EXPECT_EQ(bench_.port.last.tcp_flags, kTcpSyn | kTcpAck);
     if (answers_alone) {
       guest.send_ack();
@@ -27,7 +27,7 @@ class LoneAnswerTest : public testing::Test {
     return marked;
   }
   void see_many() {
-    for (std::uint32_t i = 0; i < LoneAnswer::kSure; ++i)
+    for (std::uint32_t i = 0; i < BareAckPredictor::kSure; ++i)
       EXPECT_FALSE(expected()) << i;
   }
 
@@ -36,13 +36,13 @@ class LoneAnswerTest : public testing::Test {
   std::uint16_t guest_port_ = 40000;
 };
 
-TEST_F(LoneAnswerTest, IsExpectedAfterManyInARow) {
+TEST_F(BareAckPredictorTest, IsExpectedAfterManyInARow) {
   see_many();
   EXPECT_TRUE(expected());
   EXPECT_TRUE(expected());
 }
 
-TEST_F(LoneAnswerTest, ARequestThatComesWithItBeginsTheCountAnew) {
+TEST_F(BareAckPredictorTest, ARequestThatComesWithItBeginsTheCountAnew) {
   see_many();
   EXPECT_TRUE(expected(false));
   see_many();
@@ -50,23 +50,23 @@ TEST_F(LoneAnswerTest, ARequestThatComesWithItBeginsTheCountAnew) {
 }
 
 // To a FIN that comes after its own the guest has nothing to say but that it came.
-TEST_F(LoneAnswerTest, TheLastFinIsAnsweredAlone) {
+TEST_F(BareAckPredictorTest, TheLastFinIsAnsweredAlone) {
   GuestTcp guest(bench_, server_.port(), ++guest_port_);
   ASSERT_TRUE(guest.connect());
   guest.send(kTcpAck | kTcpFin);
   ASSERT_TRUE(guest.run_until([&] { return guest.fin_received; }));
-  EXPECT_TRUE(bench_.port.last.idle_answer);
+  EXPECT_TRUE(bench_.port.last.expects_bare_ack);
 }
 
 // After the first the program may say a lot, or close, which others wait for.
-TEST_F(LoneAnswerTest, TheFirstFinIsNot) {
+TEST_F(BareAckPredictorTest, TheFirstFinIsNot) {
   Server closes([](int) {});
   see_many();
   GuestTcp guest(bench_, closes.port(), ++guest_port_);
   ASSERT_TRUE(guest.connect());
   ASSERT_TRUE(guest.run_until([&] { return guest.fin_received; }));
   EXPECT_NE(bench_.port.last.tcp_flags & kTcpFin, 0);
-  EXPECT_FALSE(bench_.port.last.idle_answer);
+  EXPECT_FALSE(bench_.port.last.expects_bare_ack);
 }
 
 }  // namespace

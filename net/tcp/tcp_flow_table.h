@@ -11,15 +11,15 @@
 
 namespace glassbox::net {
 
-class FlowTable {
+class TcpFlowTable {
  public:
   static constexpr std::uint32_t kMaxFlows = 1U << 15;
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};
 
-  [[nodiscard]] static Result<std::unique_ptr<FlowTable>> create();
-  ~FlowTable();
-  FlowTable(const FlowTable&) = delete;
-  FlowTable& operator=(const FlowTable&) = delete;
+  [[nodiscard]] static Result<std::unique_ptr<TcpFlowTable>> create();
+  ~TcpFlowTable();
+  TcpFlowTable(const TcpFlowTable&) = delete;
+  TcpFlowTable& operator=(const TcpFlowTable&) = delete;
 
   [[nodiscard]] TcpFlow* find(const FlowKey& key);
   // A fresh record under a key that is not there yet; null when the table is full.
@@ -33,7 +33,7 @@ class FlowTable {
 
  private:
   static constexpr std::uint32_t kSlots = 2 * kMaxFlows;
-  FlowTable() = default;
+  TcpFlowTable() = default;
   [[nodiscard]] std::uint32_t home_of(const FlowKey& key) const {
     return static_cast<std::uint32_t>(hash_of(key, secret_)) & (kSlots - 1);
   }

@@ -1,4 +1,4 @@
-#include "net/tcp/flow_table.h"
+#include "net/tcp/tcp_flow_table.h"
 
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -7,8 +7,8 @@
 
 namespace glassbox::net {
 
-Result<std::unique_ptr<FlowTable>> FlowTable::create() {
-  std::unique_ptr<FlowTable> table(new FlowTable);
+Result<std::unique_ptr<TcpFlowTable>> TcpFlowTable::create() {
+  std::unique_ptr<TcpFlowTable> table(new TcpFlowTable);
   void* memory = ::mmap(nullptr, kMaxFlows * sizeof(TcpFlow), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return fail_errno(errno, "flow table: cannot map memory");
@@ -21,12 +21,12 @@ Result<std::unique_ptr<FlowTable>> FlowTable::create() {
   return table;
 }
 
-FlowTable::~FlowTable() {
+TcpFlowTable::~TcpFlowTable() {
   // Records hold no resources once erased, and the NAT erases all of them.
   if (flows_ != nullptr) ::munmap(static_cast<void*>(flows_), kMaxFlows * sizeof(TcpFlow));
 }
 
-TcpFlow* FlowTable::find(const FlowKey& key) {
+TcpFlow* TcpFlowTable::find(const FlowKey& key) {
   for (std::uint32_t slot = home_of(key); slots_[slot] != kNone; slot = (slot + 1) & (kSlots - 1)) {
     TcpFlow& flow = flows_[slots_[slot]];
     if (flow.key == key) return &flow;
@@ -34,7 +34,7 @@ TcpFlow* FlowTable::find(const FlowKey& key) {
   return nullptr;
 }
 
-TcpFlow* FlowTable::insert(const FlowKey& key) {
+TcpFlow* TcpFlowTable::insert(const FlowKey& key) {
   std::uint32_t index = kNone;
   if (!free_.empty()) {
     index = free_.back();
@@ -57,7 +57,7 @@ TcpFlow* FlowTable::insert(const FlowKey& key) {
 }
 
 // Deletion by shifting back what probing had pushed past the hole, so that no tombstones pile up.
-void FlowTable::erase(TcpFlow& flow) {
+void TcpFlowTable::erase(TcpFlow& flow) {
   std::uint32_t hole = flow.hash_slot;
   for (std::uint32_t slot = (hole + 1) & (kSlots - 1); slots_[slot] != kNone;
        slot = (slot + 1) & (kSlots - 1)) {

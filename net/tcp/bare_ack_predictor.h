@@ -17,7 +17,7 @@
 
 namespace glassbox::net {
 
-class LoneAnswer {
+class BareAckPredictor {
  public:
   static constexpr std::uint32_t kSure = 8;
 
