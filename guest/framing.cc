@@ -1,9 +1,9 @@
 #include "guest/framing.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <cassert>
+
+#include "vmm/base/io.h"
 
 namespace glassbox::protocol {
 
@@ -43,28 +43,16 @@ Result<std::optional<Message>> MessageDecoder::next() {
 Status send_message(int fd, MessageType type, std::string_view payload) {
   std::string bytes;
   append_message(bytes, type, payload);
-  std::string_view rest = bytes;
-  while (!rest.empty()) {
-    const ssize_t sent = ::send(fd, rest.data(), rest.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) return fail_errno(errno, "cannot send a message");
-    rest.remove_prefix(static_cast<std::size_t>(sent));
-  }
+  if (!send_all(fd, bytes)) return fail_errno(errno, "cannot send a message");
   return {};
 }
 
 namespace {
 
 Status receive_exactly(int fd, char* to, std::size_t length) {
-  while (length > 0) {
-    const ssize_t got = ::recv(fd, to, length, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, "cannot receive a message");
-    if (got == 0) return fail("the connection ended before a whole message came");
-    to += got;
-    length -= static_cast<std::size_t>(got);
-  }
-  return {};
+  if (read_exactly(fd, to, length)) return {};
+  if (errno == 0) return fail("the connection ended before a whole message came");
+  return fail_errno(errno, "cannot receive a message");
 }
 
 }  // namespace

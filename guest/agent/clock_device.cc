@@ -7,10 +7,10 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <ctime>
 #include <fstream>
 
 #include "guest/protocol.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::agent {
@@ -23,12 +23,6 @@ unsigned long read_id(const std::filesystem::path& file) {
   std::string text;
   in >> text;
   return std::strtoul(text.c_str(), nullptr, 16);
-}
-
-std::uint64_t monotonic_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 }  // namespace

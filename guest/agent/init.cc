@@ -13,6 +13,7 @@
 #include <string>
 
 #include "guest/agent/network.h"
+#include "vmm/base/io.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::agent {
@@ -72,7 +73,7 @@ void set_host_name() {
 
 void say_line(std::string_view line) {
   const std::string text = fmt::format("glassbox-agent: {}\n", line);
-  (void)!::write(STDERR_FILENO, text.data(), text.size());
+  write_once(STDERR_FILENO, text);
 }
 
 void init_system() {

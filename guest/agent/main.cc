@@ -8,7 +8,6 @@
 // the kernel command line has glassbox.console=shell, the agent puts a shell on the console, which helps with
 // a guest whose vsock does not work.
 #include <fcntl.h>
-#include <linux/vm_sockets.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -23,26 +22,18 @@
 #include "guest/agent/kernel_events.h"
 #include "guest/agent/server.h"
 #include "guest/agent/trace_session.h"
+#include "vmm/base/socket_address.h"
 
 namespace glassbox::agent {
 namespace {
 
 constexpr unsigned kHostCid = VMADDR_CID_HOST;
 
-sockaddr_vm vsock_address(unsigned cid, unsigned port) {
-  sockaddr_vm address{};
-  address.svm_family = AF_VSOCK;
-  address.svm_cid = cid;
-  address.svm_port = port;
-  return address;
-}
-
 Result<UniqueFd> listen_on(unsigned port) {
   UniqueFd fd(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno(errno, "cannot make a vsock socket (is vmw_vsock_virtio_transport loaded?)");
   const sockaddr_vm address = vsock_address(VMADDR_CID_ANY, port);
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0 ||
-      ::listen(fd.get(), 64) < 0) {
+  if (::bind(fd.get(), as_sockaddr(address), sizeof(address)) < 0 || ::listen(fd.get(), 64) < 0) {
     return fail_errno(errno, "cannot listen on vsock port {}", port);
   }
   return fd;
@@ -51,7 +42,7 @@ Result<UniqueFd> listen_on(unsigned port) {
 void announce() {
   const UniqueFd fd(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_vm address = vsock_address(kHostCid, protocol::kReadyPort);
-  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
+  if (!fd || ::connect(fd.get(), as_sockaddr(address), sizeof(address)) < 0) {
     // Not an error: a host need not listen for it.
     say("cannot tell the host that the agent is ready: nothing listens on its vsock port {}",
         protocol::kReadyPort);

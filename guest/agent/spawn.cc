@@ -12,23 +12,14 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "vmm/base/io.h"
+
 namespace glassbox::agent {
 namespace {
 
 constexpr std::string_view kDefaultEnv[] = {
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root",
     "LOGNAME=root", "SHELL=/bin/sh"};
-
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
-
-Result<Pipe> make_pipe() {
-  int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) < 0) return fail_errno(errno, "cannot make a pipe");
-  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
-}
 
 Result<Pipe> open_terminal(unsigned short rows, unsigned short cols) {
   UniqueFd master(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
@@ -78,10 +69,6 @@ void exec_in_child(const CommandRequest& request, int in, int out, int err, char
   if (::chdir(request.cwd.c_str()) < 0) return;
   ::environ = env;  // execvp() searches the PATH of the environment that the command gets
   ::execvp(argv[0], argv);
-}
-
-void set_nonblocking(int fd) {
-  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
 }  // namespace
@@ -137,7 +124,7 @@ Result<Command> spawn(const CommandRequest& request) {
                   request.tty ? tty : err.write.get(), const_cast<char**>(arg_pointers.data()),
                   const_cast<char**>(env_pointers.data()));
     const int errnum = errno;
-    [[maybe_unused]] const ssize_t n = ::write(failure.write.get(), &errnum, sizeof(errnum));
+    write_once(failure.write.get(), &errnum, sizeof(errnum));
     ::_exit(127);
   }
 

@@ -7,15 +7,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::crr {
 namespace {
 
 constexpr std::size_t kChunk = 256 * 1024;
-constexpr std::uint64_t kNsPerS = 1'000'000'000;
 
 // These return nullptr, or the name of the system call that failed, with errno set.
 
@@ -74,18 +73,12 @@ const char* run_cycle(const ExchangeSpec& spec, int standing, std::vector<char>&
 }
 
 void sleep_until(std::uint64_t when_ns) {
-  const timespec when{static_cast<time_t>(when_ns / kNsPerS), static_cast<long>(when_ns % kNsPerS)};
+  const timespec when{static_cast<time_t>(when_ns / kNsPerSecond), static_cast<long>(when_ns % kNsPerSecond)};
   while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, nullptr) == EINTR) {
   }
 }
 
 }  // namespace
-
-std::uint64_t monotonic_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * kNsPerS + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 Flow run_flow(const ExchangeSpec& spec, long cycles) {
   Flow flow;
@@ -110,7 +103,8 @@ Flow run_flow(const ExchangeSpec& spec, long cycles) {
     if (spec.rate > 0) {
       // Timed from when the cycle was due, not from when it began: otherwise a stall would show in one cycle
       // and hide in all that it delayed.
-      start_ns = begin_ns + static_cast<std::uint64_t>(i) * kNsPerS / static_cast<std::uint64_t>(spec.rate);
+      start_ns =
+          begin_ns + static_cast<std::uint64_t>(i) * kNsPerSecond / static_cast<std::uint64_t>(spec.rate);
       sleep_until(start_ns);
     } else {
       start_ns = monotonic_ns();

@@ -42,8 +42,6 @@ struct Flow {
   std::string first_error;  // "cycle <index>: <call>: <reason>"; empty if none failed
 };
 
-[[nodiscard]] std::uint64_t monotonic_ns();
-
 // Runs `cycles` exchanges one after the other on the calling thread. A failed cycle is counted and the next
 // one begins; if the standing connection of rr cannot be opened, all fail.
 [[nodiscard]] Flow run_flow(const ExchangeSpec& spec, long cycles);

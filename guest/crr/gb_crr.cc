@@ -26,6 +26,7 @@
 #include <thread>
 
 #include "guest/crr/exchange.h"
+#include "vmm/base/clock.h"
 
 namespace glassbox::crr {
 namespace {

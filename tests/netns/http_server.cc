@@ -11,6 +11,8 @@
 #include <cstring>
 #include <vector>
 
+#include "vmm/base/io.h"
+
 namespace glassbox {
 namespace {
 
@@ -28,16 +30,6 @@ std::vector<char> block_of(std::size_t number) {
   std::vector<char> block = body;
   std::memcpy(block.data(), &number, sizeof(number));
   return block;
-}
-
-bool write_all(int fd, const char* data, std::size_t bytes) {
-  while (bytes != 0) {
-    const ssize_t n = ::write(fd, data, bytes);
-    if (n <= 0) return false;
-    data += n;
-    bytes -= static_cast<std::size_t>(n);
-  }
-  return true;
 }
 
 template <typename Take>

@@ -14,7 +14,7 @@
 #include <cstring>
 #include <vector>
 
-#include "tools/lab/io.h"
+#include "vmm/base/io.h"
 
 namespace glassbox::lab {
 namespace {
@@ -56,7 +56,7 @@ std::vector<char*> pointers(const std::vector<std::string>& list) {
     ::execvp(arguments[0], arguments.data());
     failure = {0, errno};
   }
-  [[maybe_unused]] const ssize_t n = ::write(report, &failure, sizeof failure);
+  write_once(report, &failure, sizeof failure);
   ::_exit(127);
 }
 

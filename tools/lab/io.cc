@@ -1,6 +1,5 @@
 #include "tools/lab/io.h"
 
-#include <fcntl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -45,10 +44,6 @@ ReadState read_some(int fd, std::size_t limit, std::string& into) {
     into.assign(buffer.data(), static_cast<std::size_t>(n));
     return ReadState::kBytes;
   }
-}
-
-void set_nonblocking(int fd) {
-  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
 Result<UniqueFd> signal_fd(std::initializer_list<int> signals) {

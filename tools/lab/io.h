@@ -31,7 +31,6 @@ class Outbox {
 enum class ReadState : std::uint8_t { kBytes, kNothing, kEnd };
 [[nodiscard]] ReadState read_some(int fd, std::size_t limit, std::string& into);
 
-void set_nonblocking(int fd);
 // Blocks the signals in this process and returns a signalfd for them.
 [[nodiscard]] Result<UniqueFd> signal_fd(std::initializer_list<int> signals);
 [[nodiscard]] Result<std::string> read_token(const std::string& path);

@@ -31,6 +31,7 @@
 #include "tools/lab/health.h"
 #include "tools/lab/io.h"
 #include "tools/lab/wire.h"
+#include "vmm/base/io.h"
 
 namespace glassbox::lab {
 namespace {

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,9 @@
 #include <fstream>
 #include <optional>
 #include <utility>
+
+#include "vmm/base/io.h"
+#include "vmm/base/socket_address.h"
 
 namespace glassbox {
 namespace {
@@ -130,15 +132,6 @@ void remove_directory(const fs::path& dir) {
   fs::remove(dir, error);
 }
 
-Result<sockaddr_un> unix_address(const fs::path& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string text = path.string();
-  if (text.size() >= sizeof(address.sun_path)) return fail("{} is too long for a socket's name", text);
-  std::copy(text.begin(), text.end(), address.sun_path);
-  return address;
-}
-
 }  // namespace
 
 Result<RuntimeDir> RuntimeDir::claim(std::string_view name) {
@@ -236,16 +229,15 @@ Result<RunningVm> find_running_vm(std::string_view name) {
 Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int patience_s, int cancel_fd) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno(errno, "cannot make a socket");
-  GB_ASSIGN(const sockaddr_un address, unix_address(vsock_path));
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
+  GB_ASSIGN(const sockaddr_un address, unix_address(vsock_path.string()));
+  if (::connect(fd.get(), as_sockaddr(address), sizeof(address)) < 0) {
     return fail_errno(errno, "cannot reach the VM at {}", vsock_path.string());
   }
   if (!listener_is_owner(fd.get(), vsock_path)) {
     return fail("{} is not served by the owner of its directory: not used", vsock_path.string());
   }
   const std::string request = fmt::format("CONNECT {}\n", port);
-  if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(request.size())) {
+  if (!send_all(fd.get(), request)) {
     return fail_errno(errno, "cannot reach the VM at {}", vsock_path.string());
   }
   // Byte by byte: what follows the line belongs to the caller.

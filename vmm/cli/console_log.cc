@@ -1,30 +1,15 @@
 #include "vmm/cli/console_log.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <deque>
 #include <string_view>
 
+#include "vmm/base/io.h"
+
 namespace glassbox::cli {
-namespace {
-
-// Gives up on a reader that takes nothing for a second, so that the end of the machine never waits for it.
-void echo_to_stderr(std::string_view bytes) {
-  while (!bytes.empty()) {
-    pollfd ready = {STDERR_FILENO, POLLOUT, 0};
-    if (::poll(&ready, 1, 1000) <= 0) return;
-    const ssize_t done = ::write(STDERR_FILENO, bytes.data(), bytes.size());
-    if (done < 0 && errno != EINTR && errno != EAGAIN) return;
-    if (done > 0) bytes.remove_prefix(static_cast<std::size_t>(done));
-  }
-}
-
-}  // namespace
-
 ConsoleLog::ConsoleLog(const std::filesystem::path& file, bool echo)
     : file_(::open(file.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)), echo_(echo) {}
 
@@ -36,7 +21,7 @@ void ConsoleLog::write(std::span<const std::uint8_t> bytes) {
     if (kept_.size() > 2 * kKeepBytes) kept_.erase(0, kept_.size() - kKeepBytes);
     write_file(text);
   }
-  if (echo_) echo_to_stderr(text);
+  if (echo_) write_or_drop(STDERR_FILENO, text);  // the end of the machine never waits for a reader
 }
 
 void ConsoleLog::write_file(std::string_view bytes) {

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "vmm/base/io.h"
 #include "vmm/cli/command.h"
 #include "vmm/client/signals.h"
 
@@ -57,7 +58,7 @@ Status ReadyReport::ready(const std::string& line) {
     ::dup2(null.get(), fd);
   (void)!::chdir("/");
   const std::string text = line + "\n";
-  if (::write(pipe_.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+  if (!write_all(pipe_.get(), text)) {
     return fail_errno(errno, "nobody waits for the VM any more");
   }
   pipe_.reset();
@@ -65,24 +66,22 @@ Status ReadyReport::ready(const std::string& line) {
 }
 
 int run_as_daemon(const std::function<int(ReadyReport&)>& serve) {
-  int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) < 0) return report(Error{"cannot make a pipe", errno}, kExitOurFailure);
-  UniqueFd read_end(fds[0]);
-  UniqueFd write_end(fds[1]);
+  Result<Pipe> pipe = make_pipe();
+  if (!pipe) return report(pipe.error(), kExitOurFailure);
   std::fflush(nullptr);
   const pid_t child = ::fork();
   if (child < 0) return report(Error{"cannot fork", errno}, kExitOurFailure);
   if (child == 0) {
-    read_end.reset();
+    pipe->read.reset();
     ::setsid();
     ::signal(SIGPIPE, SIG_IGN);
-    ReadyReport ready(std::move(write_end));
+    ReadyReport ready(std::move(pipe->write));
     return serve(ready);
   }
-  write_end.reset();
+  pipe->write.reset();
   const auto signals = client::SignalWatch::create();
   if (!signals) return report(signals.error(), kExitOurFailure);
-  return wait_for_report(child, read_end, *signals);
+  return wait_for_report(child, pipe->read, *signals);
 }
 
 }  // namespace glassbox::cli

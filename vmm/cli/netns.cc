@@ -9,6 +9,7 @@
 #include "net/link/tap_port.h"
 #include "net/nat.h"
 #include "net/netns/netns.h"
+#include "vmm/base/descriptor_limit.h"
 #include "vmm/base/say.h"
 #include "vmm/cli/command.h"
 #include "vmm/cli/network_options.h"

@@ -1,7 +1,5 @@
 #include "vmm/cli/network_options.h"
 
-#include <sys/resource.h>
-
 #include "net/dns/resolver.h"
 
 namespace glassbox::cli {
@@ -87,13 +85,6 @@ void add_network_options(Cli& cli, CLI::App& command, net::NatConfig& config) {
   command.add_option("--mtu", config.mtu, "Of the guest's interface")
       ->check(CLI::Range(576, 65520))
       ->capture_default_str();
-}
-
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 }  // namespace glassbox::cli

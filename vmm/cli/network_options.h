@@ -12,7 +12,4 @@ namespace glassbox::cli {
 // value is a CLI::ValidationError of one line.
 void add_network_options(Cli& cli, CLI::App& command, net::NatConfig& config);
 
-// A flow is a descriptor; the soft limit is meant for programs that use select().
-void raise_descriptor_limit();
-
 }  // namespace glassbox::cli

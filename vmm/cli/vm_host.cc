@@ -1,7 +1,6 @@
 #include "vmm/cli/vm_host.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -10,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "net/counters_signal.h"
+#include "vmm/base/descriptor_limit.h"
+#include "vmm/base/io.h"
 #include "vmm/cli/exit_status.h"
 #include "vmm/cli/network_options.h"
 #include "vmm/machine/device_set.h"
@@ -17,14 +18,8 @@
 namespace glassbox::cli {
 namespace {
 
-void write_all(int fd, std::span<const std::uint8_t> bytes) {
-  while (!bytes.empty()) {
-    pollfd ready = {fd, POLLOUT, 0};
-    if (::poll(&ready, 1, 1000) <= 0) return;  // as in console_log.cc
-    const ssize_t done = ::write(fd, bytes.data(), bytes.size());
-    if (done < 0 && errno != EINTR && errno != EAGAIN) return;
-    if (done > 0) bytes = bytes.subspan(static_cast<std::size_t>(done));
-  }
+void write_to_stdout(std::span<const std::uint8_t> bytes) {
+  write_or_drop(STDOUT_FILENO, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 }  // namespace
@@ -81,7 +76,7 @@ void VmHost::run(std::promise<Status>& started) {
     config.vcpus = spec_.vcpus;
     config.memory_mib = spec_.memory_mib;
     if (spec_.console_on_stdio) {
-      config.console_output = [](std::span<const std::uint8_t> bytes) { write_all(STDOUT_FILENO, bytes); };
+      config.console_output = write_to_stdout;
       config.console_input_fd = STDIN_FILENO;
     } else {
       config.console_output = [this](std::span<const std::uint8_t> bytes) { console_.write(bytes); };
@@ -113,7 +108,7 @@ void VmHost::run(std::promise<Status>& started) {
     const std::lock_guard lock(mutex_);
     machine_.reset();
   }
-  ::eventfd_write(ended_.get(), 1);
+  signal_event(ended_.get());
 }
 
 // With --add the image is put together in memory that has a name: nothing to clean up, whatever happens.
@@ -123,11 +118,8 @@ Result<std::string> VmHost::initrd_path() {
   GB_ASSIGN(const std::vector<char> bytes, load_initrd(spec_.initrd, spec_.added));
   initrd_.reset(::memfd_create("glassbox-initrd", MFD_CLOEXEC));
   if (!initrd_) return fail_errno(errno, "cannot make room for the image");
-  for (std::size_t done = 0; done < bytes.size();) {
-    const ssize_t n = ::write(initrd_.get(), bytes.data() + done, bytes.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return fail_errno(errno, "cannot put the image together");
-    done += static_cast<std::size_t>(n);
+  if (!write_all(initrd_.get(), bytes.data(), bytes.size())) {
+    return fail_errno(errno, "cannot put the image together");
   }
   return fmt::format("/proc/self/fd/{}", initrd_.get());
 }
@@ -143,7 +135,7 @@ Status VmHost::write_info() {
 
 void VmHost::write_outcome() {
   const std::string line = fmt::format("{} {}\n", exit_status(outcome_), outcome_.message);
-  if (outcome_file_) (void)!::write(outcome_file_.get(), line.data(), line.size());
+  if (outcome_file_) write_once(outcome_file_.get(), line);
 }
 
 }  // namespace glassbox::cli

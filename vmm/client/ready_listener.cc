@@ -1,26 +1,21 @@
 #include "vmm/client/ready_listener.h"
 
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 
 #include "guest/protocol.h"
+#include "vmm/base/socket_address.h"
 
 namespace glassbox::client {
 
 Result<ReadyListener> ReadyListener::create(const std::filesystem::path& vsock_path) {
   const std::string path = vsock_path.string() + "_" + std::to_string(protocol::kReadyPort);
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
   if (!fd) return fail_errno(errno, "cannot make a socket");
-  if (path.size() >= sizeof(address.sun_path)) return fail("{} is too long for a socket's name", path);
-  std::copy(path.begin(), path.end(), address.sun_path);
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0 ||
-      ::listen(fd.get(), 4) < 0) {
+  GB_ASSIGN(const sockaddr_un address, unix_address(path));
+  if (::bind(fd.get(), as_sockaddr(address), sizeof(address)) < 0 || ::listen(fd.get(), 4) < 0) {
     return fail_errno(errno, "cannot listen on {}", path);
   }
   return ReadyListener(path, std::move(fd));

@@ -8,6 +8,8 @@
 #include <array>
 #include <string_view>
 
+#include "vmm/base/io.h"
+
 namespace glassbox::devices {
 
 Result<std::unique_ptr<Console>> Console::create(Output output, int input_fd, int irq_event_fd) {
@@ -61,8 +63,7 @@ void Console::input_wanted() {
 }
 
 void Console::wake() const {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof(one));
+  signal_event(wake_.get());
 }
 
 void Console::run() {
@@ -71,8 +72,7 @@ void Console::run() {
     const bool wants_input = input_fd >= 0 && serial_.input_room() > 0;
     std::array<pollfd, 2> fds = {{{wake_.get(), POLLIN, 0}, {wants_input ? input_fd : -1, POLLIN, 0}}};
     if (::poll(fds.data(), fds.size(), -1) < 0) continue;  // EINTR
-    std::uint64_t count = 0;
-    [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &count, sizeof(count));
+    clear_event(wake_.get());
     if (fds[1].revents != 0 && !feed_input(input_fd)) input_fd = -1;
   }
 }

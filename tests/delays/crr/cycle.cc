@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "tests/delays/crr/lose.h"
+#include "vmm/base/clock.h"
 
 namespace glassbox::delays::crr {
 namespace {
@@ -67,12 +68,6 @@ const char* exchange(int fd, const Options& options, bool delayed, std::vector<c
 }
 
 }  // namespace
-
-std::uint64_t monotonic_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 const char* run_cycle(const Options& options, bool delayed, std::vector<char>& buffer, SynLoss* loss,
                       Cycle& cycle) {

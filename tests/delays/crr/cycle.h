@@ -8,8 +8,6 @@
 
 namespace glassbox::delays::crr {
 
-[[nodiscard]] std::uint64_t monotonic_ns();
-
 struct Cycle {
   std::uint64_t start_ns = 0, duration_ns = 0;
   // CLOCK_MONOTONIC when each had happened.

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <string>
 
+#include "vmm/base/clock.h"
+
 namespace glassbox::delays::crr {
 
 namespace {

@@ -33,6 +33,7 @@
 #include "tests/delays/crr/cycle.h"
 #include "tests/delays/crr/fat.h"
 #include "tests/delays/crr/lose.h"
+#include "vmm/base/clock.h"
 
 namespace glassbox::delays::crr {
 namespace {
@@ -104,7 +105,7 @@ void print(const Options& options, const Outcome& out) {
 
 int main(int argc, char** argv) {
   using namespace glassbox::delays::crr;
-  const std::uint64_t main_ns = monotonic_ns();
+  const std::uint64_t main_ns = glassbox::monotonic_ns();
   Options options;
   if (!parse(argc, argv, options)) {
     std::fputs(

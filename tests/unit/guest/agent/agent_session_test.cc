@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "guest/agent/server.h"
+#include "vmm/base/io.h"
 #include "vmm/client/session.h"
 
 namespace glassbox {
@@ -20,15 +21,10 @@ namespace {
 
 using client::Outcome;
 
-struct PipePair {
-  UniqueFd read;
-  UniqueFd write;
-};
-
-PipePair make_pipe() {
-  int fds[2];
-  EXPECT_EQ(::pipe2(fds, O_CLOEXEC), 0);
-  return {UniqueFd(fds[0]), UniqueFd(fds[1])};
+Pipe new_pipe() {
+  Result<Pipe> pipe = make_pipe();
+  EXPECT_TRUE(pipe);
+  return pipe ? std::move(*pipe) : Pipe{};
 }
 
 std::string read_all(int fd) {
@@ -38,14 +34,6 @@ std::string read_all(int fd) {
     all.append(bytes.data(), static_cast<std::size_t>(n));
   }
   return all;
-}
-
-void write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n <= 0) return;
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
 }
 
 // A server on an abstract UNIX socket, with its thread.
@@ -97,10 +85,10 @@ class AgentSession : public testing::Test {
 
   // Runs it with that input; the input's end follows.
   Ran run(std::vector<std::string> argv, std::string input = {}, bool tty = false) {
-    PipePair in = make_pipe(), out = make_pipe(), err = make_pipe();
+    Pipe in = new_pipe(), out = new_pipe(), err = new_pipe();
     Ran ran;
     std::thread feeder([&] {
-      write_all(in.write.get(), input);
+      (void)write_all(in.write.get(), input);
       in.write.reset();
     });
     std::thread out_reader([&] { ran.out = read_all(out.read.get()); });
@@ -183,7 +171,7 @@ TEST_F(AgentSession, OutputWrittenJustBeforeTheEndIsComplete) {
 }
 
 TEST_F(AgentSession, SeveralCommandsRunSideBySide) {
-  PipePair in = make_pipe(), out = make_pipe();
+  Pipe in = new_pipe(), out = new_pipe();
   Outcome held;
   std::thread holder([&] {
     auto outcome = client::run_command(connect(), {.argv = {"cat"}, .env = {}, .cwd = "/", .tty = false},
@@ -197,8 +185,8 @@ TEST_F(AgentSession, SeveralCommandsRunSideBySide) {
 }
 
 TEST_F(AgentSession, SignalOvertakesInputThatNobodyReads) {
-  PipePair in = make_pipe(), out = make_pipe();
-  std::thread feeder([&] { write_all(in.write.get(), std::string(1 << 20, 'x')); });
+  Pipe in = new_pipe(), out = new_pipe();
+  std::thread feeder([&] { (void)write_all(in.write.get(), std::string(1 << 20, 'x')); });
   std::thread killer([&] {
     char byte = 0;
     EXPECT_EQ(::read(out.read.get(), &byte, 1), 1);  // the command has started
@@ -217,7 +205,7 @@ TEST_F(AgentSession, SignalOvertakesInputThatNobodyReads) {
 
 TEST_F(AgentSession, CommandGetsHangupWhenTheHostGoesAway) {
   UniqueFd connection = connect();
-  PipePair witness = make_pipe();
+  Pipe witness = new_pipe();
   const std::string fd = std::to_string(witness.write.get());
   // The command holds the pipe's end open through /proc; its end of file says that the command is gone.
   const std::string start = R"({"argv":["sh","-c","exec 9>/proc/)" + std::to_string(::getpid()) + "/fd/" +
@@ -247,7 +235,7 @@ TEST_F(AgentSession, UsersTerminalIsRawMeanwhileAndRestoredAfter) {
   ASSERT_EQ(::ioctl(slave.get(), TIOCSWINSZ, &size), 0);
   termios before{}, during{}, after{};
   ASSERT_EQ(::tcgetattr(slave.get(), &before), 0);
-  PipePair out = make_pipe();
+  Pipe out = new_pipe();
   std::string seen;
   std::thread reader([&] {
     std::array<char, 256> bytes;
@@ -263,9 +251,9 @@ TEST_F(AgentSession, UsersTerminalIsRawMeanwhileAndRestoredAfter) {
     ::tcgetattr(slave.get(), &during);
     // The terminal's echo is the first, cat's copy the second: from then on it is cat that the key ends. A
     // shell between two commands may go on after it.
-    write_all(master.get(), "word\r");
+    EXPECT_TRUE(write_all(master.get(), "word\r"));
     if (!wait_until([&] { return seen.find("word") != seen.rfind("word"); })) return;
-    write_all(master.get(), "\x03");  // a key, which becomes SIGINT in the guest
+    EXPECT_TRUE(write_all(master.get(), "\x03"));  // a key, which becomes SIGINT in the guest
   });
   auto outcome = client::run_command(
       connect(), {.argv = {"sh", "-c", "stty size; cat"}, .env = {}, .cwd = "/", .tty = true},
@@ -280,7 +268,7 @@ TEST_F(AgentSession, UsersTerminalIsRawMeanwhileAndRestoredAfter) {
 }
 
 TEST_F(AgentSession, EnvironmentAndDirectoryAreThoseAskedFor) {
-  PipePair in = make_pipe(), out = make_pipe();
+  Pipe in = new_pipe(), out = new_pipe();
   in.write.reset();
   auto outcome = client::run_command(
       connect(),

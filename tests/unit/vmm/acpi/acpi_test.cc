@@ -12,7 +12,7 @@
 #include <sstream>
 #include <string>
 
-#include "tests/unit/vmm/boot/temp_dir.h"
+#include "tests/unit/vmm/base/temp_dir.h"
 #include "vmm/acpi/aml.h"
 #include "vmm/acpi/tables.h"
 #include "vmm/platform/layout.h"

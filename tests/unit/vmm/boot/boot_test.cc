@@ -8,7 +8,7 @@
 #include <random>
 
 #include "kernel_builder.h"
-#include "temp_dir.h"
+#include "tests/unit/vmm/base/temp_dir.h"
 #include "vmm/boot/bzimage.h"
 #include "vmm/boot/elf.h"
 #include "vmm/boot/entry.h"

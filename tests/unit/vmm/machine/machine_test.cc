@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/vmm/base/temp_dir.h"
 #include "tests/unit/vmm/boot/kernel_builder.h"
-#include "tests/unit/vmm/boot/temp_dir.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/machine/machine.h"
 #include "vmm/platform/layout.h"
