@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tools/bench/stats.h"
+#include "tools/bench/measure/stats.h"
 #include "tools/trace/report/report.h"
 
 namespace glassbox::delays {

@@ -4,7 +4,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "tools/bench/paths.h"
+#include "tools/bench/process/paths.h"
 #include "tools/trace/file/trace_reader.h"
 
 namespace glassbox::delays {

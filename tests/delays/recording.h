@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/bench/child.h"
+#include "tools/bench/process/child.h"
 #include "tools/trace/file/trace.h"
 #include "vmm/base/result.h"
 

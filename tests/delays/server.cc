@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "tools/bench/echo.h"
+#include "tools/bench/stacks/echo.h"
 
 namespace glassbox::delays {
 namespace {

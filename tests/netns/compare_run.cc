@@ -8,7 +8,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "tools/bench/paths.h"
+#include "tools/bench/process/paths.h"
 
 namespace glassbox::bench {
 namespace {

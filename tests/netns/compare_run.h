@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "tests/unit/vmm/base/temp_dir.h"
-#include "tools/bench/child.h"
+#include "tools/bench/process/child.h"
 
 namespace glassbox::bench {
 

@@ -12,8 +12,8 @@
 
 #include "tests/netns/compare_run.h"
 #include "tests/netns/harness.h"
-#include "tools/bench/net/net_stack.h"
-#include "tools/bench/paths.h"
+#include "tools/bench/process/paths.h"
+#include "tools/bench/stacks/net_stack.h"
 
 namespace glassbox::bench {
 namespace {

@@ -13,8 +13,8 @@
 #include "tests/delays/recording.h"
 #include "tests/netns/harness.h"
 #include "tests/unit/vmm/base/temp_dir.h"
-#include "tools/bench/echo.h"
-#include "tools/bench/paths.h"
+#include "tools/bench/process/paths.h"
+#include "tools/bench/stacks/echo.h"
 #include "tools/trace/path/attribute.h"
 #include "tools/trace/path/flows.h"
 

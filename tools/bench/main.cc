@@ -4,14 +4,14 @@
 #include <cstdio>
 #include <optional>
 
-#include "tools/bench/accept_poll.h"
-#include "tools/bench/carry_on.h"
-#include "tools/bench/compare/compare_cli.h"
-#include "tools/bench/compare/estimate.h"
-#include "tools/bench/compare/qemu_stack.h"
-#include "tools/bench/crr.h"
-#include "tools/bench/output.h"
-#include "tools/bench/paths.h"
+#include "tools/bench/cases/accept_poll.h"
+#include "tools/bench/cli.h"
+#include "tools/bench/measure/crr.h"
+#include "tools/bench/process/carry_on.h"
+#include "tools/bench/process/paths.h"
+#include "tools/bench/report/estimate.h"
+#include "tools/bench/report/output.h"
+#include "tools/bench/stacks/qemu_stack.h"
 #include "vmm/base/lab.h"
 #include "vmm/base/log.h"
 #include "vmm/base/standard_descriptors.h"

@@ -6,7 +6,7 @@
 #include <ctime>
 
 #include "tests/system/bench/system_test.h"
-#include "tools/bench/clock_steps.h"
+#include "tools/bench/measure/clock_steps.h"
 #include "vmm/base/lab.h"
 
 namespace glassbox::bench::testing {

@@ -10,7 +10,7 @@
 
 #include "tests/system/bench/live_vm.h"
 #include "tests/system/bench/recording.h"
-#include "tools/bench/echo.h"
+#include "tools/bench/stacks/echo.h"
 #include "tools/trace/file/trace_reader.h"
 #include "tools/trace/path/attribute.h"
 

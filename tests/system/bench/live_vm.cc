@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tools/bench/echo.h"
+#include "tools/bench/stacks/echo.h"
 #include "vmm/base/lab.h"
 #include "vmm/base/runtime_dir.h"
 #include "vmm/kvm/usability.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/bench/child.h"
+#include "tools/bench/process/child.h"
 
 namespace glassbox::bench::testing {
 

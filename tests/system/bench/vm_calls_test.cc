@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "tests/system/bench/live_vm.h"
-#include "tools/bench/kernel_counter.h"
+#include "tools/bench/measure/kernel_counter.h"
 
 namespace glassbox::bench::testing {
 namespace {

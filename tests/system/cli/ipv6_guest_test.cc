@@ -11,7 +11,7 @@
 #include "net/host/socket_address.h"
 #include "tests/system/cli/process.h"
 #include "tests/unit/net/dns/dns_builder.h"
-#include "tools/bench/echo.h"
+#include "tools/bench/stacks/echo.h"
 #include "vmm/base/lab.h"
 
 namespace glassbox::test {

@@ -10,7 +10,7 @@
 #include "tests/delays/case.h"
 #include "tests/delays/spinner.h"
 #include "tests/delays/thread_quota.h"
-#include "tools/bench/child.h"
+#include "tools/bench/process/child.h"
 #include "vmm/base/runtime_dir.h"
 #include "vmm/kvm/usability.h"
 

@@ -1,5 +1,5 @@
 #include "tools/bench/net/explain.h"
-#include "tools/bench/kernel_counter.h"
+#include "tools/bench/measure/kernel_counter.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -10,9 +10,9 @@
 #include <fstream>
 #include <sstream>
 
-#include "tools/bench/net/net_stack.h"
 #include "tools/bench/net/servers.h"
-#include "tools/bench/paths.h"
+#include "tools/bench/process/paths.h"
+#include "tools/bench/stacks/net_stack.h"
 
 namespace glassbox::bench {
 namespace {

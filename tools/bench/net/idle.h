@@ -5,8 +5,8 @@
 #pragma once
 
 #include "tools/bench/net/measure.h"
-#include "tools/bench/net/net_stack.h"
 #include "tools/bench/net/servers.h"
+#include "tools/bench/stacks/net_stack.h"
 
 namespace glassbox::bench {
 

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <fstream>
 
-#include "tools/bench/net/agent.h"
-#include "tools/bench/net/bare_nat.h"
 #include "tools/bench/net/explain.h"
 #include "tools/bench/net/measure.h"
 #include "tools/bench/net/net_report.h"
-#include "tools/bench/net/net_stack.h"
 #include "tools/bench/net/servers.h"
+#include "tools/bench/stacks/agent.h"
+#include "tools/bench/stacks/bare_nat.h"
+#include "tools/bench/stacks/net_stack.h"
 #include "vmm/base/log.h"
 #include "vmm/base/usage.h"
 

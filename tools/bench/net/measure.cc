@@ -4,10 +4,10 @@
 #include <array>
 #include <memory>
 
-#include "tools/bench/kernel_counter.h"
+#include "tools/bench/measure/kernel_counter.h"
 #include "tools/bench/net/idle.h"
-#include "tools/bench/net/net_stack.h"
 #include "tools/bench/net/servers.h"
+#include "tools/bench/stacks/net_stack.h"
 
 namespace glassbox::bench {
 namespace {

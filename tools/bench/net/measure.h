@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/bench/stats.h"
+#include "tools/bench/measure/stats.h"
 #include "vmm/base/result.h"
 
 namespace glassbox::bench {

@@ -8,8 +8,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "tools/bench/echo.h"
-#include "tools/bench/paths.h"
+#include "tools/bench/process/paths.h"
+#include "tools/bench/stacks/echo.h"
 
 namespace glassbox::bench {
 namespace {

@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
-#include "tools/bench/child.h"
 #include "tools/bench/net/exchange.h"
+#include "tools/bench/process/child.h"
 
 namespace glassbox::bench {
 

@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "tools/bench/child.h"
-#include "tools/bench/echo.h"
+#include "tools/bench/process/child.h"
+#include "tools/bench/stacks/echo.h"
 
 namespace glassbox::bench {
 namespace {

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "tools/bench/child.h"
+#include "tools/bench/process/child.h"
 
 namespace glassbox::bench {
 

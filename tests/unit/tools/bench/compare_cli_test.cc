@@ -10,10 +10,10 @@
 #include <fstream>
 
 #include "tests/unit/tools/bench/compare_cli.h"
-#include "tools/bench/compare/compare_cli.h"
-#include "tools/bench/compare/identity.h"
-#include "tools/bench/net/net_stack.h"
-#include "tools/bench/progress.h"
+#include "tools/bench/cli.h"
+#include "tools/bench/measure/identity.h"
+#include "tools/bench/process/progress.h"
+#include "tools/bench/stacks/net_stack.h"
 
 namespace glassbox::bench {
 namespace {

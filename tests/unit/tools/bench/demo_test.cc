@@ -9,7 +9,7 @@
 #include <fstream>
 #include <regex>
 
-#include "tools/bench/child.h"
+#include "tools/bench/process/child.h"
 
 namespace glassbox::bench {
 namespace {

@@ -6,8 +6,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "tools/bench/child.h"
-#include "tools/bench/paths.h"
+#include "tools/bench/process/child.h"
+#include "tools/bench/process/paths.h"
 
 namespace glassbox::bench {
 namespace {

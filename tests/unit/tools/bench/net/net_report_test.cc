@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "tools/bench/net/carrier.h"
 #include "tools/bench/net/exchange.h"
 #include "tools/bench/net/explain.h"
+#include "tools/bench/stacks/carrier.h"
 
 namespace glassbox::bench {
 namespace {
