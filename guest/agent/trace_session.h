@@ -9,9 +9,8 @@
 // - The session begins and ends with a burst of exchanges on every vCPU. They are spaced, so that one
 //   disturbance does not widen the bound of all of them.
 // - Some exchanges are followed by a clock reading, which the collector compares with KVM's own offset.
-// - guest_clock events have a sequence of their own for each vCPU, under cpu = kClockCpuBit | vcpu, apart
-// from
-//   the per-CPU sequences of the BPF programs.
+// - guest_clock events have a sequence of their own for each vCPU, under cpu = kClockCpuBit | vcpu. It is
+//   independent of the per-CPU sequences of the BPF programs.
 // - If the collector goes away, the session ends and its events are lost.
 //
 // Thread: its own, one session at a time.

@@ -1,4 +1,4 @@
-// Ctrl-C in the middle of a run: everything that was started is gone, and so are its files.
+// Ctrl-C in the middle of a run ends every process that the launcher started and removes its files.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// pid and command line of the processes that have `pid` as their parent.
+// "PID COMMAND" of each child of `pid`.
 std::vector<std::string> children_of(pid_t pid) {
   std::vector<std::string> found;
   std::istringstream lines(run({"ps", "-o", "pid=,args=", "--ppid", std::to_string(pid)}).out);
@@ -30,7 +30,8 @@ bool lives(const std::string& ps_line) {
 
 TEST(Stop, NothingIsLeftAfterCtrlC) {
   if (!in_lab() && !kvm::check_kvm().usable)
-    GTEST_SKIP() << "needs to see the processes: run it inside the lab (tools/in-lab)";
+    GTEST_SKIP()
+        << "no usable KVM, and processes in the lab cannot be seen from here: run it by tools/in-lab";
   auto child = Child::start({.what = "glassbox-bench",
                              .argv = {program_path("glassbox-bench"), "crr", "--workload", "single",
                                       "--server", "poll:1000", "--cycles", "1000", "--warm-up", "0"},

@@ -1,4 +1,4 @@
-// What must hold of the main runs' reports and traces (recorded by bench_record).
+// Properties of the reports and traces of the launcher's main runs, which bench_record recorded.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -36,16 +36,16 @@ double share(const json& report, std::string_view id) {
   return one != nullptr && (*one)["share"].is_number() ? (*one)["share"].get<double>() : 0;
 }
 
-TEST_P(Report, HoldsToTheSchema) {
+TEST_P(Report, MatchesTheSchema) {
   const std::string schema = source_dir() / "tools/trace/report/report.schema.json";
   const std::string report = traces_dir() / fmt::format("{}.json", GetParam());
-  const Outcome outcome = run({"/usr/bin/python3", "-m", "jsonschema", "-i", report, schema});
+  const ProgramResult outcome = run({"/usr/bin/python3", "-m", "jsonschema", "-i", report, schema});
   if (outcome.err.find("No module named jsonschema") != std::string::npos)
     GTEST_SKIP() << "python3-jsonschema is missing";
   EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
 }
 
-TEST_P(Report, SaysWhatWasRunAndOnWhat) {
+TEST_P(Report, NamesWorkloadAndMachine) {
   EXPECT_EQ(report_["workload"]["name"], std::string_view(GetParam()) == "fork" ? "fork" : "single");
   EXPECT_FALSE(report_["machine"]["kind"].get<std::string>().empty());
   EXPECT_GT(report_["workload"]["cycles"], 0);
@@ -62,11 +62,11 @@ TEST_P(TracedReport, IsWhole) {
   EXPECT_EQ(report_["clock"]["violations"], 0);
   EXPECT_GT(report_["clock"]["exchanges"], 10);
   EXPECT_GT(report_["clock"]["bound_us"], 0);
-  const json& compared = report_["probe_tax"]["compared"];  // what it costs is the machine's business
+  const json& compared = report_["probe_tax"]["compared"];  // its size depends on the machine
   ASSERT_TRUE(compared.is_object());
   EXPECT_EQ(compared["untraced_n"], report_["workload"]["cycles"]);
   EXPECT_LE(compared["low_us"], compared["difference_us"]);
-  // What KVM says may disagree; that it was asked may not be missing.
+  // KVM's own clock may disagree, but the report must have asked it.
   for (const char* id : {"tsc_offset", "kvm_clock"}) {
     const json& check = report_["clock"]["checks"][id];
     EXPECT_TRUE(check["readings"] > 10 || check["outcome"] == "not offered") << id << " " << check;
@@ -89,7 +89,7 @@ TEST_P(TracedReport, SharesSumToOne) {
   EXPECT_NEAR(sum, 1, 1e-6);
 }
 
-TEST_P(TracedReport, StatesNoP99OfSoFewCycles) {
+TEST_P(TracedReport, StatesNoP99OfFewCycles) {
   EXPECT_TRUE(report_["total"]["p99_us"].is_null());
   EXPECT_TRUE(report_["client"]["p99_us"].is_null());
   for (const json& one : report_["segments"])
@@ -132,8 +132,7 @@ TEST_P(PollReport, TheSleepIsFoundWhereItIs) {
 INSTANTIATE_TEST_SUITE_P(Bench, PollReport, ::testing::Values("poll"),
                          [](const auto& one) { return std::string(one.param); });
 
-// --- a lost boundary shows
-// ------------------------------------------------------------------------------------------
+// --- a lost boundary shows ---
 
 trace::Trace without(trace::Trace trace, std::uint16_t kind) {
   for (trace::Side* side : {&trace.host, &trace.guest}) {
@@ -147,7 +146,7 @@ std::int64_t unattributed(const trace::Attribution& attribution) {
                          [](std::int64_t sum, const auto& cycle) { return sum + cycle.unattributed_ns; });
 }
 
-// Time in steps that begin or end at a boundary of this kind and now have a segment.
+// Time of the steps that begin or end at a boundary of this kind and have a segment.
 std::int64_t time_at(const trace::Attribution& attribution, std::uint16_t kind) {
   std::int64_t sum = 0;
   for (const auto& cycle : attribution.cycles) {
@@ -159,7 +158,8 @@ std::int64_t time_at(const trace::Attribution& attribution, std::uint16_t kind) 
   return sum;
 }
 
-// Every kind that is a boundary of some segment; the cycle's ends are told by two events each.
+// For every kind of event that is a boundary of a segment. The ends of a cycle stay known without it, because
+// two events mark each end.
 TEST(LostBoundary, RaisesUnattributedByItsTime) {
   const auto whole = trace::read_trace(traces_dir() / "fork.trace");
   ASSERT_TRUE(whole.has_value()) << whole.error().message;
@@ -184,7 +184,8 @@ TEST(LostBoundary, RaisesUnattributedByItsTime) {
   }
 }
 
-// What the vCPUs' exits and the guest's scheduler tell: each split covers its step.
+// Thread states come from the vCPUs' exits and the schedulers of both sides. They must cover each step
+// exactly.
 TEST(States, CoverEveryStep) {
   const auto whole = trace::read_trace(traces_dir() / "fork.trace");
   ASSERT_TRUE(whole.has_value()) << whole.error().message;
@@ -202,7 +203,7 @@ TEST(States, CoverEveryStep) {
       total_ns += step.end_ns - step.begin_ns;
     }
   }
-  EXPECT_LT(unknown_ns, total_ns / 50);  // the first cycle's beginning
+  EXPECT_LT(unknown_ns, total_ns / 50);  // unknown only where the first cycle begins
   EXPECT_GT(exit_ns, 0);                 // a kick is an exit
 }
 

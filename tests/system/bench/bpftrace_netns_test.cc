@@ -1,5 +1,5 @@
-// Every script of tools/bpftrace at native speed: on `glassbox netns`, whose command runs a known number of
-// cycles, one connection that is refused and one datagram to a port that nobody serves.
+// Every script of tools/bpftrace at native speed, on `glassbox netns`. Its command runs a known number of
+// cycles, two connections that are refused, and one datagram to a port that the NAT does not serve.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -22,10 +22,11 @@ using ::testing::Not;
 
 constexpr int kCycles = 20;
 
-// `glassbox netns` with the work behind it, which begins when it is told to and stays until the object goes.
-class Behind {
+// Runs `glassbox netns` with a command that waits for work(), does it, and stays until the object is
+// destroyed.
+class NetnsWorkload {
  public:
-  explicit Behind(const std::string& port) {
+  explicit NetnsWorkload(const std::string& port) {
     std::filesystem::create_directories(directory_);
     for (const char* name : {"go", "done"})
       EXPECT_EQ(::mkfifo((directory_ / name).c_str(), 0600), 0);
@@ -46,20 +47,20 @@ class Behind {
            program_path("glassbox"))
       if (child_->wait(10)) return;
   }
-  ~Behind() {
+  ~NetnsWorkload() {
     child_.reset();
     std::filesystem::remove_all(directory_);
   }
-  Behind(const Behind&) = delete;
-  Behind& operator=(const Behind&) = delete;
+  NetnsWorkload(const NetnsWorkload&) = delete;
+  NetnsWorkload& operator=(const NetnsWorkload&) = delete;
 
-  // Why it does not run; empty if it does.
+  // The reason why it does not run; empty if it does.
   [[nodiscard]] std::string why_not() const {
     return !child_ ? "it does not start" : child_->reap() ? child_->epitaph() : "";
   }
   [[nodiscard]] pid_t pid() const { return child_->pid(); }
-  // The cycles' exit status. When it is known, the NAT is through with all of them: it takes a guest's frames
-  // in order, and the last connection was answered.
+  // Starts the work and waits until it has succeeded. The NAT has then finished with every cycle: it handles
+  // frames in order, and the refused connection after the cycles was answered.
   void work() const {
     std::ofstream(directory_ / "go") << "go\n";
     int status = -1;
@@ -83,7 +84,7 @@ const std::map<std::string, std::function<void(const std::string&)>> kChecks = {
     {"cycle-phases.bt",
      [](const std::string& out) {
        EXPECT_EQ(counter(out, "@cycles"), kCycles);
-       // The two that are refused get as far as the end of connect().
+       // The two refused connections reach the end of connect(), too.
        for (const int phase : {1, 2, 3})
          EXPECT_EQ(histogram_total(out, fmt::format("@us_{}_", phase)), kCycles + 2) << phase;
        for (const int phase : {4, 5, 6, 7, 8, 9})
@@ -101,7 +102,7 @@ const std::map<std::string, std::function<void(const std::string&)>> kChecks = {
        EXPECT_GE(counter(out, "@wakes"), kCycles);
        EXPECT_EQ(histogram_total(out, "@frames_from_guest"), counter(out, "@wakes"));
        EXPECT_EQ(histogram_total(out, "@frames_to_guest"), counter(out, "@wakes"));
-       EXPECT_THAT(out, Not(HasSubstr("@interrupts["))) << "a tap device has none";
+       EXPECT_THAT(out, Not(HasSubstr("@interrupts["))) << "a tap device raises no interrupts";
      }},
     {"net-poll-wait.bt",
      [](const std::string& out) {
@@ -117,7 +118,7 @@ const std::map<std::string, std::function<void(const std::string&)>> kChecks = {
      }},
 };
 
-TEST(BpftraceNetns, EveryScriptCountsWhatTheCommandDid) {
+TEST(BpftraceNetns, EveryScriptCountsTheCommandsWork) {
   if (::geteuid() != 0 || ::access("/dev/net/tun", R_OK | W_OK) != 0)
     GTEST_SKIP() << "needs root and /dev/net/tun";
   if (run({"bpftrace", "--version"}).status != 0) GTEST_SKIP() << "bpftrace is not installed";
@@ -129,11 +130,11 @@ TEST(BpftraceNetns, EveryScriptCountsWhatTheCommandDid) {
     SCOPED_TRACE(name);
     ++scripts;
     const auto check = kChecks.find(name);
-    ASSERT_NE(check, kChecks.end()) << "a script whose output nobody checks";
-    const Behind behind(server.port());
-    ASSERT_EQ(behind.why_not(), "");
+    ASSERT_NE(check, kChecks.end()) << "add a check of this script's output to kChecks";
+    const NetnsWorkload workload(server.port());
+    ASSERT_EQ(workload.why_not(), "");
     const std::string out =
-        run_script(entry.path(), behind.pid(), program_path("glassbox"), [&behind] { behind.work(); });
+        run_script(entry.path(), workload.pid(), program_path("glassbox"), [&workload] { workload.work(); });
     check->second(out);
     EXPECT_THAT(repeated_entries(out), ::testing::IsEmpty());
     if (HasFailure()) std::printf("--- %s\n%s", name.c_str(), out.c_str());

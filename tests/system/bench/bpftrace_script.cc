@@ -27,7 +27,7 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
-// Where the program of `pid` is loaded, if it can be loaded anywhere; 0 if it is linked to an address.
+// The address where the program of `pid` is loaded; 0 for a program that is linked to a fixed address.
 std::uint64_t load_address(pid_t pid, const std::string& program) {
   Elf64_Ehdr header{};
   std::ifstream(program, std::ios::binary).read(reinterpret_cast<char*>(&header), sizeof(header));
@@ -40,7 +40,7 @@ std::uint64_t load_address(pid_t pid, const std::string& program) {
   return 0;
 }
 
-// Addresses in `pid` of the probes that the script names.
+// Addresses, in the process `pid`, of the probes that the script names.
 std::vector<std::uint64_t> sites(const std::string& script, pid_t pid, const std::string& program) {
   std::set<std::string> names;
   const std::string text = read_file(script);
@@ -68,7 +68,7 @@ bool attached(pid_t pid, const std::vector<std::uint64_t>& addresses) {
   });
 }
 
-// bpftrace 0.17 complains on detaching where tracefs is not mounted, as on a bare system.
+// bpftrace 0.17 prints an error when it detaches and tracefs is not mounted, as in a minimal system.
 std::vector<std::string> with_tracefs(std::vector<std::string> argv) {
   if (::access("/sys/kernel/tracing/events", F_OK) == 0) return argv;
   argv.insert(argv.begin(), {"unshare", "--mount", "sh", "-c",

@@ -1,5 +1,5 @@
-// The clock of the machine is set while busybox's shell times its cycles with it: no figures, and the reason.
-// In the lab, whose clock is nobody else's.
+// busybox's shell times its cycles with CLOCK_REALTIME. If that clock is set during a run, the launcher must
+// give no figures and say why. Runs only in the lab, where setting the clock disturbs no other program.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -30,7 +30,7 @@ class ClockStep : public ::testing::Test {
   }
 };
 
-TEST_F(ClockStep, IsSeenEitherWayAndHoweverSmall) {
+TEST_F(ClockStep, IsDetectedInBothDirectionsAndAtAnySize) {
   for (const long ms : {1L, -1L, 3'600'000L, -3'600'000L}) {
     const auto steps = ClockSteps::watch();
     ASSERT_TRUE(steps.has_value()) << steps.error().message;
@@ -40,8 +40,8 @@ TEST_F(ClockStep, IsSeenEitherWayAndHoweverSmall) {
   }
 }
 
-// A few milliseconds forward are within what a client may take: only the clock itself can tell.
-TEST_F(ClockStep, EndsTheRunOfAShellThatTimesItselfWithIt) {
+// A step of a few milliseconds looks like a slow client, so durations alone cannot show it.
+TEST_F(ClockStep, InvalidatesTheTimesOfAShell) {
   const std::vector<std::vector<std::string>> runs = {
       {"crr", "--stack", "loopback", "--warm-up", "0", "--cycles", "300"},
       {"compare", "--stacks", "loopback", "--workloads", "crr-fork", "--rounds", "1", "--fork-cycles", "300",
@@ -61,8 +61,8 @@ TEST_F(ClockStep, EndsTheRunOfAShellThatTimesItselfWithIt) {
   }
 }
 
-// gb-crr's clock cannot be set.
-TEST_F(ClockStep, IsNothingToOurOwnClient) {
+// gb-crr times with CLOCK_MONOTONIC, which cannot be set.
+TEST_F(ClockStep, DoesNotAffectGbCrr) {
   const auto bench =
       Child::start({.what = "glassbox-bench",
                     .argv = {program_path("glassbox-bench"), "compare", "--stacks", "loopback", "--workloads",

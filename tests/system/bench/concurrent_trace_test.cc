@@ -1,6 +1,6 @@
-// Two VMs traced at once, each by a recorder of its own: eight clients at once in one; in the other a client
-// and a web server that is reached through a published port. Every cycle is found, in its own trace only, and
-// in full.
+// Two VMs traced at once, each by its own recorder. One runs eight clients at a time. The other runs a client
+// and a web server that is reached through a published port. Each cycle must be found, whole, and in its own
+// trace only.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -27,7 +27,7 @@ std::size_t count(const trace::Attribution& a, CycleKind kind) {
       a.cycles.begin(), a.cycles.end(), [kind](const trace::CycleResult& c) { return c.kind == kind; }));
 }
 
-// Each cycle has a flow of its own, its segments sum up to it, and at most 2 % of all are unattributed.
+// Each cycle has its own flow, its segments add up to it, and at most 2 % of all the time is unattributed.
 void expect_whole(const trace::Attribution& a) {
   std::set<std::uint64_t> flows;
   std::int64_t total = 0, unattributed = 0;
@@ -42,7 +42,7 @@ void expect_whole(const trace::Attribution& a) {
   EXPECT_LE(unattributed * 50, total) << "of " << total << " ns";
 }
 
-TEST(ConcurrentTraces, TellVmsClientsAndDirectionsApart) {
+TEST(ConcurrentTraces, SeparateVmsClientsAndDirections) {
   if (const std::string why = why_no_traced_guest(); !why.empty()) GTEST_SKIP() << why;
   const EchoThread server;
   const std::string published = std::to_string(*bound_port(*listen_on_loopback(0)));
@@ -61,7 +61,7 @@ TEST(ConcurrentTraces, TellVmsClientsAndDirectionsApart) {
   ASSERT_TRUE(of_web.ready());
 
   const std::string page = "http://127.0.0.1:" + published + "/";
-  // accept() was entered before the trace began: of the first page it is not seen.
+  // The server entered accept() for the first page before the trace began, so that boundary is missing.
   EXPECT_EQ(run({"busybox", "wget", "-q", "-O", "-", page}).out, "hello\n");
   const auto clients = Child::start(
       {.what = "the clients",

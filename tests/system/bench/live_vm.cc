@@ -23,7 +23,7 @@ LiveVm::LiveVm(const std::string& tag, std::vector<std::string> options)
     : name_(fmt::format("{}-{}", tag, ::getpid())) {
   std::vector<std::string> argv{program_path("glassbox"), "run", "-d", "--name", name_};
   argv.insert(argv.end(), options.begin(), options.end());
-  const Outcome started = run(std::move(argv));
+  const ProgramResult started = run(std::move(argv));
   EXPECT_EQ(started.status, 0) << started.err;
   if (const auto vm = find_running_vm(name_)) pid_ = vm->pid;
 }
@@ -38,7 +38,7 @@ std::vector<std::string> LiveVm::in_guest(std::vector<std::string> command) cons
   return argv;
 }
 
-Outcome LiveVm::exec(std::vector<std::string> command) const {
+ProgramResult LiveVm::exec(std::vector<std::string> command) const {
   return run(in_guest(std::move(command)));
 }
 

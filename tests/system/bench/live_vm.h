@@ -1,5 +1,5 @@
-// What the system tests with a running guest share: a VM that goes with its object, and a server for its
-// clients.
+// Shared by the system tests that need a running guest: a VM that lives as long as its object, and a server
+// for the guest's clients.
 #pragma once
 
 #include <sys/types.h>
@@ -14,10 +14,10 @@
 
 namespace glassbox::bench::testing {
 
-// Why no guest can be traced here; empty: it can.
+// The reason why no guest can be traced on this machine; empty if one can.
 [[nodiscard]] std::string why_no_traced_guest();
 
-// `glassbox run -d` with these options; stopped at the end.
+// Starts `glassbox run -d` with these options; the destructor stops the VM.
 class LiveVm {
  public:
   LiveVm(const std::string& tag, std::vector<std::string> options);
@@ -25,18 +25,18 @@ class LiveVm {
   LiveVm& operator=(const LiveVm&) = delete;
   ~LiveVm();
 
-  [[nodiscard]] pid_t pid() const { return pid_; }  // of its process; 0: it does not run
+  [[nodiscard]] pid_t pid() const { return pid_; }  // the monitor's pid; 0 if the VM does not run
   [[nodiscard]] const std::string& name() const { return name_; }
-  // The argv that runs a command in the guest.
+  // The host's argv that runs a command in the guest.
   [[nodiscard]] std::vector<std::string> in_guest(std::vector<std::string> command) const;
-  [[nodiscard]] Outcome exec(std::vector<std::string> command) const;
+  [[nodiscard]] ProgramResult exec(std::vector<std::string> command) const;
 
  private:
   std::string name_;
   pid_t pid_ = 0;
 };
 
-// An echo server on a thread of ours, on some port of the loopback.
+// An echo server on a thread of this process, on a free port of the host's loopback.
 class EchoThread {
  public:
   EchoThread();

@@ -1,5 +1,5 @@
-// The collector on a machine with guests: what becomes of a VM whose recorder was killed, and what the doctor
-// and a trace say of the machine.
+// The collector on a machine with guests: a VM can be recorded again after its recorder was killed, and the
+// doctor and a trace describe the machine.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,15 +18,16 @@ using ::testing::IsEmpty;
 
 constexpr std::size_t kCycles = 3;
 
-// A killed recorder's claim goes with it, its programs leave the host's kernel, and the agent in the guest
-// ends its session: the next one has both sides.
-TEST(Recorder, AnotherFollowsOneThatWasKilled) {
+// When a recorder is killed, its lock on the VM is released, its programs leave the host's kernel, and the
+// agent in the guest ends its session. The next recorder gets both sides.
+TEST(Recorder, WorksAfterAnotherWasKilled) {
   if (const std::string why = why_no_traced_guest(); !why.empty()) GTEST_SKIP() << why;
   const LiveVm vm("recorder-test", {"--allow-host-loopback"});
   ASSERT_GT(vm.pid(), 0);
   const EchoThread server;
   const auto cycles = [&] {
-    const Outcome run = vm.exec({"gb-crr", "10.0.2.2", server.port(), "--cycles", std::to_string(kCycles)});
+    const ProgramResult run =
+        vm.exec({"gb-crr", "10.0.2.2", server.port(), "--cycles", std::to_string(kCycles)});
     EXPECT_EQ(run.status, 0) << run.err;
   };
   const auto directory = build_dir() / "tests" / fmt::format("recorder-{}", ::getpid());
@@ -35,10 +36,10 @@ TEST(Recorder, AnotherFollowsOneThatWasKilled) {
   Recording first(vm, directory / "first.trace");
   ASSERT_TRUE(first.ready());
   cycles();
-  const Outcome beside = run({program_path("glassbox-trace"), "record", "--name", vm.name(), "-o",
-                              directory / "beside.trace", "--duration", "1"});
-  EXPECT_EQ(beside.status, 1);
-  EXPECT_THAT(beside.err, HasSubstr("one recording at a time"));
+  const ProgramResult second_at_once = run({program_path("glassbox-trace"), "record", "--name", vm.name(),
+                                            "-o", directory / "refused.trace", "--duration", "1"});
+  EXPECT_EQ(second_at_once.status, 1);
+  EXPECT_THAT(second_at_once.err, HasSubstr("one recording at a time"));
   first.kill();
 
   Recording second(vm, directory / "second.trace");
@@ -53,7 +54,7 @@ TEST(Recorder, AnotherFollowsOneThatWasKilled) {
   EXPECT_EQ(attribution.cycles.size(), kCycles);
   EXPECT_EQ(attribution.incomplete + attribution.without_flow, 0U);
 
-  // What the killed one had written can be read.
+  // The part that the killed recorder had written can be read.
   const auto cut = trace::read_trace(directory / "first.trace");
   ASSERT_TRUE(cut.has_value()) << cut.error().message;
   EXPECT_TRUE(cut->truncated);
@@ -67,10 +68,10 @@ TEST(Recorder, AnotherFollowsOneThatWasKilled) {
   if (!::testing::Test::HasFailure()) std::filesystem::remove_all(directory);
 }
 
-// A machine that runs guests has all that the report is made of; the lab's kernel has every hook.
-TEST(Doctor, FindsWhatAMachineWithGuestsHas) {
+// A machine that runs guests has everything that a report needs. The lab's kernel also has every hook.
+TEST(Doctor, FindsEverythingOnAMachineWithGuests) {
   if (const std::string why = why_no_traced_guest(); !why.empty()) GTEST_SKIP() << why;
-  const Outcome outcome = run({program_path("glassbox-trace"), "doctor", "--format", "json"});
+  const ProgramResult outcome = run({program_path("glassbox-trace"), "doctor", "--format", "json"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   const auto json = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(json["fit"], true);
@@ -86,7 +87,7 @@ TEST(Doctor, FindsWhatAMachineWithGuestsHas) {
     EXPECT_EQ(found[what]["to_do"], "") << found[what];
   }
   ASSERT_TRUE(found.contains("TSC offset"));
-  EXPECT_NE(found["TSC offset"]["detail"], "") << "honest or not, it was tried";
+  EXPECT_NE(found["TSC offset"]["detail"], "") << "the doctor must try it, whatever the result";
 }
 
 }  // namespace

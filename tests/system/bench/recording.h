@@ -1,4 +1,4 @@
-// `glassbox-trace record` on a live VM.
+// Runs `glassbox-trace record` on a live VM.
 #pragma once
 
 #include <fmt/format.h>
@@ -31,16 +31,18 @@ class Recording {
     EXPECT_TRUE(child.has_value());
     child_ = std::move(*child);
   }
+  // Waits until both sides are attached; false if the recorder ended instead.
   bool ready() {
     char byte = 0;
     return ::read(ready_.get(), &byte, 1) == 1;
   }
-  // As a crash would end it: nothing is put in order.
+  // Ends it as a crash would: it cannot clean up.
   void kill() {
     child_->signal(SIGKILL);
     while (!child_->wait(1000)) {
     }
   }
+  // Ends it as Ctrl-C does and reads its trace.
   trace::Trace finish() {
     EXPECT_EQ(child_->stop(180'000).code, 0) << child_->err();
     auto trace = trace::read_trace(path_);

@@ -1,5 +1,5 @@
-// GoogleTest's main with an exit status that ctest can tell from success: 77 if something was skipped and
-// nothing failed.
+// GoogleTest's main with a third exit status: 77 if a test was skipped and none failed, which ctest shows as
+// skipped.
 #include <gtest/gtest.h>
 
 int main(int argc, char** argv) {

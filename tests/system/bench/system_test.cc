@@ -19,7 +19,7 @@ fs::path traces_dir() {
   return build_dir() / "tests" / "bench-traces";
 }
 
-Outcome run(std::vector<std::string> argv) {
+ProgramResult run(std::vector<std::string> argv) {
   const std::string what = argv.front();
   auto child = Child::start({.what = what, .argv = std::move(argv)});
   if (!child) return {-1, "", child.error().message};

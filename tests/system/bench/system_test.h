@@ -1,5 +1,5 @@
-// What the system tests of the launcher share: where programs and traces are, and how to run a program to its
-// end.
+// Shared by the system tests of launcher and collector: the paths of programs and traces, and how to run a
+// program to its end.
 #pragma once
 
 #include <filesystem>
@@ -14,15 +14,15 @@ namespace glassbox::bench::testing {
 [[nodiscard]] std::filesystem::path build_dir();
 [[nodiscard]] std::filesystem::path source_dir();
 [[nodiscard]] std::string program_path(const std::string& name);
-// Where bench_record leaves fork.json, fork.trace and so on; made anew by it.
+// bench_record empties this folder and writes fork.json, fork.trace and so on into it.
 [[nodiscard]] std::filesystem::path traces_dir();
 
-struct Outcome {
-  int status = -1;  // as a shell has it
+struct ProgramResult {
+  int status = -1;  // as a shell gives it: exit status, or 128 + signal
   std::string out, err;
 };
-// Runs it to its end; the ctest time-out is the limit.
-[[nodiscard]] Outcome run(std::vector<std::string> argv);
+// Runs the program to its end. Only ctest's time-out limits it.
+[[nodiscard]] ProgramResult run(std::vector<std::string> argv);
 
 [[nodiscard]] nlohmann::json read_json(const std::filesystem::path& path);
 

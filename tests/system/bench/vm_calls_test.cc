@@ -1,5 +1,6 @@
-// How many system calls the network thread makes for a CRR of a guest. A count: the same at any speed, but
-// for the acknowledgement of the request, which only a reply within net/tcp/ack_hold.h's time carries.
+// How many system calls the network thread makes for one CRR of a guest. The count does not depend on speed,
+// with one exception: the reply carries the acknowledgement of the request only within the hold time of
+// net/tcp/ack_hold.h.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -11,9 +12,9 @@ namespace glassbox::bench::testing {
 namespace {
 
 constexpr int kCycles = 200;
-// Ten calls for sockets, payload and interrupts, and a wait for each of six events (SYN, request, reply, end
-// of file, acknowledgement of the reply, the guest's FIN) where no two come at once; those of the SYN-ACK and
-// of the last FIN bring no kick. Seen: 14.5 to 16.2.
+// Ten calls for sockets, payload and interrupts, and at most one wait for each of six events: SYN, request,
+// reply, end of file, acknowledgement of the reply, the guest's FIN. The acknowledgements of the SYN-ACK and
+// of the last FIN bring no kick. Measured: 14.5 to 16.2.
 constexpr double kMostCalls = 16.8;
 
 pid_t thread_named(pid_t pid, const std::string& name) {
@@ -31,10 +32,11 @@ TEST(VmCalls, ACycleTakesFew) {
   ASSERT_GT(vm.pid(), 0);
   const EchoThread server;
   const auto cycles = [&](int count) {
-    const Outcome done = vm.exec({"gb-crr", "10.0.2.2", server.port(), "--cycles", std::to_string(count)});
+    const ProgramResult done =
+        vm.exec({"gb-crr", "10.0.2.2", server.port(), "--cycles", std::to_string(count)});
     EXPECT_EQ(done.status, 0) << done.err;
   };
-  cycles(10);  // addresses are resolved, the program is in the guest's cache
+  cycles(10);  // warm-up: ARP is resolved and the program is in the guest's page cache
   const pid_t thread = thread_named(vm.pid(), "gb-net");
   ASSERT_GT(thread, 0);
   const auto counter = KernelCounter::start({vm.pid()}, thread);

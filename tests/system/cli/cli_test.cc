@@ -1,5 +1,5 @@
-// The command line as people and scripts use it, on guests that are booted for it. Runs where KVM is usable,
-// which tools/check sees to (the lab).
+// The command line as people and scripts use it, on guests that the test boots. Needs a usable KVM: this
+// machine's, or the lab's (tools/check chooses).
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-// Runtime directories of their own: what else runs on the machine is none of the tests' business.
+// Skips the test where no guest can run. main.cc gives the tests a runtime directory of their own.
 class Cli : public testing::Test {
  protected:
   void SetUp() override {
@@ -62,20 +62,20 @@ class RunningGuest : public Cli {
     if (IsSkipped()) return;
     ASSERT_EQ(booted_.status, 0) << booted_.err;
   }
-  static Ran exec(std::vector<std::string> command, const std::string& stdin_file = "/dev/null") {
+  static ProgramResult exec(std::vector<std::string> command, const std::string& stdin_file = "/dev/null") {
     command.insert(command.begin(), {"exec", "web", "--"});
     return run(glassbox(std::move(command)), stdin_file);
   }
-  static Ran booted_;
+  static ProgramResult booted_;
 };
-Ran RunningGuest::booted_;
+ProgramResult RunningGuest::booted_;
 
 TEST_F(RunningGuest, DetachedRunPrintsTheName) {
   EXPECT_EQ(booted_.out, "web\n");
 }
 
 TEST_F(RunningGuest, IsListed) {
-  const Ran table = run(glassbox({"ls"}));
+  const ProgramResult table = run(glassbox({"ls"}));
   EXPECT_EQ(table.status, 0);
   EXPECT_THAT(table.out, HasSubstr("web"));
   const auto vms = nlohmann::json::parse(run(glassbox({"ls", "--json"})).out);
@@ -98,28 +98,28 @@ TEST_F(RunningGuest, OffersTheClockPage) {
 }
 
 TEST_F(RunningGuest, StatusOutputAndErrorsComeThrough) {
-  const Ran ran = exec({"sh", "-c", "echo out; echo err >&2; exit 7"});
-  EXPECT_EQ(ran.status, 7);
-  EXPECT_EQ(ran.out, "out\n");
-  EXPECT_EQ(ran.err, "err\n");
+  const ProgramResult result = exec({"sh", "-c", "echo out; echo err >&2; exit 7"});
+  EXPECT_EQ(result.status, 7);
+  EXPECT_EQ(result.out, "out\n");
+  EXPECT_EQ(result.err, "err\n");
 }
 
-TEST_F(RunningGuest, EmptyAndDashedArgumentsAreTheCommands) {
+TEST_F(RunningGuest, EmptyAndDashedArgumentsReachTheCommand) {
   EXPECT_EQ(exec({"printf", "[%s]", "", "--", "-t", "--name"}).out, "[][--][-t][--name]");
 }
 
 TEST_F(RunningGuest, TenMegabytesPassThrough) {
   const TempDir dir;
   const std::string file = random_file(dir, 10 << 20);
-  const Ran ran = exec({"cat"}, file);
-  EXPECT_EQ(ran.status, 0);
-  EXPECT_TRUE(ran.out == content(file)) << ran.out.size() << " bytes came back";
+  const ProgramResult result = exec({"cat"}, file);
+  EXPECT_EQ(result.status, 0);
+  EXPECT_TRUE(result.out == content(file)) << result.out.size() << " bytes came back";
 }
 
-TEST_F(RunningGuest, CommandThatIsNotThere) {
-  const Ran ran = exec({"no-such-command"});
-  EXPECT_EQ(ran.status, 127);
-  EXPECT_THAT(ran.err, HasSubstr("no-such-command"));
+TEST_F(RunningGuest, MissingCommandIs127AndUnrunnableIs126) {
+  const ProgramResult result = exec({"no-such-command"});
+  EXPECT_EQ(result.status, 127);
+  EXPECT_THAT(result.err, HasSubstr("no-such-command"));
   EXPECT_EQ(exec({"/etc/passwd"}).status, 126);
 }
 
@@ -129,8 +129,8 @@ TEST_F(RunningGuest, SignalGoesToTheCommand) {
   while (process.output() != "up\n")
     std::this_thread::yield();
   process.signal(SIGTERM);
-  const Ran ran = process.wait();
-  EXPECT_EQ(ran.status, 42);
+  const ProgramResult result = process.wait();
+  EXPECT_EQ(result.status, 42);
 }
 
 TEST_F(RunningGuest, TerminalIsPassedThrough) {
@@ -144,16 +144,16 @@ TEST_F(RunningGuest, TerminalIsPassedThrough) {
 }
 
 TEST_F(RunningGuest, UnknownNameListsTheNames) {
-  const Ran ran = run(glassbox({"exec", "wbe", "--", "true"}));
-  EXPECT_EQ(ran.status, 125);
-  EXPECT_THAT(ran.err, HasSubstr("web"));
+  const ProgramResult result = run(glassbox({"exec", "wbe", "--", "true"}));
+  EXPECT_EQ(result.status, 125);
+  EXPECT_THAT(result.err, HasSubstr("web"));
   EXPECT_EQ(run(glassbox({"stop", "wbe"})).status, 1);
 }
 
 TEST_F(RunningGuest, NameIsTaken) {
-  const Ran ran = run(glassbox({"run", "--name", "web", "--", "true"}));
-  EXPECT_EQ(ran.status, 125);
-  EXPECT_THAT(ran.err, HasSubstr("running"));
+  const ProgramResult result = run(glassbox({"run", "--name", "web", "--", "true"}));
+  EXPECT_EQ(result.status, 125);
+  EXPECT_THAT(result.err, HasSubstr("running"));
 }
 
 TEST_F(RunningGuest, ZStopEndsItAndLeavesNothing) {
@@ -168,10 +168,11 @@ using OwnGuest = Cli;
 TEST_F(OwnGuest, CommandStdinAndStatus) {
   const TempDir dir;
   const std::string file = random_file(dir, 10 << 20);
-  const Ran ran = run(glassbox({"run", "--vcpus", "2", "--", "sh", "-c", "nproc >&2; cat; exit 7"}), file);
-  EXPECT_EQ(ran.status, 7);
-  EXPECT_EQ(ran.err, "2\n");
-  EXPECT_TRUE(ran.out == content(file)) << ran.out.size() << " bytes came back";
+  const ProgramResult result =
+      run(glassbox({"run", "--vcpus", "2", "--", "sh", "-c", "nproc >&2; cat; exit 7"}), file);
+  EXPECT_EQ(result.status, 7);
+  EXPECT_EQ(result.err, "2\n");
+  EXPECT_TRUE(result.out == content(file)) << result.out.size() << " bytes came back";
   EXPECT_TRUE(nothing_left());
 }
 
@@ -179,23 +180,23 @@ TEST_F(OwnGuest, AddedProgramRuns) {
   const TempDir dir;
   const std::string program = dir.write("tools/hello", "#!/bin/sh\necho hello from $0\n");
   ASSERT_EQ(::chmod(program.c_str(), 0755), 0);
-  const Ran ran =
+  const ProgramResult result =
       run(glassbox({"run", "--add", program + ":/usr/bin/hello", "--add", (dir.path() / "tools").string(),
                     "--", "sh", "-c", "hello; /tools/hello; which nc"}));
-  EXPECT_EQ(ran.status, 0) << ran.err;
-  EXPECT_THAT(ran.out, HasSubstr("hello from /usr/bin/hello\nhello from /tools/hello\n"));
-  EXPECT_THAT(ran.out, HasSubstr("/usr/bin/nc"));  // /usr/bin is still the image's
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("hello from /usr/bin/hello\nhello from /tools/hello\n"));
+  EXPECT_THAT(result.out, HasSubstr("/usr/bin/nc"));  // /usr/bin is still the image's
 }
 
-// Twice, since by chance one may lie where it was linked.
-TEST_F(OwnGuest, TheKernelMovesItselfUnlessToldNotTo) {
+// Two boots, because a random address may by chance be the linked one.
+TEST_F(OwnGuest, KaslrIsOnUnlessTheUserTurnsItOff) {
   const auto text = [](std::vector<std::string> options) {
     std::vector<std::string> argv{"run"};
     argv.insert(argv.end(), options.begin(), options.end());
     argv.insert(argv.end(), {"--", "grep", "-m1", " _text$", "/proc/kallsyms"});
-    const Ran ran = run(glassbox(argv));
-    EXPECT_EQ(ran.status, 0) << ran.err;
-    return ran.out.substr(0, ran.out.find(' '));
+    const ProgramResult result = run(glassbox(argv));
+    EXPECT_EQ(result.status, 0) << result.err;
+    return result.out.substr(0, result.out.find(' '));
   };
   const std::string linked = text({"--append", "nokaslr"});
   EXPECT_EQ(linked, "ffffffff81000000");
@@ -203,17 +204,18 @@ TEST_F(OwnGuest, TheKernelMovesItselfUnlessToldNotTo) {
 }
 
 TEST_F(OwnGuest, PanicIs120AndShowsTheConsole) {
-  const Ran ran = run(glassbox({"run", "--", "sh", "-c", "echo c > /proc/sysrq-trigger; sleep 1000"}));
-  EXPECT_EQ(ran.status, 120) << ran.err;
-  EXPECT_THAT(ran.err, HasSubstr("panic"));
+  const ProgramResult result =
+      run(glassbox({"run", "--", "sh", "-c", "echo c > /proc/sysrq-trigger; sleep 1000"}));
+  EXPECT_EQ(result.status, 120) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("panic"));
   EXPECT_TRUE(nothing_left());
 }
 
 TEST_F(OwnGuest, PowerOffIs121AlsoForExec) {
   ASSERT_EQ(run(glassbox({"run", "-d", "--name", "off"})).status, 0);
-  const Ran ran = run(glassbox({"exec", "off", "--", "sh", "-c", "poweroff; sleep 1000"}));
-  EXPECT_EQ(ran.status, 121) << ran.err;
-  EXPECT_THAT(ran.err, HasSubstr("powered off"));
+  const ProgramResult result = run(glassbox({"exec", "off", "--", "sh", "-c", "poweroff; sleep 1000"}));
+  EXPECT_EQ(result.status, 121) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("powered off"));
   EXPECT_TRUE(nothing_left());
 }
 
@@ -237,7 +239,7 @@ TEST_F(OwnGuest, KilledMonitorIsNotListedAndItsNameIsFree) {
   EXPECT_TRUE(nothing_left());
 }
 
-TEST_F(OwnGuest, Sigusr1PrintsWhatTheNatHasCounted) {
+TEST_F(OwnGuest, Sigusr1PrintsTheNatsCounters) {
   Process vm = Process::start(
       glassbox({"run", "--", "sh", "-c", "ping -c 1 -W 60 10.0.2.2 && nc -w 60 10.0.2.2 9; read line"}),
       "/dev/null", true);
@@ -251,7 +253,7 @@ TEST_F(OwnGuest, Sigusr1PrintsWhatTheNatHasCounted) {
   EXPECT_TRUE(nothing_left());
 }
 
-// --- nothing is booted ---
+// --- without a guest ---
 
 TEST_F(OwnGuest, MistakesAreOneLineWithARemedy) {
   const TempDir dir;
@@ -270,8 +272,8 @@ TEST_F(OwnGuest, MistakesAreOneLineWithARemedy) {
   EXPECT_EQ(option.status, 125);
   const auto added = run(glassbox({"run", "--add", "/no/such/file", "--", "true"}));
   EXPECT_EQ(added.status, 125);
-  for (const Ran& ran : {kernel, truncated, no_kernel, name, option, added}) {
-    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+  for (const ProgramResult& result : {kernel, truncated, no_kernel, name, option, added}) {
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
   }
   EXPECT_EQ(run(glassbox({"ls", "--no-such-option"})).status, 2);
   EXPECT_EQ(run(glassbox({"--help"})).status, 0);

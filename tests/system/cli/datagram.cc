@@ -1,5 +1,5 @@
-// UDP in a guest, whose busybox has no client for it. Statically linked.
-//   datagram say [ADDRESS]:PORT TEXT   sends the text until an answer comes, and prints that
+// A UDP client and server for guests: busybox has none. Statically linked.
+//   datagram say [ADDRESS]:PORT TEXT   sends TEXT, again every 2 s, until an answer comes; prints the answer
 //   datagram echo [ADDRESS]:PORT       answers each datagram with "PEER said TEXT"
 #include <poll.h>
 #include <sys/socket.h>

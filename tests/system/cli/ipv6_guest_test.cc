@@ -1,5 +1,5 @@
-// IPv6 as a guest has it: address, route, the gateway, servers on the host's ::1 over TCP and UDP, names, and
-// ports published on ::1.
+// IPv6 in a guest: address, route, gateway, servers on the host's ::1 over TCP and UDP, names, and ports that
+// are published on ::1.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -28,10 +28,10 @@ UniqueFd bound_datagrams(std::uint16_t port) {
   return fd;
 }
 
-// A thread that answers datagrams on ::1 until it gets an empty one.
-class Answering {
+// Answers datagrams on ::1, on a thread, until an empty one comes.
+class DatagramServer {
  public:
-  explicit Answering(UniqueFd fd, std::string (*answer)(const std::string&)) : fd_(std::move(fd)) {
+  explicit DatagramServer(UniqueFd fd, std::string (*answer)(const std::string&)) : fd_(std::move(fd)) {
     net::SocketAddress own;
     ::getsockname(fd_.get(), own.get(), own.length_out());
     port = own.port();
@@ -47,7 +47,7 @@ class Answering {
       }
     });
   }
-  ~Answering() {
+  ~DatagramServer() {
     const net::SocketAddress own(net::kLoopback6, port);
     ::sendto(fd_.get(), "", 0, 0, own.get(), own.length());
     thread_.join();
@@ -59,12 +59,12 @@ class Answering {
   std::thread thread_;
 };
 
-std::string said(const std::string& text) {
+std::string greeting_reply(const std::string& text) {
   return "the host heard " + text;
 }
 
-// Every name has one address of each family.
-std::string resolved(const std::string& text) {
+// A name server for which every name has one address of each family.
+std::string dns_reply(const std::string& text) {
   const auto query = net::parse_dns_query(net::octets(text));
   if (!query || query->question.size() < 5) return "?";
   constexpr std::uint16_t kTypeAaaa = 28;
@@ -87,13 +87,13 @@ class Ipv6Guest : public testing::Test {
     auto names = bound_datagrams(kDnsPort);
     if (!listener || (!in_lab() && run(glassbox({"kvm-check"})).status != 0)) return;
     listener_ = std::move(*listener);
-    if (names) names_ = std::make_unique<Answering>(std::move(names), resolved);
-    datagrams_ = std::make_unique<Answering>(bound_datagrams(0), said);
+    if (names) names_ = std::make_unique<DatagramServer>(std::move(names), dns_reply);
+    datagrams_ = std::make_unique<DatagramServer>(bound_datagrams(0), greeting_reply);
     tcp_port_ = *bench::bound_port(listener_);
     echo_ = std::thread([] { (void)bench::serve_echo(listener_, {.request_bytes = 3000}, served_); });
     published_tcp_ = *bench::bound_port(*bench::listen_on({net::kLoopback6, 0}));
     {
-      const Answering free_port(bound_datagrams(0), said);
+      const DatagramServer free_port(bound_datagrams(0), greeting_reply);
       published_udp_ = free_port.port;
     }
     booted_ = run(glassbox({"run", "-d", "--name", "six", "--dns", "::1",
@@ -119,23 +119,23 @@ class Ipv6Guest : public testing::Test {
     command.insert(command.begin(), {"exec", "six", "--"});
     return glassbox(std::move(command));
   }
-  static Ran exec(std::vector<std::string> command) { return run(in_guest(std::move(command))); }
+  static ProgramResult exec(std::vector<std::string> command) { return run(in_guest(std::move(command))); }
 
-  static Ran booted_;
+  static ProgramResult booted_;
   static UniqueFd listener_;
   static std::thread echo_;
-  static std::unique_ptr<Answering> names_, datagrams_;
+  static std::unique_ptr<DatagramServer> names_, datagrams_;
   static std::atomic<std::uint64_t> served_;
   static std::uint16_t tcp_port_, published_tcp_, published_udp_;
 };
-Ran Ipv6Guest::booted_;
+ProgramResult Ipv6Guest::booted_;
 UniqueFd Ipv6Guest::listener_;
 std::thread Ipv6Guest::echo_;
-std::unique_ptr<Answering> Ipv6Guest::names_, Ipv6Guest::datagrams_;
+std::unique_ptr<DatagramServer> Ipv6Guest::names_, Ipv6Guest::datagrams_;
 std::atomic<std::uint64_t> Ipv6Guest::served_{0};
 std::uint16_t Ipv6Guest::tcp_port_, Ipv6Guest::published_tcp_, Ipv6Guest::published_udp_;
 
-TEST_F(Ipv6Guest, HasItsAddressAndRouteAtOnce) {
+TEST_F(Ipv6Guest, HasItsAddressAndRouteAfterTheBoot) {
   const std::string addresses = exec({"ip", "-6", "addr", "show", "eth0"}).out;
   EXPECT_THAT(addresses, HasSubstr("fd00:10:0:2::15/64"));
   EXPECT_THAT(addresses, testing::Not(HasSubstr("tentative")));
@@ -143,36 +143,37 @@ TEST_F(Ipv6Guest, HasItsAddressAndRouteAtOnce) {
 }
 
 TEST_F(Ipv6Guest, PingsTheGateway) {
-  const Ran ping = exec({"ping", "-6", "-c", "3", "-W", "60", "fd00:10:0:2::2"});
+  const ProgramResult ping = exec({"ping", "-6", "-c", "3", "-W", "60", "fd00:10:0:2::2"});
   EXPECT_EQ(ping.status, 0) << ping.out << ping.err;
   EXPECT_THAT(ping.out, HasSubstr("3 packets received"));
 }
 
 TEST_F(Ipv6Guest, TcpReachesTheHostsLoopback) {
-  const Ran client =
+  const ProgramResult client =
       exec({"gb-crr", "fd00:10:0:2::2", std::to_string(tcp_port_), "--cycles", "10", "--payload", "3000"});
   EXPECT_EQ(client.status, 0) << client.err;
   EXPECT_EQ(served_.load(), 10U);
 }
 
-TEST_F(Ipv6Guest, APortThatWasNotNamedIsClosed) {
+TEST_F(Ipv6Guest, AnUnnamedPortIsClosed) {
   const auto other = bench::listen_on({net::kLoopback6, 0});
   ASSERT_TRUE(other.has_value());
-  const Ran client =
+  const ProgramResult client =
       exec({"gb-crr", "fd00:10:0:2::2", std::to_string(*bench::bound_port(*other)), "--cycles", "1"});
   EXPECT_EQ(client.status, 1);
   EXPECT_THAT(client.err, HasSubstr("Connection refused"));
 }
 
 TEST_F(Ipv6Guest, UdpReachesTheHostsLoopback) {
-  const Ran client = exec({"datagram", "say", fmt::format("[fd00:10:0:2::2]:{}", datagrams_->port), "hello"});
+  const ProgramResult client =
+      exec({"datagram", "say", fmt::format("[fd00:10:0:2::2]:{}", datagrams_->port), "hello"});
   EXPECT_EQ(client.status, 0) << client.err;
   EXPECT_EQ(client.out, "the host heard hello\n");
 }
 
 TEST_F(Ipv6Guest, NamesAreResolvedOverIt) {
-  if (!names_) GTEST_SKIP() << "port 53 of ::1 is taken here, or not ours to use";
-  const Ran client = exec({"nslookup", "-type=aaaa", "name.test", "fd00:10:0:2::3"});
+  if (!names_) GTEST_SKIP() << "cannot bind port 53 of ::1";
+  const ProgramResult client = exec({"nslookup", "-type=aaaa", "name.test", "fd00:10:0:2::3"});
   EXPECT_EQ(client.status, 0) << client.out << client.err;
   EXPECT_THAT(client.out, HasSubstr("2001:db8::55"));
 }
@@ -198,7 +199,8 @@ TEST_F(Ipv6Guest, PublishedUdpPortIsReachedAtTheHostsLoopback) {
   Process server = Process::start(in_guest({"datagram", "echo", "[::]:7"}));
   while (server.output() != "ready\n")
     std::this_thread::yield();
-  const Ran client = run({DATAGRAM_PROGRAM, "say", fmt::format("[::1]:{}", published_udp_), "good day"});
+  const ProgramResult client =
+      run({DATAGRAM_PROGRAM, "say", fmt::format("[::1]:{}", published_udp_), "good day"});
   EXPECT_EQ(client.out, "fd00:10:0:2::2 said good day\n");
   server.signal(SIGTERM);
   (void)server.wait();

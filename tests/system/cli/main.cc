@@ -1,5 +1,6 @@
-// main() of the test programs that boot guests with the command line: a runtime directory of their own, since
-// what else runs on the machine is none of their business, and no guest that outlives them.
+// main() of the test programs that boot guests by the command line. It gives the program a runtime directory
+// of its own, so that other VMs of the machine do not matter, and makes sure that no guest outlives the
+// program.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -12,15 +13,15 @@
 
 namespace {
 
-// A process that outlives this one if it is killed (by a time-out, say) and then ends the guests it left. It
-// waits for the end of a pipe that only we hold open.
-void leave_no_guests(const std::string& runtime_dir) {
+// Forks a process that ends the remaining guests if this one is killed, for example by a time-out. It waits
+// for the end of file of a pipe that only this process holds open.
+void end_guests_if_killed(const std::string& runtime_dir) {
   int fds[2];
   if (::pipe2(fds, O_CLOEXEC) != 0 || ::fork() != 0) return;
   ::close(fds[1]);
   ::setsid();
   for (int fd = 0; fd < 3; ++fd)
-    ::close(fd);  // whoever waits for our output does not wait for this
+    ::close(fd);  // or a reader of the test's output would wait for this process
   char byte = 0;
   (void)!::read(fds[0], &byte, 1);
   for (const glassbox::RunningVm& vm : glassbox::list_running_vms())
@@ -32,14 +33,14 @@ void leave_no_guests(const std::string& runtime_dir) {
 
 }  // namespace
 
-// 77 tells ctest that something was skipped and nothing failed.
+// Exit status 77 tells ctest that a test was skipped and none failed.
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  // On /run, where sockets may be: the build directory need not be able to hold any.
+  // In /run, because the build directory may be on a file system that cannot hold sockets.
   char name[] = "/run/glassbox-test-XXXXXX";
   if (::mkdtemp(name) == nullptr) return 1;
   ::setenv("GLASSBOX_RUNTIME_DIR", name, 1);
-  leave_no_guests(name);
+  end_guests_if_killed(name);
   const int status = RUN_ALL_TESTS();
   std::filesystem::remove_all(name);
   if (status == 0 && testing::UnitTest::GetInstance()->skipped_test_count() > 0) return 77;

@@ -77,7 +77,7 @@ bool Process::wait_for(const std::string& text) {
   return true;
 }
 
-Ran Process::wait() {
+ProgramResult Process::wait() {
   if (terminal_) {
     while (wait_for(std::string("\0never shown", 12))) {
     }
@@ -88,7 +88,7 @@ Ran Process::wait() {
           terminal_ ? shown_ : content(out_), content(err_)};
 }
 
-Ran run(const std::vector<std::string>& argv, const std::string& stdin_file) {
+ProgramResult run(const std::vector<std::string>& argv, const std::string& stdin_file) {
   return Process::start(argv, stdin_file).wait();
 }
 

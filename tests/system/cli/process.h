@@ -1,4 +1,4 @@
-// Runs a program as a shell would, to its end or in the background.
+// Runs a program as a shell does, to its end or in the background.
 #pragma once
 
 #include <sys/types.h>
@@ -11,29 +11,30 @@
 
 namespace glassbox::test {
 
-struct Ran {
-  int status = -1;  // as a shell has it
+struct ProgramResult {
+  int status = -1;  // as a shell gives it: exit status, or 128 + signal
   std::string out, err;
 };
 
-// A started program. Its output goes to files, so that nothing ever waits for a reader.
+// A started program. Its output goes to memory files, so that it never waits for a reader.
 class Process {
  public:
-  // With `terminal` its stdin, stdout and stderr are a terminal of its own and out() is what appeared on it.
+  // With `terminal`, stdin, stdout and stderr are a new terminal, and wait().out is what appeared on it.
   static Process start(const std::vector<std::string>& argv, const std::string& stdin_file = "/dev/null",
                        bool terminal = false);
   Process(Process&&) = default;
   Process& operator=(Process&&) = delete;
-  ~Process();  // kills what still runs
+  ~Process();  // kills the program if it still runs
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   void signal(int number) const;
-  // What it has written to stdout so far (not on a terminal).
+  // Its stdout so far; empty with a terminal.
   [[nodiscard]] std::string output() const;
-  // Types into the terminal, and waits until `text` has appeared on it; false if the program ended first.
+  // With a terminal: types keys, and waits until `text` has appeared; false if the program ended first.
   void type(const std::string& keys) const;
   bool wait_for(const std::string& text);
-  Ran wait();
+  // Waits for the end and reaps it. Call once.
+  ProgramResult wait();
 
  private:
   Process() = default;
@@ -43,10 +44,10 @@ class Process {
   std::string shown_;
 };
 
-// To its end.
-Ran run(const std::vector<std::string>& argv, const std::string& stdin_file = "/dev/null");
+// Runs a program to its end.
+ProgramResult run(const std::vector<std::string>& argv, const std::string& stdin_file = "/dev/null");
 
-// The glassbox that was built, before its arguments.
+// The argv of the glassbox in this build with these arguments.
 std::vector<std::string> glassbox(std::vector<std::string> arguments);
 
 }  // namespace glassbox::test

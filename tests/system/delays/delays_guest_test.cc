@@ -1,5 +1,5 @@
-// The bench of known delays with a guest: what its client does, what its kernel does, and what the threads of
-// the monitor are kept from doing. One VM for all cases.
+// Known delays with a guest: its client sleeps, its kernel is slow, or a thread of the monitor is kept off
+// the CPU. The report must put each delay where it was made. One VM for all cases.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -21,8 +21,8 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 constexpr int kBootLimitMs = 240'000;
-// A delay is several typical cycles long, whatever the machine does beside: that is 5 ms in a lab of its own
-// and ten times as much in one that shares its CPUs with a build.
+// A delay is several typical cycles long, so that it stands out however busy the machine is. A cycle takes
+// about 5 ms in an idle lab and ten times as much next to a build.
 constexpr int kTypicalCycles = 10;
 constexpr microseconds kShortest = milliseconds(40), kLongest = milliseconds(500);
 constexpr std::size_t kPairs = 40;
@@ -34,7 +34,7 @@ std::string program(const std::string& name) {
 Status run(std::vector<std::string> argv) {
   const std::string what = argv[0] + " " + argv[1];
   GB_ASSIGN(auto child, bench::Child::start({.what = what, .argv = std::move(argv)}));
-  if (!child->wait(kBootLimitMs)) return fail("{} does not end", what);
+  if (!child->wait(kBootLimitMs)) return fail("{} has not ended after {} s", what, kBootLimitMs / 1000);
   if (!child->reap()->ok()) return fail("{}", child->epitaph());
   return {};
 }
@@ -52,10 +52,10 @@ class DelaysGuest : public testing::Test {
     pid_ = vm->pid;
     const auto typical = typical_cycle(site());
     ASSERT_TRUE(typical) << typical.error().message;
-    long_ =
+    delay_ =
         std::clamp(std::chrono::duration_cast<microseconds>(*typical) * kTypicalCycles, kShortest, kLongest);
     std::printf("a cycle takes %.1f ms, a delay is %.1f ms\n", static_cast<double>(typical->count()) / 1e6,
-                static_cast<double>(long_.count()) / 1e3);
+                static_cast<double>(delay_.count()) / 1e3);
   }
   static void TearDownTestSuite() {
     if (pid_ == 0) return;
@@ -80,11 +80,11 @@ class DelaysGuest : public testing::Test {
                   return std::vector<std::string>{"--name", name_};
                 }};
   }
-  static std::string sleep() { return std::to_string(long_.count()); }  // as delay-crr takes it
+  static std::string sleep() { return std::to_string(delay_.count()); }  // in us, for delay-crr
 
   static inline std::string name_;
   static inline pid_t pid_ = 0;
-  static inline microseconds long_ = kShortest;
+  static inline microseconds delay_ = kShortest;
 };
 
 TEST_F(DelaysGuest, ClientSleepsBeforeConnect) {
@@ -138,8 +138,8 @@ TEST_F(DelaysGuest, NetworkThreadIsHeldBack) {
                      .measured_by = MeasuredBy::kInjector,
                      .pairs = kPairs,
                      .before = [&](bool delayed) -> Status {
-                       // Held while it had something to do before the cycle, its wait would not be the
-                       // cycle's.
+                       // If the thread is runnable when it is held, it waits for work from before the
+                       // cycle: hold it again.
                        for (bool again = delayed; again; again = is_runnable(pid_, net)) {
                          GB_TRY((*quota)->release());
                          GB_TRY((*quota)->hold());
@@ -149,7 +149,7 @@ TEST_F(DelaysGuest, NetworkThreadIsHeldBack) {
                      },
                      .during = [&](bool delayed) -> Status {
                        if (!delayed) return {};
-                       ::usleep(static_cast<useconds_t>(long_.count()));
+                       ::usleep(static_cast<useconds_t>(delay_.count()));
                        return (*quota)->release();
                      },
                      .measure = [&] { return run_delay_ns(pid_, net) - before_ns; }},
@@ -160,14 +160,13 @@ TEST_F(DelaysGuest, VcpuIsStarved) {
   const pid_t vcpu = thread_named(pid_, "vcpu0");
   ASSERT_NE(vcpu, 0);
   if (::sysconf(_SC_NPROCESSORS_ONLN) < 2) GTEST_SKIP() << "needs two CPUs: one is kept busy";
-  // All of the monitor and of this test on CPU 0, the vCPU alone on CPU 1.
+  // The monitor and this test run on CPU 0, the vCPU alone on CPU 1.
   ASSERT_TRUE(pin(pid_, 1));
   ASSERT_TRUE(pin(::getpid(), 1));
   ASSERT_TRUE(pin_thread(vcpu, 2));
   Spinner spinner(1);
-  const auto starve = [&](int, bool delayed) { spinner.spin_for(delayed ? 2 * long_ : microseconds(0)); };
-  // Not by the client's clock: that also holds what the vCPU's last wake-up and the machine below took
-  // longer.
+  const auto starve = [&](int, bool delayed) { spinner.spin_for(delayed ? 2 * delay_ : microseconds(0)); };
+  // Measured by the scheduler's run delay. The client's clock also includes slow wake-ups of the vCPU.
   std::int64_t before_ns = 0;
   EXPECT_TRUE(holds({.name = "vCPU starved",
                      .expect = {std::string(kRunnable), "vcpu_not_scheduled", Starved::kVcpu},

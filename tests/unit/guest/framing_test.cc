@@ -8,7 +8,7 @@
 namespace glassbox::protocol {
 namespace {
 
-TEST(Framing, MessagesComeOutAsTheyWentInHoweverTheBytesAreCut) {
+TEST(Framing, MessagesSurviveAnyDivisionOfTheStream) {
   std::string bytes;
   append_message(bytes, MessageType::kStdout, "hello");
   append_message(bytes, MessageType::kTraceEnd, "");
@@ -34,20 +34,20 @@ TEST(Framing, MessagesComeOutAsTheyWentInHoweverTheBytesAreCut) {
   }
 }
 
-TEST(Framing, AnnouncingTooMuchIsAnErrorBeforeTheBytesCome) {
+TEST(Framing, TooLongAMessageIsAnErrorBeforeItsBytesCome) {
   const MessageHeader header{static_cast<std::uint32_t>(MessageType::kStdout), kMaxPayload + 1};
   MessageDecoder decoder;
   decoder.feed(as_payload(header));
   EXPECT_FALSE(decoder.next());
 }
 
-TEST(Framing, StreamIsCutToTheLimit) {
+TEST(Framing, StreamIsDividedAtTheLimit) {
   std::string bytes;
   append_stream(bytes, MessageType::kStdin, std::string(kMaxPayload + 10, 'y'));
   EXPECT_EQ(bytes.size(), 2 * sizeof(MessageHeader) + kMaxPayload + 10);
 }
 
-TEST(Framing, PayloadOfAnotherSizeIsNothing) {
+TEST(Framing, PayloadOfAnotherSizeIsRejected) {
   EXPECT_FALSE(from_payload<std::uint32_t>("abc"));
   EXPECT_FALSE(from_payload<std::uint32_t>("abcde"));
   EXPECT_TRUE(from_payload<std::uint32_t>("abcd"));

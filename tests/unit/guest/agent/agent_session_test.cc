@@ -1,4 +1,4 @@
-// The agent's command server and the host's client against each other, over a UNIX socket in one process.
+// The agent's command server and the host's client, connected by a UNIX socket in one process.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -36,14 +36,14 @@ std::string read_all(int fd) {
   return all;
 }
 
-// A server on an abstract UNIX socket, with its thread.
+// Runs a server on a thread, on an abstract UNIX socket.
 class AgentSession : public testing::Test {
  protected:
   void SetUp() override {
     ::signal(SIGPIPE, SIG_IGN);
     auto watch = client::SignalWatch::create();
     ASSERT_TRUE(watch);
-    signals_.emplace(std::move(*watch));  // before the thread: it inherits the mask
+    signals_.emplace(std::move(*watch));  // before the thread starts, which inherits the signal mask
     UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     address_.sun_family = AF_UNIX;
     const std::string name = "glassbox-agent-test-" + std::to_string(::getpid());
@@ -77,37 +77,37 @@ class AgentSession : public testing::Test {
     return fd;
   }
 
-  struct Ran {
+  struct CommandResult {
     Outcome outcome;
     std::string out;
     std::string err;
   };
 
-  // Runs it with that input; the input's end follows.
-  Ran run(std::vector<std::string> argv, std::string input = {}, bool tty = false) {
+  // Runs the command to its end with `input` and then end of file on stdin.
+  CommandResult run(std::vector<std::string> argv, std::string input = {}, bool tty = false) {
     Pipe in = new_pipe(), out = new_pipe(), err = new_pipe();
-    Ran ran;
+    CommandResult result;
     std::thread feeder([&] {
       (void)write_all(in.write.get(), input);
       in.write.reset();
     });
-    std::thread out_reader([&] { ran.out = read_all(out.read.get()); });
-    std::thread err_reader([&] { ran.err = read_all(err.read.get()); });
+    std::thread out_reader([&] { result.out = read_all(out.read.get()); });
+    std::thread err_reader([&] { result.err = read_all(err.read.get()); });
     auto outcome =
         client::run_command(connect(), {.argv = std::move(argv), .env = {}, .cwd = "/", .tty = tty},
                             {in.read.get(), out.write.get(), err.write.get()}, *signals_);
     EXPECT_TRUE(outcome);
-    if (outcome) ran.outcome = *outcome;
+    if (outcome) result.outcome = *outcome;
     in.read.reset();
     out.write.reset();
     err.write.reset();
     feeder.join();
     out_reader.join();
     err_reader.join();
-    return ran;
+    return result;
   }
 
-  Ran shell(const std::string& script, std::string input = {}) {
+  CommandResult shell(const std::string& script, std::string input = {}) {
     return run({"sh", "-c", script}, std::move(input));
   }
 
@@ -119,11 +119,11 @@ class AgentSession : public testing::Test {
 };
 
 TEST_F(AgentSession, OutputAndStatusComeBack) {
-  const Ran ran = shell("echo out; echo err >&2; exit 7");
-  EXPECT_EQ(ran.outcome.kind, Outcome::Kind::kExited);
-  EXPECT_EQ(ran.outcome.status, 7);
-  EXPECT_EQ(ran.out, "out\n");
-  EXPECT_EQ(ran.err, "err\n");
+  const CommandResult result = shell("echo out; echo err >&2; exit 7");
+  EXPECT_EQ(result.outcome.kind, Outcome::Kind::kExited);
+  EXPECT_EQ(result.outcome.status, 7);
+  EXPECT_EQ(result.out, "out\n");
+  EXPECT_EQ(result.err, "err\n");
 }
 
 TEST_F(AgentSession, DeathBySignalIs128PlusN) {
@@ -131,7 +131,7 @@ TEST_F(AgentSession, DeathBySignalIs128PlusN) {
 }
 
 TEST_F(AgentSession, MissingCommandIs127AndUnrunnableIs126) {
-  const Ran missing = run({"no-such-command-of-glassbox"});
+  const CommandResult missing = run({"no-such-command-of-glassbox"});
   EXPECT_EQ(missing.outcome.kind, Outcome::Kind::kCannotRun);
   EXPECT_EQ(missing.outcome.status, 127);
   EXPECT_NE(missing.outcome.message.find("no-such-command-of-glassbox"), std::string::npos);
@@ -143,14 +143,14 @@ TEST_F(AgentSession, TenMegabytesPassThroughCatIntact) {
   std::uint32_t x = 12345;
   for (char& c : data)
     c = static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
-  const Ran ran = run({"cat"}, data);
-  EXPECT_EQ(ran.outcome.status, 0);
-  EXPECT_TRUE(ran.out == data);
+  const CommandResult result = run({"cat"}, data);
+  EXPECT_EQ(result.outcome.status, 0);
+  EXPECT_TRUE(result.out == data);
 }
 
-TEST_F(AgentSession, CommandThatReadsNothingEndsInSpiteOfInput) {
-  const Ran ran = run({"true"}, std::string(4 << 20, 'x'));
-  EXPECT_EQ(ran.outcome.status, 0);
+TEST_F(AgentSession, CommandThatReadsNoInputStillEnds) {
+  const CommandResult result = run({"true"}, std::string(4 << 20, 'x'));
+  EXPECT_EQ(result.outcome.status, 0);
 }
 
 TEST_F(AgentSession, EndOfInputReachesTheCommand) {
@@ -158,16 +158,16 @@ TEST_F(AgentSession, EndOfInputReachesTheCommand) {
 }
 
 TEST_F(AgentSession, BackgroundProcessDoesNotHoldTheSession) {
-  const Ran ran = shell("sleep 1000 & echo $!");
-  EXPECT_EQ(ran.outcome.status, 0);
-  ASSERT_FALSE(ran.out.empty());
-  EXPECT_EQ(::kill(std::stoi(ran.out), SIGKILL), 0);
+  const CommandResult result = shell("sleep 1000 & echo $!");
+  EXPECT_EQ(result.outcome.status, 0);
+  ASSERT_FALSE(result.out.empty());
+  EXPECT_EQ(::kill(std::stoi(result.out), SIGKILL), 0);
 }
 
 TEST_F(AgentSession, OutputWrittenJustBeforeTheEndIsComplete) {
-  const Ran ran = shell("head -c 3000000 /dev/zero; echo done >&2");
-  EXPECT_EQ(ran.out.size(), 3000000U);
-  EXPECT_EQ(ran.err, "done\n");
+  const CommandResult result = shell("head -c 3000000 /dev/zero; echo done >&2");
+  EXPECT_EQ(result.out.size(), 3000000U);
+  EXPECT_EQ(result.err, "done\n");
 }
 
 TEST_F(AgentSession, SeveralCommandsRunSideBySide) {
@@ -178,13 +178,13 @@ TEST_F(AgentSession, SeveralCommandsRunSideBySide) {
                                        {in.read.get(), out.write.get(), out.write.get()}, *signals_);
     if (outcome) held = *outcome;
   });
-  EXPECT_EQ(shell("exit 3").outcome.status, 3);  // while the other waits for input
+  EXPECT_EQ(shell("exit 3").outcome.status, 3);  // while the first command waits for input
   in.write.reset();
   holder.join();
   EXPECT_EQ(held.kind, Outcome::Kind::kExited);
 }
 
-TEST_F(AgentSession, SignalOvertakesInputThatNobodyReads) {
+TEST_F(AgentSession, SignalOvertakesUnreadInput) {
   Pipe in = new_pipe(), out = new_pipe();
   std::thread feeder([&] { (void)write_all(in.write.get(), std::string(1 << 20, 'x')); });
   std::thread killer([&] {
@@ -207,7 +207,8 @@ TEST_F(AgentSession, CommandGetsHangupWhenTheHostGoesAway) {
   UniqueFd connection = connect();
   Pipe witness = new_pipe();
   const std::string fd = std::to_string(witness.write.get());
-  // The command holds the pipe's end open through /proc; its end of file says that the command is gone.
+  // The command opens the pipe's write end through /proc. The pipe's end of file shows that the command has
+  // ended.
   const std::string start = R"({"argv":["sh","-c","exec 9>/proc/)" + std::to_string(::getpid()) + "/fd/" +
                             fd + R"(; echo ready >&9; sleep 1000"]})";
   ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecStart, start));
@@ -219,14 +220,15 @@ TEST_F(AgentSession, CommandGetsHangupWhenTheHostGoesAway) {
   }
 }
 
-TEST_F(AgentSession, TerminalIsOneWithTheSizeAndEndOfFileOfTheHost) {
-  const Ran ran = run({"sh", "-c", "test -t 0 && test -t 1 && stty size && cat"}, "typed\n", true);
-  EXPECT_EQ(ran.outcome.status, 0);
-  EXPECT_NE(ran.out.find("24 80"), std::string::npos);
-  EXPECT_NE(ran.out.find("typed"), std::string::npos);
+TEST_F(AgentSession, TerminalHasTheHostsSizeAndEndOfFile) {
+  const CommandResult result =
+      run({"sh", "-c", "test -t 0 && test -t 1 && stty size && cat"}, "typed\n", true);
+  EXPECT_EQ(result.outcome.status, 0);
+  EXPECT_NE(result.out.find("24 80"), std::string::npos);
+  EXPECT_NE(result.out.find("typed"), std::string::npos);
 }
 
-TEST_F(AgentSession, UsersTerminalIsRawMeanwhileAndRestoredAfter) {
+TEST_F(AgentSession, UsersTerminalIsRawDuringTheCommandAndRestoredAfter) {
   UniqueFd master(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
   int unlock = 0;
   ASSERT_EQ(::ioctl(master.get(), TIOCSPTLCK, &unlock), 0);
@@ -249,8 +251,8 @@ TEST_F(AgentSession, UsersTerminalIsRawMeanwhileAndRestoredAfter) {
     };
     if (!wait_until([&] { return seen.find("50 132") != std::string::npos; })) return;
     ::tcgetattr(slave.get(), &during);
-    // The terminal's echo is the first, cat's copy the second: from then on it is cat that the key ends. A
-    // shell between two commands may go on after it.
+    // The first "word" is the terminal's echo, the second cat's output. Only now is cat the process that the
+    // key interrupts: a shell between two commands might continue after it.
     EXPECT_TRUE(write_all(master.get(), "word\r"));
     if (!wait_until([&] { return seen.find("word") != seen.rfind("word"); })) return;
     EXPECT_TRUE(write_all(master.get(), "\x03"));  // a key, which becomes SIGINT in the guest
@@ -267,7 +269,7 @@ TEST_F(AgentSession, UsersTerminalIsRawMeanwhileAndRestoredAfter) {
   EXPECT_EQ(after.c_lflag, before.c_lflag);
 }
 
-TEST_F(AgentSession, EnvironmentAndDirectoryAreThoseAskedFor) {
+TEST_F(AgentSession, EnvironmentAndDirectoryAreThoseRequested) {
   Pipe in = new_pipe(), out = new_pipe();
   in.write.reset();
   auto outcome = client::run_command(
@@ -285,14 +287,14 @@ TEST_F(AgentSession, ProtocolViolationEndsTheConnection) {
   EXPECT_FALSE(protocol::receive_message(connection.get()));
 }
 
-// The agent buffers no more than the window for a command that does not read: a host that sends more loses
-// the connection, and the signal behind it is not obeyed.
+// The agent buffers at most kStdinWindow bytes for a command that does not read. A host that sends more loses
+// the connection, and a signal that it sends afterwards has no effect.
 TEST_F(AgentSession, InputBeyondTheWindowEndsTheConnection) {
   const UniqueFd connection = connect();
   ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecStart,
                                      R"({"argv":["sleep","1000"],"env":[],"cwd":"/","tty":false})"));
   const std::string block(protocol::kMaxPayload, 'x');
-  constexpr std::size_t kPipeBytes = 65536;  // what the command's own stdin holds
+  constexpr std::size_t kPipeBytes = 65536;  // capacity of the command's stdin pipe
   for (std::size_t sent = 0; sent <= protocol::kStdinWindow + kPipeBytes; sent += block.size())
     (void)protocol::send_message(connection.get(), protocol::MessageType::kStdin, block);
   const std::uint32_t kill = SIGKILL;
@@ -303,7 +305,7 @@ TEST_F(AgentSession, InputBeyondTheWindowEndsTheConnection) {
     EXPECT_EQ((*message)->type, protocol::MessageType::kStdinAck);
 }
 
-TEST_F(AgentSession, ASignalThatThereIsNotEndsTheConnection) {
+TEST_F(AgentSession, AnInvalidSignalNumberEndsTheConnection) {
   for (const std::uint32_t number : {0U, 65U, 0xFFFF'FFFFU}) {
     const UniqueFd connection = connect();
     ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecStart,
@@ -311,31 +313,32 @@ TEST_F(AgentSession, ASignalThatThereIsNotEndsTheConnection) {
     for (const std::uint32_t one : {number, std::uint32_t{SIGKILL}})
       (void)protocol::send_message(connection.get(), protocol::MessageType::kSignal,
                                    protocol::as_payload(one));
-    EXPECT_FALSE(protocol::receive_message(connection.get())) << number << ": no exit is told";
+    EXPECT_FALSE(protocol::receive_message(connection.get()))
+        << number << ": the command must not report an exit";
   }
 }
 
-// As the user of a terminal means it: the shell that waits for the command is not hit.
+// As a terminal's user expects: the shell that waits for the foreground command does not get the signal.
 TEST_F(AgentSession, ASignalAtATerminalGoesToTheForeground) {
   const UniqueFd connection = connect();
   ASSERT_TRUE(protocol::send_message(
       connection.get(), protocol::MessageType::kExecStart,
       R"({"argv":["sh","-c","set -m; sh -c 'echo ready; exec sleep 1000'; echo got $?"],"env":[],"cwd":"/","tty":true})"));
-  std::string heard;
+  std::string output;
   bool sent = false;
   for (auto message = protocol::receive_message(connection.get()); message;
        message = protocol::receive_message(connection.get())) {
-    if (message->type == protocol::MessageType::kStdout) heard += message->payload;
-    if (sent || heard.find("ready") == std::string::npos) continue;
+    if (message->type == protocol::MessageType::kStdout) output += message->payload;
+    if (sent || output.find("ready") == std::string::npos) continue;
     sent = true;
     const std::uint32_t number = SIGTERM;
     ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kSignal,
                                        protocol::as_payload(number)));
   }
-  EXPECT_NE(heard.find("got 143"), std::string::npos) << heard;
+  EXPECT_NE(output.find("got 143"), std::string::npos) << output;
 }
 
-TEST_F(AgentSession, BadStartIsRefusedWithAReason) {
+TEST_F(AgentSession, InvalidStartIsRefusedWithAReason) {
   UniqueFd connection = connect();
   ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecStart, R"({"argv":[]})"));
   const auto answer = protocol::receive_message(connection.get());

@@ -1,4 +1,4 @@
-// The trace port's session with a source of known events and a page of memory for the clock device.
+// A trace session with a source of known events and a file in place of the clock device's page.
 #include "guest/agent/trace_session.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@ namespace {
 
 using protocol::MessageType;
 
-// Gives `count` events at the first consume() and `late` more after stop().
+// Delivers `count` events at the first consume() and `late` more after stop().
 class KnownEvents : public EventSource {
  public:
   KnownEvents(std::size_t count, std::size_t late) : count_(count), late_(late) {}
@@ -68,10 +68,10 @@ class Trace : public testing::Test {
   protocol::Message receive() const {
     auto message = protocol::receive_message(collector_.get());
     EXPECT_TRUE(message);
-    return message.value_or(protocol::Message{MessageType::kTraceError, "none"});
+    return message.value_or(protocol::Message{MessageType::kTraceError, "no message"});
   }
 
-  // Everything after kTraceReady up to kTraceEnd.
+  // Receives everything after kTraceReady up to kTraceEnd.
   void collect() {
     for (;;) {
       const protocol::Message message = receive();
@@ -113,7 +113,7 @@ class Trace : public testing::Test {
   std::string shares_;
 };
 
-TEST_F(Trace, EverythingComesAfterTheStop) {
+TEST_F(Trace, EventsAreSentAfterTheStop) {
   TraceSessions sessions(environment(1000, 5));
   start(sessions);
   const protocol::Message ready = receive();
@@ -138,7 +138,7 @@ TEST_F(Trace, ExchangesAreOrderedNumberedAndOnEveryCpu) {
   for (const gb_event& event : events_) {
     ASSERT_EQ(event.kind, GB_KIND_guest_clock);
     EXPECT_EQ(event.version, GB_EVENT_VERSION);
-    EXPECT_EQ(event.arg[0], 42U);  // what the page holds
+    EXPECT_EQ(event.arg[0], 42U);  // the number in the page
     EXPECT_EQ(event.ts_ns, event.arg[1]);
     EXPECT_LE(event.arg[1], event.arg[2]);
     EXPECT_EQ(event.cpu, kClockCpuBit | event.arg[3]);
@@ -149,7 +149,7 @@ TEST_F(Trace, ExchangesAreOrderedNumberedAndOnEveryCpu) {
     EXPECT_GE(number, 128U) << cpu;  // two bursts of 64
 }
 
-TEST_F(Trace, FullBufferIsCountedNotHidden) {
+TEST_F(Trace, EventsThatDoNotFitAreCounted) {
   TraceSessions sessions(environment(1'000'000, 0, 4096));
   start(sessions);
   (void)receive();
@@ -161,7 +161,7 @@ TEST_F(Trace, FullBufferIsCountedNotHidden) {
   EXPECT_GT(count(GB_KIND_guest_connect_begin), 1000U);
 }
 
-TEST_F(Trace, MachineWithoutClockDeviceSaysSo) {
+TEST_F(Trace, MissingClockDeviceIsReported) {
   std::filesystem::remove_all(dir_.path() / "0000:00:05.0");
   TraceSessions sessions(environment(7, 0));
   start(sessions);
@@ -171,7 +171,7 @@ TEST_F(Trace, MachineWithoutClockDeviceSaysSo) {
   EXPECT_EQ(events_.size(), 7U);
 }
 
-TEST_F(Trace, SecondSessionIsRefusedAndAnotherAfterTheFirstIsNot) {
+TEST_F(Trace, SecondSessionIsRefusedUntilTheFirstHasEnded) {
   TraceSessions sessions(environment(1, 0));
   start(sessions);
   (void)receive();
@@ -184,14 +184,14 @@ TEST_F(Trace, SecondSessionIsRefusedAndAnotherAfterTheFirstIsNot) {
   EXPECT_EQ(refusal->type, MessageType::kTraceError);
   stop();
   collect();
-  EXPECT_FALSE(protocol::receive_message(collector_.get()));  // the end of the first
+  EXPECT_FALSE(protocol::receive_message(collector_.get()));  // the first session has ended
 
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
   collector_ = UniqueFd(fds[0]);
   agent_end_ = UniqueFd(fds[1]);
   start(sessions);
   EXPECT_EQ(receive().type, MessageType::kTraceReady);
-  collector_.reset();  // a collector that dies does not block the next
+  collector_.reset();  // a collector that goes away must not block the next one
 }
 
 TEST_F(Trace, AnotherVersionIsRefused) {

@@ -1,4 +1,4 @@
-// gb-crr as built, against an echo server of the test.
+// The program gb-crr against an echo server on a thread of the test.
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -15,7 +15,7 @@
 namespace glassbox {
 namespace {
 
-// Echoes on `connections` connections in turn; hangs up at once on the one with index `refused`.
+// Echoes on `connections` connections, one after the other. Closes the one with index `refused` at once.
 class EchoServer {
  public:
   explicit EchoServer(int connections, int refused = -1, const char* at = "127.0.0.1") {
@@ -46,26 +46,27 @@ class EchoServer {
   std::thread thread_;
 };
 
-struct Ran {
+struct ProgramResult {
   int status;
   std::string out;
 };
 
-Ran crr(const std::string& arguments) {
+ProgramResult crr(const std::string& arguments) {
   std::FILE* pipe = ::popen((GB_CRR_PATH " " + arguments + " 2>/dev/null").c_str(), "r");
-  Ran ran{-1, {}};
+  ProgramResult result{-1, {}};
   std::array<char, 4096> bytes;
   while (const std::size_t n = std::fread(bytes.data(), 1, bytes.size(), pipe))
-    ran.out.append(bytes.data(), n);
-  ran.status = WEXITSTATUS(::pclose(pipe));
-  return ran;
+    result.out.append(bytes.data(), n);
+  result.status = WEXITSTATUS(::pclose(pipe));
+  return result;
 }
 
 TEST(GbCrr, TimesEveryCycle) {
   const EchoServer server(20);
-  const Ran ran = crr("127.0.0.1 " + std::to_string(server.port()) + " --cycles 20 --payload 3000");
-  EXPECT_EQ(ran.status, 0);
-  const auto report = nlohmann::json::parse(ran.out);
+  const ProgramResult result =
+      crr("127.0.0.1 " + std::to_string(server.port()) + " --cycles 20 --payload 3000");
+  EXPECT_EQ(result.status, 0);
+  const auto report = nlohmann::json::parse(result.out);
   EXPECT_EQ(report["cycles"], 20);
   EXPECT_EQ(report["failed"], 0);
   EXPECT_EQ(report["payload_bytes"], 3000);
@@ -83,22 +84,22 @@ TEST(GbCrr, GoesOverIPv6) {
   const UniqueFd probe(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (::bind(probe.get(), loopback.get(), loopback.length()) != 0) GTEST_SKIP() << "this machine has no ::1";
   const EchoServer server(10, -1, "::1");
-  const Ran ran = crr("::1 " + std::to_string(server.port()) + " --cycles 10");
-  EXPECT_EQ(ran.status, 0);
-  EXPECT_EQ(nlohmann::json::parse(ran.out)["cycle_ns"].size(), 10U);
+  const ProgramResult result = crr("::1 " + std::to_string(server.port()) + " --cycles 10");
+  EXPECT_EQ(result.status, 0);
+  EXPECT_EQ(nlohmann::json::parse(result.out)["cycle_ns"].size(), 10U);
 }
 
-TEST(GbCrr, FailedCycleIsCountedAndTheRestGoOn) {
+TEST(GbCrr, FailedCycleIsCountedAndTheOthersRun) {
   const EchoServer server(5, 2);
-  const Ran ran = crr("127.0.0.1 " + std::to_string(server.port()) + " --cycles 5");
-  EXPECT_EQ(ran.status, 1);
-  const auto report = nlohmann::json::parse(ran.out);
+  const ProgramResult result = crr("127.0.0.1 " + std::to_string(server.port()) + " --cycles 5");
+  EXPECT_EQ(result.status, 1);
+  const auto report = nlohmann::json::parse(result.out);
   EXPECT_EQ(report["failed"], 1);
   EXPECT_EQ(report["cycle_ns"].size(), 4U);
   EXPECT_NE(report["first_error"].get<std::string>().find("cycle 2: "), std::string::npos);
 }
 
-TEST(GbCrr, UsageIsStatus2) {
+TEST(GbCrr, WrongArgumentsAreStatus2) {
   for (const char* arguments :
        {"", "127.0.0.1", "host 1 --cycles 1", "127.0.0.1 0 --cycles 1", "127.0.0.1 80",
         "127.0.0.1 80 --cycles 0", "127.0.0.1 80 --cycles x", "127.0.0.1 80 --cycles", "[::1] 80 --cycles 1",
