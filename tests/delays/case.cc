@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kWarmUp = 4;  // even: pairs stay pairs
 constexpr int kAttempts = 3;
 
-struct Outcome {
+struct RecordedRun {
   trace::Trace trace;
   std::vector<std::int64_t> delay_ns;  // of each cycle that was recorded
 };
@@ -34,7 +34,7 @@ std::int64_t client_delay(const nlohmann::json& result, MeasuredBy by, std::size
   }
 }
 
-Result<Outcome> run(const Case& one, const Site& site, std::size_t pairs) {
+Result<RecordedRun> run(const Case& one, const Site& site, std::size_t pairs) {
   DelayServer server(one.server);
   std::vector<std::string> argv = site.client(server.port());
   argv.insert(argv.end(), one.client_options.begin(), one.client_options.end());
@@ -59,7 +59,7 @@ Result<Outcome> run(const Case& one, const Site& site, std::size_t pairs) {
   GB_ASSIGN(Recording recording, Recording::start(site.record(client.pid()), file));
   for (std::size_t k = 0; k < 2 * pairs; ++k)
     GB_TRY(cycle(k));
-  Outcome out;
+  RecordedRun out;
   auto trace = recording.finish();
   const char* keep = std::getenv("GLASSBOX_DELAYS_KEEP");
   if (keep != nullptr)
@@ -83,7 +83,7 @@ Result<Outcome> run(const Case& one, const Site& site, std::size_t pairs) {
   return out;
 }
 
-Judgement judge(const Case& one, const Outcome& run) {
+Judgement judge(const Case& one, const RecordedRun& run) {
   const trace::ClockReport clock = trace::derive_clock(run.trace);
   trace::Attribution cycles = trace::attribute(run.trace, clock);
   std::sort(cycles.cycles.begin(), cycles.cycles.end(),

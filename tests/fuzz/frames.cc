@@ -12,10 +12,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "net/flow/seq.h"
 #include "net/host/socket_address.h"
 #include "net/link/checksum.h"
 #include "net/nat.h"
-#include "net/flow/seq.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/net/fake_port.h"
 #include "tests/unit/net/loop/virtual_loop.h"
@@ -100,9 +100,9 @@ std::vector<Cidr> the_world() {
   return networks;
 }
 
-class Session {
+class FuzzedNat {
  public:
-  explicit Session(EchoServer& server) : server_(server) {
+  explicit FuzzedNat(EchoServer& server) : server_(server) {
     auto created = Nat::create({.allow_host_loopback = true,
                                 .mtu = 1500,
                                 .loopback_ports = {server.port},
@@ -187,7 +187,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static glassbox::net::EchoServer server;
   glassbox::fuzz::Input input(data, size);
   {
-    glassbox::net::Session session(server);
+    glassbox::net::FuzzedNat session(server);
     while (input.left() >= 3) {
       const std::uint8_t flags = input.byte();
       session.frame(flags, input.bytes(input.be16()));

@@ -82,7 +82,7 @@ std::string Process::take_until(const std::string& mark) {
   return taken;
 }
 
-Outcome Process::wait() {
+ProgramResult Process::wait() {
   char byte = 0;
   while (::read(out_.get(), &byte, 1) == 1)
     output_ += byte;
@@ -92,12 +92,12 @@ Outcome Process::wait() {
   return {WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), output_};
 }
 
-Outcome run(const std::vector<std::string>& words, uid_t uid) {
+ProgramResult run(const std::vector<std::string>& words, uid_t uid) {
   return Process(words, uid).wait();
 }
 
 std::string why_no_netns() {
-  const Outcome outcome = run(netns(sh("exit 0")));
+  const ProgramResult outcome = run(netns(sh("exit 0")));
   const bool able = ::geteuid() == 0 && ::access("/dev/net/tun", R_OK | W_OK) == 0;
   if (able) {
     EXPECT_EQ(outcome.status, 0) << outcome.output;

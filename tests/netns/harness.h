@@ -11,8 +11,8 @@
 
 namespace glassbox {
 
-struct Outcome {
-  int status = -1;  // as a shell has it
+struct ProgramResult {
+  int status = -1;  // as a shell gives it: exit status, or 128 + signal
   std::string output;
 };
 
@@ -35,7 +35,7 @@ class Process {
   std::string read_until(const std::string& mark);
   // What it says next up to and with the mark, which read_until() and wait() then do not see.
   std::string take_until(const std::string& mark);
-  Outcome wait();
+  ProgramResult wait();
 
  private:
   UniqueFd out_;
@@ -43,7 +43,7 @@ class Process {
   std::string output_;
 };
 
-Outcome run(const std::vector<std::string>& words, uid_t uid = 0);
+ProgramResult run(const std::vector<std::string>& words, uid_t uid = 0);
 
 // Why `glassbox netns` cannot work on this machine; empty where it does. Where the machine has all that it
 // needs, not working is a failure of the test.

@@ -108,7 +108,7 @@ TEST_F(Netns, ResolverIsSetInsideAlone) {
 }
 
 TEST_F(Netns, Ipv6IsConfiguredAtOnce) {
-  const Outcome outcome = run(netns(sh("cat /proc/net/if_inet6; cat /proc/net/ipv6_route")));
+  const ProgramResult outcome = run(netns(sh("cat /proc/net/if_inet6; cat /proc/net/ipv6_route")));
   EXPECT_EQ(outcome.status, 0);
   // No address is tentative (0x40): nobody has to wait. 82: permanent, no duplicate address detection.
   EXPECT_NE(outcome.output.find("fd000010000000020000000000000015 02 40 00 82"), std::string::npos)
@@ -121,10 +121,10 @@ TEST_F(Netns, Ipv6IsConfiguredAtOnce) {
 
 TEST_F(Netns, CyclesReachTheHostsLoopbackOnlyWhenItIsOpen) {
   EchoServer server;
-  const Outcome open = run(netns(self("cycles", server.port()), {"--allow-host-loopback"}));
+  const ProgramResult open = run(netns(self("cycles", server.port()), {"--allow-host-loopback"}));
   EXPECT_EQ(open.status, 0) << open.output;
   EXPECT_EQ(server.accepted, 200);
-  const Outcome closed = run(netns(self("cycles", server.port())));
+  const ProgramResult closed = run(netns(self("cycles", server.port())));
   EXPECT_EQ(closed.status, 1);
   EXPECT_NE(closed.output.find("Connection refused"), std::string::npos) << closed.output;
   EXPECT_EQ(server.accepted, 200);
@@ -134,7 +134,7 @@ TEST_F(Netns, LoopbackPortsAndDeniedNetworksAreKept) {
   EchoServer server;
   const std::string port = std::to_string(server.port());
   const auto cycles = self("cycles", server.port());
-  const Outcome named = run(netns(cycles, {"--allow-host-loopback=" + port}));
+  const ProgramResult named = run(netns(cycles, {"--allow-host-loopback=" + port}));
   EXPECT_EQ(named.status, 0) << named.output;
   EXPECT_EQ(run(netns(cycles, {"--allow-host-loopback=1"})).status, 1);
   EXPECT_EQ(run(netns(cycles, {"--allow-host-loopback", "--deny", "10.0.2.2"})).status, 1);
@@ -144,7 +144,7 @@ TEST_F(Netns, LoopbackPortsAndDeniedNetworksAreKept) {
 TEST_F(Netns, BadValuesAreOneLine) {
   for (const auto& [option, value] : std::vector<std::pair<std::string, std::string>>{
            {"--deny", "10.0.0.1/8"}, {"--dns", "name"}, {"--publish", "80"}, {"--mtu", "7"}}) {
-    const Outcome outcome = run(netns(sh("exit 0"), {option, value}));
+    const ProgramResult outcome = run(netns(sh("exit 0"), {option, value}));
     EXPECT_EQ(outcome.status, 125);
     EXPECT_TRUE(outcome.output.starts_with("glassbox: " + option)) << outcome.output;
     EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
@@ -192,7 +192,8 @@ TEST_F(Netns, PublishedPortReachesTheCommand) {
 TEST_F(Netns, MegabytesComeBackIntact) {
   EchoServer server;
   for (const char* mtu : {"1500", "65520"}) {
-    const Outcome outcome = run(netns(self("bulk", server.port()), {"--allow-host-loopback", "--mtu", mtu}));
+    const ProgramResult outcome =
+        run(netns(self("bulk", server.port()), {"--allow-host-loopback", "--mtu", mtu}));
     EXPECT_EQ(outcome.status, 0) << outcome.output;
   }
 }
@@ -203,7 +204,7 @@ TEST_F(Netns, SignalsArePassedOn) {
         netns(sh("trap 'echo got it; exit 5' TERM INT HUP; echo ready; while :; do sleep 0.01; done")));
     process.read_until("ready\n");
     ::kill(process.pid(), number);
-    const Outcome outcome = process.wait();
+    const ProgramResult outcome = process.wait();
     EXPECT_EQ(outcome.status, 5);
     EXPECT_EQ(outcome.output, "ready\ngot it\n");
   }
@@ -220,7 +221,7 @@ TEST_F(Netns, NothingOutlivesUs) {
 }
 
 TEST_F(Netns, NothingOutlivesTheCommand) {
-  const Outcome outcome =
+  const ProgramResult outcome =
       run(netns(sh("sleep 1000 & setsid sh -c 'trap \"\" TERM HUP; sleep 1000' & exit 4")));
   EXPECT_EQ(outcome.status, 4);
 }
@@ -240,7 +241,7 @@ TEST_F(Netns, InterruptOfTheTerminalReachesTheCommandOnce) {
   ASSERT_EQ(::write(terminal, "\x03", 1), 1);
   process.read_until("caught\n");
   ASSERT_EQ(::write(terminal, "a\n", 2), 2);
-  const Outcome outcome = process.wait();
+  const ProgramResult outcome = process.wait();
   EXPECT_EQ(outcome.status, 6);
   EXPECT_EQ(outcome.output, "ready\ncaught\n");
 }
@@ -255,12 +256,12 @@ TEST_F(Netns, Sigusr1PrintsTheCounters) {
 TEST_F(Netns, OrdinaryUser) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else; the other tests ran as a user";
   constexpr uid_t kNobody = 65534;
-  const Outcome outcome = run(netns(sh("id -u; cat /etc/resolv.conf; exit 3")), kNobody);
+  const ProgramResult outcome = run(netns(sh("id -u; cat /etc/resolv.conf; exit 3")), kNobody);
   if (outcome.status == 97) GTEST_SKIP() << "may not make a device node here";
   EXPECT_EQ(outcome.status, 3) << outcome.output;
   EXPECT_EQ(outcome.output, "65534\nnameserver 10.0.2.3\nnameserver fd00:10:0:2::3\n");
   EchoServer server;
-  const Outcome cycles =
+  const ProgramResult cycles =
       run(netns(self("cycles", server.port()), {"--allow-host-loopback=" + std::to_string(server.port())}),
           kNobody);
   EXPECT_EQ(cycles.status, 0) << cycles.output;

@@ -59,7 +59,7 @@ TEST_F(Newcomer, MistakesAreOneLineAndNothingRuns) {
       {"--nonsense"},
       {"echo", "forgotten dashes"}};
   for (const auto& options : mistakes) {
-    const Outcome outcome = run(netns(sh("echo it runs"), options));
+    const ProgramResult outcome = run(netns(sh("echo it runs"), options));
     EXPECT_EQ(outcome.status, 125) << options[0] << " " << outcome.output;
     EXPECT_TRUE(outcome.output.starts_with("glassbox: ")) << outcome.output;
     EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
@@ -69,7 +69,7 @@ TEST_F(Newcomer, MistakesAreOneLineAndNothingRuns) {
 }
 
 TEST_F(Newcomer, RunsWithinItself) {
-  const Outcome outcome = run(netns(netns(netns(sh("cat /proc/net/fib_trie; exit 9")))));
+  const ProgramResult outcome = run(netns(netns(netns(sh("cat /proc/net/fib_trie; exit 9")))));
   EXPECT_EQ(outcome.status, 9) << outcome.output;
   EXPECT_NE(outcome.output.find("10.0.2.15"), std::string::npos);
 }
@@ -77,7 +77,7 @@ TEST_F(Newcomer, RunsWithinItself) {
 TEST_F(Newcomer, WithoutProc) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to take it away";
   if (GLASSBOX_SANITIZED) GTEST_SKIP() << "the sanitizers themselves do not start without /proc";
-  const Outcome without_proc = run(after("mount -t tmpfs none /proc", netns(sh("exit 3"))));
+  const ProgramResult without_proc = run(after("mount -t tmpfs none /proc", netns(sh("exit 3"))));
   EXPECT_EQ(without_proc.status, 125);
   EXPECT_NE(without_proc.output.find("/proc is not mounted"), std::string::npos) << without_proc.output;
 }
@@ -86,11 +86,11 @@ TEST_F(Newcomer, ContainersThatLackThings) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to take things away";
   const auto command = netns(sh("cat /proc/net/if_inet6; exit 3"));
   for (const char* missing : {"umount -l /sys", "mount -o remount,ro,bind /", "mount -t tmpfs none /etc"}) {
-    const Outcome outcome = run(after(missing, command));
+    const ProgramResult outcome = run(after(missing, command));
     EXPECT_EQ(outcome.status, 3) << missing << ": " << outcome.output;
     EXPECT_NE(outcome.output.find("eth0"), std::string::npos) << missing;
   }
-  const Outcome without_tun = run(after("mount -t tmpfs none /dev/net", command));
+  const ProgramResult without_tun = run(after("mount -t tmpfs none /dev/net", command));
   EXPECT_EQ(without_tun.status, 125);
   EXPECT_NE(without_tun.output.find("/dev/net/tun is missing"), std::string::npos) << without_tun.output;
 }
@@ -104,14 +104,14 @@ TEST_F(Newcomer, HostWithoutIPv6) {
   const auto in = [&](const std::string& script) {
     return run(after(disable, netns(sh(script), {"--allow-host-loopback"})));
   };
-  const Outcome ping = in("busybox ping -6 -c 1 -W 60 fd00:10:0:2::2");
+  const ProgramResult ping = in("busybox ping -6 -c 1 -W 60 fd00:10:0:2::2");
   EXPECT_EQ(ping.status, 0) << ping.output;
   for (const char* address : {"fd00:10:0:2::2", "2001:db8::1"}) {
-    const Outcome outcome = in(std::string("busybox nc -w 60 ") + address + " 9");
+    const ProgramResult outcome = in(std::string("busybox nc -w 60 ") + address + " 9");
     EXPECT_EQ(outcome.status, 1) << outcome.output;
     EXPECT_EQ(outcome.output.find("timed out"), std::string::npos) << outcome.output;
   }
-  const Outcome published = run(after(disable, netns(sh("exit 0"), {"--publish", "[::1]:8080:80"})));
+  const ProgramResult published = run(after(disable, netns(sh("exit 0"), {"--publish", "[::1]:8080:80"})));
   EXPECT_EQ(published.status, 125);
   EXPECT_NE(published.output.find("cannot publish [::1]:8080"), std::string::npos) << published.output;
 }
@@ -134,7 +134,7 @@ TEST_F(Newcomer, AThousandPublishedPorts) {
 TEST_F(Newcomer, MorePublishedPortsThanDescriptors) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, for ports that nobody else has";
   if (GLASSBOX_SANITIZED) GTEST_SKIP() << "a sanitizer's check of an object's type opens a pipe";
-  const Outcome few = run(after("ip link set lo up; ulimit -n 256", with_a_thousand_ports()));
+  const ProgramResult few = run(after("ip link set lo up; ulimit -n 256", with_a_thousand_ports()));
   EXPECT_EQ(few.status, 125);
   EXPECT_NE(few.output.find("Too many open files"), std::string::npos) << few.output;
 }
@@ -164,7 +164,7 @@ TEST_F(Newcomer, StopAndContinueReachTheCommandAndTheNatStopsWithIt) {
   process.read_until("stopping\n");
   wait_for_state(process.pid(), "T");
   ::kill(process.pid(), SIGCONT);
-  const Outcome outcome = process.wait();
+  const ProgramResult outcome = process.wait();
   EXPECT_EQ(outcome.output, "ready\nstopping\ngoing on\n");
   EXPECT_EQ(outcome.status, 6);
 }
@@ -190,7 +190,7 @@ TEST_F(Newcomer, DaemonsOfTheCommandEndWithIt) {
   {
     const UniqueFd write_end(fds[1]);
     ::fcntl(read_end.get(), F_SETFD, FD_CLOEXEC);
-    const Outcome outcome =
+    const ProgramResult outcome =
         run(netns(sh("setsid sh -c 'trap \"\" TERM HUP INT; exec <&- >&- 2>&-; (setsid sleep 1000 &) ; sleep "
                      "1000' & exit 5")));
     EXPECT_EQ(outcome.status, 5);

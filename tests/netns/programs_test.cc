@@ -72,8 +72,8 @@ TEST_P(Programs, CurlDownloadsAHundredMegabytes) {
   HttpServer server(family());
   const std::string from = url(server, std::to_string(kTransferBytes));
   for (const char* mtu : {"1500", "65520"}) {
-    const Outcome outcome = run(netns(sh("curl -sS --fail -g '" + from + "' | " + self() + " --digest"),
-                                      {open_port(server.port()), "--mtu", mtu}));
+    const ProgramResult outcome = run(netns(sh("curl -sS --fail -g '" + from + "' | " + self() + " --digest"),
+                                            {open_port(server.port()), "--mtu", mtu}));
     EXPECT_EQ(outcome.status, 0) << outcome.output;
     EXPECT_EQ(outcome.output, digest_of_sequence(kTransferBytes));
   }
@@ -86,11 +86,11 @@ TEST_P(Programs, CurlUploadsAHundredMegabytes) {
   const std::string to = url(server, "put");
   for (const char* mtu : {"1500", "65520"}) {
     // Content-Length, since a pipe's end is not known before: this server takes no chunks.
-    const Outcome outcome = run(netns(sh(self() + " --sequence " + bytes +
-                                         " | curl -sS --fail -T - -H 'Transfer-Encoding:' "
-                                         "-H 'Content-Length: " +
-                                         bytes + "' -g '" + to + "'"),
-                                      {open_port(server.port()), "--mtu", mtu}));
+    const ProgramResult outcome = run(netns(sh(self() + " --sequence " + bytes +
+                                               " | curl -sS --fail -T - -H 'Transfer-Encoding:' "
+                                               "-H 'Content-Length: " +
+                                               bytes + "' -g '" + to + "'"),
+                                            {open_port(server.port()), "--mtu", mtu}));
     EXPECT_EQ(outcome.status, 0) << outcome.output;
     EXPECT_EQ(outcome.output, digest_of_sequence(kTransferBytes));
   }
@@ -115,7 +115,7 @@ void Programs::iperf(const std::string& options) {
   constexpr double kBytes = 50'000'000;
   const std::string command = "iperf3 -c " + gateway() + " -p " + port + " -n " +
                               std::to_string(static_cast<long>(kBytes)) + " --json " + options;
-  const Outcome outcome = run(netns(sh(command), {"--allow-host-loopback=" + port}));
+  const ProgramResult outcome = run(netns(sh(command), {"--allow-host-loopback=" + port}));
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   const auto report = nlohmann::json::parse(outcome.output, nullptr, false);
   ASSERT_FALSE(report.is_discarded()) << outcome.output;
@@ -138,7 +138,7 @@ TEST_P(Programs, WrkBurstsHaveNoSocketErrors) {
   for (const char* header : {"Connection: keep-alive", "Connection: close"}) {
     HttpServer server(family());
     const std::string from = url(server, "2000");
-    const Outcome outcome =
+    const ProgramResult outcome =
         run(netns({"wrk", "-t", "2", "-c", "64", "-d", "2s", "--timeout", "60s", "-H", header, from},
                   {open_port(server.port())}));
     EXPECT_EQ(outcome.status, 0) << outcome.output;
@@ -151,7 +151,7 @@ TEST_P(Programs, WrkBurstsHaveNoSocketErrors) {
 
 TEST_P(Programs, PingReachesTheGateway) {
   NEEDS("ping");
-  const Outcome outcome = run(netns(sh("ping -n -c 5 -i 0.05 -s 1000 " + gateway())));
+  const ProgramResult outcome = run(netns(sh("ping -n -c 5 -i 0.05 -s 1000 " + gateway())));
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   EXPECT_NE(outcome.output.find("5 received, 0% packet loss"), std::string::npos) << outcome.output;
 }
@@ -245,7 +245,7 @@ TEST_P(Programs, DigAsksTheNameServer) {
   NEEDS("dig");
   NameServer server;
   if (!server.works()) GTEST_SKIP() << "may not use port 53 of any loopback address";
-  const Outcome outcome =
+  const ProgramResult outcome =
       run(netns(sh("dig +short +tries=1 +time=20 @" + name_server() +
                    " name.test && dig +short +tries=1 +time=20 @" + name_server() + " +tcp other.test"),
                 {"--dns", server.address(), "--allow-host-loopback=53"}));

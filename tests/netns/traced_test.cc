@@ -86,7 +86,7 @@ class TracedNetns : public testing::Test {
     client->read_until("over\n");
     auto trace = recording->finish();
     EXPECT_TRUE(trace.has_value()) << trace.error().message;
-    const Outcome outcome = client->wait();
+    const ProgramResult outcome = client->wait();
     EXPECT_EQ(outcome.status, 0) << outcome.output;
     return trace ? std::move(*trace) : trace::Trace{};
   }
@@ -184,7 +184,7 @@ TEST_F(TracedNetns, LiveCountsCyclesAndEndsWithCtrlC) {
   EXPECT_THAT(lines.take_until("\n"), testing::HasSubstr(" cycles/s ("));
   go();
   EXPECT_EQ(client->wait().status, 0);
-  const Outcome outcome = lines.wait();
+  const ProgramResult outcome = lines.wait();
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   EXPECT_EQ(outcome.output.find('\x1b'), std::string::npos) << "no terminal";
 }

@@ -64,7 +64,7 @@ void World::make() {
       "ip link set lo up\n" + in_far +
       "ip route add default via 198.51.100.1\n"
       "ip route add default via 192.0.2.2\n";
-  const Outcome outcome = run(sh(script));
+  const ProgramResult outcome = run(sh(script));
   if (outcome.status != 0) why_not_ = outcome.output;
   has_ipv6_ = ::access("/proc/sys/net/ipv6", F_OK) == 0;
   if (!has_ipv6_ || !why_not_.empty()) return;
@@ -79,7 +79,7 @@ void World::make() {
       "ip addr add 2001:db8:2::9/64 dev lan0 nodad\n" + in_far +
       "ip route add default via 2001:db8:2::1\n"
       "ip route add default via 2001:db8:1::2\n";
-  const Outcome outcome6 = run(sh(script6));
+  const ProgramResult outcome6 = run(sh(script6));
   if (outcome6.status != 0) why_not_ = outcome6.output;
 }
 

@@ -32,7 +32,8 @@ std::vector<std::string> self(std::vector<std::string> role) {
 }
 
 TEST_F(NetnsWorld, PingGoesOutAndComesBack) {
-  const Outcome outcome = run(netns({"busybox", "ping", "-c", "3", "-i", "0.01", "-W", "20", World::kFar}));
+  const ProgramResult outcome =
+      run(netns({"busybox", "ping", "-c", "3", "-i", "0.01", "-W", "20", World::kFar}));
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   EXPECT_NE(outcome.output.find("3 packets received"), std::string::npos) << outcome.output;
 }
@@ -43,7 +44,7 @@ TEST_F(NetnsWorld, TracerouteShowsEveryHop) {
     auto words = trace;
     if (icmp) words.push_back("-I");
     words.push_back(World::kFar);
-    const Outcome outcome = run(netns(words));
+    const ProgramResult outcome = run(netns(words));
     EXPECT_EQ(outcome.status, 0) << outcome.output;
     std::size_t at = 0;
     for (const std::string hop : {"10.0.2.2", World::kRouter, World::kFar}) {
@@ -55,7 +56,7 @@ TEST_F(NetnsWorld, TracerouteShowsEveryHop) {
 
 TEST_F(NetnsWorld, TracerouteShowsEveryHopOverIPv6) {
   if (!world->has_ipv6()) GTEST_SKIP() << "this kernel has no IPv6";
-  const Outcome outcome =
+  const ProgramResult outcome =
       run(netns({"busybox", "traceroute6", "-n", "-q", "1", "-w", "20", "-m", "6", World::kFar6}));
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   std::size_t at = 0;
@@ -98,7 +99,7 @@ TEST_F(NetnsWorld, RefusalsOfThePolicyComeAtOnce) {
   };
   EXPECT_EQ(said("udp"), "No route to host\n");
   EXPECT_EQ(said("tcp"), "Connection refused\n");
-  const Outcome ping =
+  const ProgramResult ping =
       run(netns({"busybox", "ping", "-c", "1", "-W", "1", World::kFar}, {"--deny", "198.51.100.0/24"}));
   EXPECT_NE(ping.status, 0);
 }
@@ -111,7 +112,7 @@ TEST_F(NetnsWorld, NamesAreResolvedOverUdpAndTcpAndKept) {
   const std::string script = "for i in 1 2 3; do busybox nslookup -type=a known.test || exit 1; done; " +
                              program + " ask udp large.test && " + program + " ask tcp large.test && " +
                              program + " ask udp none.test && " + program + " ask udp none.test";
-  const Outcome outcome = run(netns(sh(script), {"--dns", World::kFar}));
+  const ProgramResult outcome = run(netns(sh(script), {"--dns", World::kFar}));
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   std::size_t answers = 0;
   for (std::size_t at = 0; (at = outcome.output.find("192.0.2.55", at)) != std::string::npos; ++at)
@@ -131,7 +132,7 @@ TEST_F(NetnsWorld, PublishedUdpPortIsReachedFromAfar) {
   Process inside(netns(self({"echo"}), {"--publish", "192.0.2.1:7777:7/udp"}));
   inside.read_until("ready\n");
   for (const char* text : {"one", "two"}) {
-    const Outcome outcome = run(world->far(self({"say", "192.0.2.1", text})));
+    const ProgramResult outcome = run(world->far(self({"say", "192.0.2.1", text})));
     EXPECT_EQ(outcome.output, std::string("198.51.100.9 said ") + text + "\n");
   }
 }

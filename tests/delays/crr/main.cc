@@ -38,7 +38,7 @@
 namespace glassbox::delays::crr {
 namespace {
 
-struct Outcome {
+struct ClientResult {
   std::vector<Cycle> cycles;
   long failures = 0;
   std::string first_error;
@@ -49,8 +49,8 @@ bool wait_for_step() {
   return ::read(STDIN_FILENO, &byte, 1) == 1;
 }
 
-Outcome run(const Options& options, char** argv) {
-  Outcome out;
+ClientResult run(const Options& options, char** argv) {
+  ClientResult out;
   out.cycles.reserve(static_cast<std::size_t>(options.cycles));
   std::vector<char> buffer(static_cast<std::size_t>(std::max(options.payload, options.reply)), 'A');
   std::optional<SynLoss> loss;
@@ -85,7 +85,7 @@ void print_list(const char* name, const std::vector<Cycle>& cycles, Print&& prin
   std::putchar(']');
 }
 
-void print(const Options& options, const Outcome& out) {
+void print(const Options& options, const ClientResult& out) {
   std::printf("{\"cycles\":%ld,\"failed\":%ld,\"payload_bytes\":%ld,\"first_error\":\"%s\"", options.cycles,
               out.failures, options.payload, out.first_error.c_str());
   print_list("cycle_ns", out.cycles,
@@ -117,7 +117,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (options.report_fd >= 0) report_start(options, main_ns);
-  const Outcome out = run(options, argv);
+  const ClientResult out = run(options, argv);
   if (options.report_fd < 0) print(options, out);
   if (out.failures > 0)
     std::fprintf(stderr, "delay-crr: %ld of %ld cycles failed; %s\n", out.failures, options.cycles,

@@ -255,7 +255,7 @@ TEST_F(AgentSession, UsersTerminalIsRawDuringTheCommandAndRestoredAfter) {
     // key interrupts: a shell between two commands might continue after it.
     EXPECT_TRUE(write_all(master.get(), "word\r"));
     if (!wait_until([&] { return seen.find("word") != seen.rfind("word"); })) return;
-    EXPECT_TRUE(write_all(master.get(), "\x03"));  // a key, which becomes SIGINT in the guest
+    EXPECT_TRUE(write_all(master.get(), "\x03"));  // Ctrl-C, which the guest turns into SIGINT
   });
   auto outcome = client::run_command(
       connect(), {.argv = {"sh", "-c", "stty size; cat"}, .env = {}, .cwd = "/", .tty = true},

@@ -13,9 +13,9 @@
 namespace glassbox::net {
 namespace {
 
-class Recorder : public FdHandler {
+class RecordingFdHandler : public FdHandler {
  public:
-  explicit Recorder(std::function<void(std::uint32_t)> action) : action_(std::move(action)) {}
+  explicit RecordingFdHandler(std::function<void(std::uint32_t)> action) : action_(std::move(action)) {}
   void on_fd_ready(std::uint32_t events) override {
     ++calls;
     action_(events);
@@ -37,7 +37,7 @@ std::unique_ptr<EventLoop> make_loop() {
 TEST(EventLoop, DeliversEdgesOnce) {
   auto loop = make_loop();
   UniqueFd fd = make_event(1);
-  Recorder handler([](std::uint32_t) {});
+  RecordingFdHandler handler([](std::uint32_t) {});
   ASSERT_TRUE(loop->add(fd.get(), EPOLLIN | EPOLLET, &handler));
   int turns = 0;
   loop->before_wait([](BeforeWait) { return false; });
@@ -53,9 +53,9 @@ TEST(EventLoop, RemovedHandlerGetsNoMoreEventsOfTheTurn) {
   auto loop = make_loop();
   UniqueFd first = make_event(1);
   UniqueFd second = make_event(1);
-  Recorder* pair[2] = {};
-  Recorder a([&](std::uint32_t) { loop->remove(second.get()); });
-  Recorder b([&](std::uint32_t) { loop->remove_closing(first.get()); });
+  RecordingFdHandler* pair[2] = {};
+  RecordingFdHandler a([&](std::uint32_t) { loop->remove(second.get()); });
+  RecordingFdHandler b([&](std::uint32_t) { loop->remove_closing(first.get()); });
   pair[0] = &a;
   pair[1] = &b;
   ASSERT_TRUE(loop->add(first.get(), EPOLLIN | EPOLLET, &a));
@@ -69,7 +69,7 @@ TEST(EventLoop, EventOfAReusedFdNumberIsNotMistaken) {
   auto loop = make_loop();
   UniqueFd first = make_event(1);
   UniqueFd second = make_event(1);
-  Recorder fresh([](std::uint32_t) {});
+  RecordingFdHandler fresh([](std::uint32_t) {});
   int replaced = -1;
   auto replace = [&](UniqueFd& victim) {
     if (replaced >= 0) return;
@@ -80,8 +80,8 @@ TEST(EventLoop, EventOfAReusedFdNumberIsNotMistaken) {
     ASSERT_EQ(victim.get(), replaced);
     ASSERT_TRUE(loop->add(victim.get(), EPOLLIN | EPOLLET, &fresh));
   };
-  Recorder a([&](std::uint32_t) { replace(second); });
-  Recorder b([&](std::uint32_t) { replace(first); });
+  RecordingFdHandler a([&](std::uint32_t) { replace(second); });
+  RecordingFdHandler b([&](std::uint32_t) { replace(first); });
   ASSERT_TRUE(loop->add(first.get(), EPOLLIN | EPOLLET, &a));
   ASSERT_TRUE(loop->add(second.get(), EPOLLIN | EPOLLET, &b));
   loop->at_turn_end([&] { loop->stop(); });
@@ -124,7 +124,7 @@ TEST(EventLoop, WhatAHookFindsEndsASpinAndNothingIsArmed) {
   auto loop =
       std::move(*EventLoop::create(ProbeMode::kNetPoll, {.mode = PollConfig::Mode::kFixed, .spin_us = 1000}));
   UniqueFd fd = make_event(1);
-  Recorder handler([](std::uint32_t) {});
+  RecordingFdHandler handler([](std::uint32_t) {});
   ASSERT_TRUE(loop->add(fd.get(), EPOLLIN | EPOLLET, &handler));
   std::vector<BeforeWait> asked;
   loop->before_wait([&](BeforeWait what) {
@@ -161,7 +161,7 @@ TEST(EventLoop, AllBeforeWaitHooksRunAndOneVetoPreventsSleep) {
 TEST(EventLoop, ReadyEventsCountsHandlersOnly) {
   auto loop = make_loop();
   UniqueFd fd = make_event(1);
-  Recorder handler([](std::uint32_t) {});
+  RecordingFdHandler handler([](std::uint32_t) {});
   ASSERT_TRUE(loop->add(fd.get(), EPOLLIN | EPOLLET, &handler));
   loop->mark_kick_fd(fd.get());
   loop->post([] {});  // the wake-up for it is no event of anybody's
@@ -221,7 +221,7 @@ TEST(EventLoop, PostAndWaitBeforeTheStartDoesNotHang) {
 
 TEST(EventLoop, ErrorsName) {
   auto loop = make_loop();
-  Recorder handler([](std::uint32_t) {});
+  RecordingFdHandler handler([](std::uint32_t) {});
   EXPECT_FALSE(loop->add(-1, EPOLLIN, &handler));
   EXPECT_FALSE(loop->modify(99, EPOLLIN, &handler));
 }

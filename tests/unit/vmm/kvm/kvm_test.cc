@@ -17,7 +17,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class Recorder : public IoHandler {
+class RecordingIoHandler : public IoHandler {
  public:
   void io_read(unsigned vcpu, std::uint64_t offset, std::span<std::uint8_t> data) override {
     last_vcpu = vcpu;
@@ -45,8 +45,8 @@ std::uint32_t read32(IoBus& bus, std::uint64_t addr, unsigned vcpu = 0) {
 
 TEST(IoBusTest, FindsTheRangeAndTheOffset) {
   IoBus bus("memory");
-  Recorder low;
-  Recorder high;
+  RecordingIoHandler low;
+  RecordingIoHandler high;
   ASSERT_TRUE(bus.add(0x2000, 0x1000, &high));
   ASSERT_TRUE(bus.add(0x1000, 0x1000, &low));
   EXPECT_EQ(read32(bus, 0x1FFC, 1), 0x11111111U);
@@ -59,7 +59,7 @@ TEST(IoBusTest, FindsTheRangeAndTheOffset) {
 
 TEST(IoBusTest, NobodyThereReadsAllOnes) {
   IoBus bus("memory");
-  Recorder device;
+  RecordingIoHandler device;
   ASSERT_TRUE(bus.add(0x1000, 0x10, &device));
   EXPECT_EQ(read32(bus, 0xFFC), 0xFFFFFFFFU);
   EXPECT_EQ(read32(bus, 0x1010), 0xFFFFFFFFU);
@@ -70,7 +70,7 @@ TEST(IoBusTest, NobodyThereReadsAllOnes) {
 
 TEST(IoBusTest, OverlapsAndNonsenseAreRefused) {
   IoBus bus("memory");
-  Recorder device;
+  RecordingIoHandler device;
   ASSERT_TRUE(bus.add(0x1000, 0x1000, &device));
   EXPECT_FALSE(bus.add(0x1000, 0x1000, &device));
   EXPECT_FALSE(bus.add(0x0800, 0x801, &device));
@@ -84,7 +84,7 @@ TEST(IoBusTest, OverlapsAndNonsenseAreRefused) {
 
 TEST(IoBusTest, RemovedRangeIsGone) {
   IoBus bus("memory");
-  Recorder device;
+  RecordingIoHandler device;
   ASSERT_TRUE(bus.add(0x1000, 0x1000, &device));
   bus.remove(0x1000);
   bus.remove(0x1000);
@@ -93,7 +93,7 @@ TEST(IoBusTest, RemovedRangeIsGone) {
 
 TEST(IoBusTest, RemoveWaitsForAnotherVcpuInsideTheDevice) {
   IoBus bus("memory");
-  Recorder device;
+  RecordingIoHandler device;
   std::atomic<bool> inside{false};
   std::atomic<bool> release{false};
   std::atomic<bool> removed{false};
@@ -111,7 +111,7 @@ TEST(IoBusTest, RemoveWaitsForAnotherVcpuInsideTheDevice) {
     removed = true;
   });
   // The range goes first, then comes the wait: once its place is free, remove() waits or is about to.
-  Recorder other;
+  RecordingIoHandler other;
   while (!bus.add(0x1000, 0x1000, &other))
     std::this_thread::yield();
   EXPECT_FALSE(removed);
@@ -124,8 +124,8 @@ TEST(IoBusTest, RemoveWaitsForAnotherVcpuInsideTheDevice) {
 
 TEST(IoBusTest, DeviceMayMoveARangeFromWithinItsOwnHandler) {
   IoBus bus("memory");
-  Recorder bridge;
-  Recorder bar;
+  RecordingIoHandler bridge;
+  RecordingIoHandler bar;
   ASSERT_TRUE(bus.add(0x1000, 0x1000, &bridge));
   ASSERT_TRUE(bus.add(0x8000, 0x1000, &bar));
   bridge.on_access = [&] {
