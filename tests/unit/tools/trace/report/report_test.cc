@@ -48,7 +48,7 @@ bool schema_accepts(const nlohmann::json& report, bool& accepts) {
   const std::string command =
       "python3 -c 'import json,sys,jsonschema; "
       "jsonschema.validate(json.load(open(sys.argv[2])), json.load(open(sys.argv[1])))' " GLASSBOX_SOURCE_DIR
-      "/tools/trace/report.schema.json '" +
+      "/tools/trace/report/report.schema.json '" +
       path + "' 2>/dev/null";
   accepts = std::system(command.c_str()) == 0;
   std::filesystem::remove(path);
