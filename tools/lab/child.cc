@@ -19,7 +19,7 @@
 namespace glassbox::lab {
 namespace {
 
-// What the new process reports through a close-on-exec pipe where it could not become the command.
+// What the new process reports through a close-on-exec pipe if exec fails.
 struct ExecFailure {
   int at_directory;  // 1: chdir failed, 0: exec failed
   int error;
@@ -34,7 +34,7 @@ std::vector<char*> pointers(const std::vector<std::string>& list) {
   return out;
 }
 
-// In the new process, between fork and exec.
+// Runs in the new process, between fork and exec.
 [[noreturn]] void become(const Hello& hello, const std::array<int, 3>& fds, int terminal, int report) {
   sigset_t none;
   sigemptyset(&none);

@@ -1,4 +1,4 @@
-// Starts one command in the lab with the descriptors the caller described, in a session of its own.
+// Starts one command in the lab, in a session of its own, with the descriptors that the caller described.
 #pragma once
 
 #include <sys/types.h>
@@ -15,7 +15,7 @@ namespace glassbox::lab {
 struct Child {
   pid_t pid = -1;
   UniqueFd pidfd;
-  UniqueFd terminal;  // the pty's master side, where any of the three descriptors is a terminal
+  UniqueFd terminal;  // the pty's master side if any of the three descriptors is a terminal, else invalid
   std::array<UniqueFd, 3>
       pipes{};  // our ends of stdin, stdout, stderr; invalid where that one is the terminal
 };
@@ -28,7 +28,7 @@ struct StartFailure {
 };
 
 [[nodiscard]] tl::expected<Child, StartFailure> start_child(const Hello& hello);
-// Sends `signal` to every process of the session `sid` led, in whatever process group it is now.
+// Sends `signal` to every process of the session that `sid` led, whatever its process group.
 void signal_session(pid_t sid, int signal);
 
 }  // namespace glassbox::lab

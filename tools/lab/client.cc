@@ -4,10 +4,9 @@
 // with other processes, so they are never made non-blocking: stdin is read once after poll() reports it, and
 // at most PIPE_BUF bytes are written after poll() reports room, which does not block.
 //
-// Signals go to the command; its exit status comes back and is ours. Three terminating signals within two
-// seconds mean that the user has given up on the command. A lab that does not answer is given up by the rules
-// of liveness.h. The terminal is raw only while a command uses it: until then, Ctrl-C is a signal to this
-// process.
+// Signals go to the command, and its exit status becomes this process's. Three terminating signals within two
+// seconds end the wait for the command. liveness.h decides when a lab that does not answer has failed. The
+// terminal is raw only while a command uses it: until then, Ctrl-C is a signal to this process.
 #include "tools/lab/client.h"
 
 #include <arpa/inet.h>
@@ -42,7 +41,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto kGiveUpWithin = std::chrono::seconds(2);
 
-// The part of the caller's environment that means something in another machine.
+// The part of the caller's environment that is meaningful on another machine.
 std::vector<std::string> environment_for_lab() {
   static constexpr std::array kNames{"PATH=", "HOME=", "USER=",      "LOGNAME=", "SHELL=",   "TERM=",
                                      "LANG=", "TZ=",   "COLORTERM=", "CI=",      "NO_COLOR="};
@@ -62,7 +61,7 @@ std::vector<std::string> environment_for_lab() {
   return out;
 }
 
-// Does not wait: a machine that stands still together with its emulator does not even take the connection.
+// Does not wait: a machine whose emulator has stopped does not even accept the connection.
 Result<UniqueFd> connect_to(std::uint16_t port) {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail_errno(errno, "socket");
@@ -169,7 +168,7 @@ class Client {
     return keep_alive();
   }
 
-  // Writes to and reads from the lab.
+  // Writes to the lab and reads from it.
   Status exchange() {
     const bool lost = !to_lab_.flush(socket_.get(), kWindow);
     std::string bytes;
@@ -241,7 +240,7 @@ class Client {
     }
   }
 
-  // Without a detour through poll() where the descriptor has room already.
+  // Saves a poll() if the descriptor already has room.
   void write_out_now(Sink& sink) {
     pollfd fd{sink.fd, POLLOUT, 0};
     if (::poll(&fd, 1, 0) > 0) write_out(sink);
@@ -254,7 +253,7 @@ class Client {
       return;
     }
     sink.pending.clear();
-    to_lab_.push(encode_end(sink.stream));  // nobody reads it: the command learns so
+    to_lab_.push(encode_end(sink.stream));  // the reader is gone: tell the command
   }
 
   Status take_signals() {
@@ -279,7 +278,7 @@ class Client {
     return {};
   }
 
-  // The last thing of a turn, so that what the lab has said meanwhile has been read.
+  // Comes last in a turn, after everything that the lab has sent was read.
   Status keep_alive() {
     const auto now = Clock::now();
     if (const auto silence = liveness_.dead(now)) {
@@ -296,7 +295,7 @@ class Client {
   Decoder decoder_;
   Outbox to_lab_;
   std::array<Sink, 3> sinks_;
-  std::optional<RawTerminal> raw_;  // from Accepted on
+  std::optional<RawTerminal> raw_;  // set once Accepted has come
   std::uint32_t mask_ = 0;
   std::size_t window_ = kWindow;
   bool stdin_open_ = true;

@@ -12,9 +12,9 @@ namespace glassbox::lab {
 struct ClientOptions {
   std::uint16_t port = 0;  // on 127.0.0.1
   std::string token_file;
-  std::string console_log;  // looked at for the reason when the lab ends under the command
+  std::string console_log;  // searched for the reason if the lab ends during the command
   std::vector<std::string> command;
-  int patience_s = 60;  // a lab that answers nothing for so long is given up; a loaded one is slow, not dead
+  int patience_s = 60;  // silence after which the lab counts as failed; a loaded lab is slow, not dead
 };
 
 // Runs the command and returns its exit status; an error is a failure of the lab, not of the command.

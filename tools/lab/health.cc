@@ -16,7 +16,7 @@ std::vector<int> visit_every_cpu() {
     cpu_set_t one;
     CPU_ZERO(&one);
     CPU_SET(cpu, &one);
-    // Moves at once: the call returns on the new CPU. A CPU that has gone meanwhile is none to wait for.
+    // The call returns on the new CPU. It fails if the CPU has gone offline, which needs no wait.
     if (::sched_setaffinity(0, sizeof one, &one) == 0) visited.push_back(::sched_getcpu());
   }
   ::sched_setaffinity(0, sizeof mine, &mine);
@@ -24,7 +24,7 @@ std::vector<int> visit_every_cpu() {
 }
 
 void ask_the_host(const std::string& file) {
-  // 9P has no cache for an open: the request goes to the host.
+  // 9P does not cache open(): the request goes to the host.
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
 }
 

@@ -1,7 +1,6 @@
-// Whether the whole lab machine works, and not just the CPU and the memory that one process happens to use.
-// An emulated machine with nested guests can lose one CPU, or the host can stop answering its file system,
-// and a daemon that waits for its socket notices neither: the command stands still and the pings are
-// answered.
+// Whether the whole lab machine works, and not only the CPU and the memory that one process uses. An emulated
+// machine with nested guests can lose one CPU, or the host can stop answering its file system. A daemon that
+// waits for its socket notices neither: it would answer pings while the command stands still.
 #pragma once
 
 #include <string>
@@ -9,12 +8,12 @@
 
 namespace glassbox::lab {
 
-// Runs on each CPU that this process may use, and goes back to all of them. Returns the CPUs it was on; does
-// not return while one of them runs nothing.
+// Moves the calling thread to each CPU that this process may use, then allows all of them again. Returns the
+// CPUs that it ran on. Blocks while one of them runs nothing.
 std::vector<int> visit_every_cpu();
 
-// Asks the host for `file`, past every cache. Whether the file is there is no matter: the answer is. Does not
-// return where none comes.
+// Asks the host for `file`, past every cache. Any answer will do, also that the file does not exist. Blocks
+// until one comes.
 void ask_the_host(const std::string& file);
 
 }  // namespace glassbox::lab

@@ -19,7 +19,8 @@ class Outbox {
   void push(std::string_view bytes) { bytes_.append(bytes); }
   [[nodiscard]] bool empty() const { return bytes_.size() == taken_; }
   void clear() { bytes_.clear(), taken_ = 0; }
-  // Writes what goes, at most `limit` bytes at once. Returns the bytes written; fails where the peer is gone.
+  // Writes as much as the descriptor takes, at most `limit` bytes at once. Returns the number of bytes
+  // written; fails if the peer is gone.
   [[nodiscard]] Result<std::size_t> flush(int fd, std::size_t limit);
 
  private:
@@ -27,7 +28,8 @@ class Outbox {
   std::size_t taken_ = 0;
 };
 
-// What one read brought: bytes, nothing now, or the end (error included: a hung-up terminal reads EIO).
+// Result of one read: bytes, nothing yet, or the end. An error is an end, too: a terminal that was hung up
+// reads EIO.
 enum class ReadState : std::uint8_t { kBytes, kNothing, kEnd };
 [[nodiscard]] ReadState read_some(int fd, std::size_t limit, std::string& into);
 

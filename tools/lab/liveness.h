@@ -1,10 +1,10 @@
-// Tells a lab that is slow from one that stands still: what the client asks (a ping, its Hello) is answered
-// by anything the lab says. Silence counts from the first question without an answer, so a client that was
-// itself stopped for an hour does not blame the lab.
+// Distinguishes a slow lab from one that stands still. The client asks (with its Hello, later with pings);
+// anything that the lab sends is an answer. Silence counts from the first question without an answer, so a
+// client that was itself stopped for an hour does not blame the lab.
 //
-// The caller's patience ends the wait by itself. Who asks for the end meanwhile (Ctrl-C, SIGTERM) gets it at
-// once where the lab owes its answer for a quarter of that, and else where it says nothing within a sixth
-// from now: a living lab hands the signal to the command and answers the ping that goes with it.
+// The wait ends after the caller's patience. If the user asks for the end earlier (Ctrl-C, SIGTERM), it ends
+// at once if an answer has been due for a quarter of the patience, and otherwise if the lab stays silent for
+// a sixth of it: a working lab passes the signal to the command and answers the ping that is sent along.
 //
 // Pure: times come from the caller.
 #pragma once
@@ -18,7 +18,7 @@ class Liveness {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // The Hello that is sent now is the first question.
+  // The Hello, which is sent now, is the first question.
   Liveness(Clock::duration patience, Clock::time_point now)
       : patience_(patience), asked_(now), unanswered_since_(now) {}
 
@@ -33,7 +33,7 @@ class Liveness {
     question_is_due_ = true;
   }
 
-  // True where a ping is to be sent now; it counts as sent then.
+  // True if a ping is due; it then counts as sent.
   [[nodiscard]] bool ask(Clock::time_point now) {
     if (!question_is_due_ && now - asked_ < patience_ / 12) return false;
     question_is_due_ = false;
@@ -42,7 +42,7 @@ class Liveness {
     return true;
   }
 
-  // How long the lab has been silent, where that is long enough to give it up.
+  // How long the lab has been silent, if that is long enough for it to count as failed.
   [[nodiscard]] std::optional<std::chrono::seconds> dead(Clock::time_point now) const {
     if (!unanswered_since_) return std::nullopt;
     const auto silence = now - *unanswered_since_;

@@ -1,17 +1,17 @@
 // Theory of operation.
 //
-// Accepts connections and gives each a process of its own (session.h). As PID 1 it also reaps what has lost
-// its parent. SIGTERM means "power off": everybody gets SIGTERM, then SIGKILL, then the file systems are
-// synced.
+// Accepts connections and gives each a process of its own (session.h). As PID 1 it also reaps orphans.
+// SIGTERM means "power off": every process gets SIGTERM, then SIGKILL, then the file systems are synced.
 //
-// The heart: four times a second a thread of the daemon goes round the CPUs, which sends each of them an
-// interrupt. QEMU 10.0 sets a flag in a word of the emulated CPU without its lock when it enters a nested
-// guest with a virtual interrupt pending (target/i386, helper_vmrun; later versions do it atomically), and
-// may undo what a device set there in that moment: the CPU then sees no interrupt until the next one comes.
-// One that waits for its timer would wait for good; the beat ends that after a quarter of a second.
+// Heartbeat: four times a second a thread of the daemon visits each CPU, which sends that CPU an interrupt.
+// The reason is a defect of QEMU 10.0. When it enters a nested guest with a virtual interrupt pending
+// (target/i386, helper_vmrun), it sets a flag in a word of the emulated CPU without the lock and may undo
+// what a device set there at that moment. (Later versions do it atomically.) The CPU then sees no interrupt
+// until the next one comes. A CPU that waits for its timer would wait forever; the heartbeat ends that within
+// a quarter of a second.
 //
-// Idle: no process exists but kernel threads and this one. A VM left running by a detached command is a
-// process, so the time-out never takes a machine away from somebody who uses it.
+// Idle: no process exists except kernel threads and this one. A VM that a detached command left running is a
+// process, so the time-out never stops a machine that is in use.
 #include "tools/lab/serve.h"
 
 #include <arpa/inet.h>
@@ -61,7 +61,7 @@ Result<UniqueFd> listen_on(std::uint16_t port) {
   return fd;
 }
 
-// Processes with a program of their own (kernel threads have none), this one left out.
+// User processes (kernel threads have no executable), without this one.
 bool user_processes_exist() {
   DIR* proc = ::opendir("/proc");
   if (proc == nullptr) return true;

@@ -11,11 +11,10 @@ namespace glassbox::lab {
 struct ServeOptions {
   std::uint16_t port = 0;  // 0: any free one; the "lab: ready" line names it
   std::string token_file;
-  int idle_s = 0;  // power off after so long without any process of the user's; 0: never
+  int idle_s = 0;  // power off after this time without a process of the user; 0: never
 };
 
-// Returns only on failure or, where it is not PID 1, on SIGTERM; as PID 1 it powers the machine off at its
-// end.
+// Returns on failure or, if it is not PID 1, on SIGTERM. As PID 1 it powers the machine off instead.
 [[nodiscard]] Status serve(const ServeOptions& options);
 
 }  // namespace glassbox::lab

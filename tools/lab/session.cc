@@ -1,18 +1,19 @@
 // Theory of operation.
 //
-// One poll loop over: the caller's socket, the command's ends (pipes or pty), the command's pidfd. Everything
-// is non-blocking; credits (wire.h) bound what waits in `to_caller_` and `to_stdin_`.
+// One poll loop over the caller's socket, the command's pipes or pty, and the command's pidfd. All
+// descriptors are non-blocking; credits (wire.h) limit the bytes in `to_caller_` and `to_stdin_`.
 //
-// End of the command: the pidfd turns readable. What the command wrote before is still in the pipes, so the
-// loop goes on until each source has been read empty, then says Exit. It does not wait for the pipes' end of
-// file: a background process the command left behind (a detached VM) may hold them open for hours. A pty
-// hands its bytes over with a delay, so there "empty" means the end of file or 100 ms of silence.
+// End of the command: its pidfd becomes readable. The pipes may still hold output, so the loop continues
+// until each source has been read empty, then sends Exit. It does not wait for their end of file, because a
+// background process (a detached VM) may keep the pipes open for hours. A pty delivers its bytes with a
+// delay, so there "empty" means end of file or 100 ms of silence.
 //
-// A pong says that the machine works, so a ping goes round the CPUs and to the host first. Where one of them
-// does not answer, this process stands still, and the caller's patience (liveness.h) finds that out.
+// A pong promises that the machine works, so before it answers a ping this process runs on each CPU and asks
+// the host. If one of them does not answer, this process blocks, and the caller's patience (liveness.h) runs
+// out.
 //
-// End of the caller (it was killed): the session gets SIGHUP, as from a closed terminal, and SIGKILL where it
-// is still there 3 s later. A process that made a session of its own (a daemon) is left alone.
+// End of the caller (it was killed): the command's session gets SIGHUP, as from a closed terminal, and
+// SIGKILL if it still exists 3 s later. A process that made a session of its own (a daemon) is left alone.
 #include "tools/lab/session.h"
 
 #include <poll.h>
@@ -40,7 +41,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kTerminalSilence = std::chrono::milliseconds(100);
 constexpr int kHangupGraceMs = 3000;
 
-// Comparison whose time does not depend on where the first difference is.
+// A comparison whose duration does not depend on where the first difference is.
 bool same_token(const std::string& a, const std::string& b) {
   unsigned different = a.size() == b.size() ? 0 : 1;
   for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
@@ -64,7 +65,7 @@ struct Source {
   int fd = -1;
   Stream stream{};
   std::size_t window = kWindow;
-  bool drained = false;  // read empty since the command ended
+  bool drained = false;  // has been read empty after the command's end
   bool is_terminal = false;
 };
 
@@ -165,7 +166,7 @@ class Session {
     }
   }
 
-  // The caller's stdout is closed: so is the command's, which gets SIGPIPE as it would without the lab.
+  // The caller's stdout is closed, so the command's is closed as well: it gets SIGPIPE, as without the lab.
   void close_source(Stream stream) {
     for (Source& source : sources_) {
       if (source.stream == stream) source.fd = -1;
@@ -177,7 +178,7 @@ class Session {
     if (stdin_fd_ >= 0 && !to_stdin_.empty()) {
       const auto written = to_stdin_.flush(stdin_fd_, kWindow);
       if (!written) {
-        stdin_ended_ = true;  // the command closed its stdin; what is left has no reader
+        stdin_ended_ = true;  // the command closed its stdin: the rest has no reader
         to_stdin_.clear();
         to_caller_.push(encode_end(Stream::kStdin));
       } else if (*written > 0) {
@@ -209,7 +210,7 @@ class Session {
         continue;
       }
       if (state == ReadState::kEnd) {
-        // A pty whose last user closed it may be opened again while the command lives.
+        // After its last user closed a pty, another may open it while the command runs.
         if (!source.is_terminal || exited_) source.fd = -1;
         if (source.is_terminal && !exited_) ::usleep(1000);
       } else if (exited_ && (!source.is_terminal || Clock::now() - silent_since_ > kTerminalSilence)) {
@@ -221,7 +222,8 @@ class Session {
 
   void say_exit() {
     to_caller_.push(encode_u32(Type::kExit, static_cast<std::uint32_t>(status_)));
-    // Closing with unread input would reset the connection and lose the tail: the caller closes first.
+    // close() with unread input would reset the connection and lose its last bytes: let the caller close
+    // first.
     std::string bytes;
     while (true) {
       if (!to_caller_.flush(socket_.get(), kWindow)) return;

@@ -7,9 +7,9 @@
 
 namespace glassbox::lab {
 
-// Serves one connection to its end. Runs in a process of its own, so that a stuck command holds up nobody.
-// `host_file` lies on the host: a ping is answered when every CPU has run us and the host has answered for it
-// (health.h).
+// Serves one connection to its end. Runs in a process of its own, so that a command that hangs delays no
+// other. `host_file` is a file of the host. A ping is answered once this process has run on every CPU and the
+// host has answered a request for that file (health.h).
 void serve_session(UniqueFd socket, const std::string& token, const std::string& host_file);
 
 }  // namespace glassbox::lab

@@ -21,7 +21,7 @@ void put_list(std::string& out, const std::vector<std::string>& list) {
     put_text(out, text);
 }
 
-// Reads values off the front of a payload; `ok` turns false at the first that is not there and stays so.
+// Reads values from the front of a payload. `ok` becomes false at the first missing value and stays false.
 struct Reader {
   std::string_view rest;
   bool ok = true;

@@ -1,11 +1,11 @@
-// The lab protocol: what `tools/in-lab` on the host and the daemon inside the lab say to each other.
+// The protocol between `tools/in-lab` on the host and the daemon in the lab.
 //
 // One TCP connection (QEMU forwards it) carries one command. Both sides send frames: 1 byte type, 3 bytes of
 // length (little endian), payload. The client opens with Hello; the daemon answers Accepted or Refused.
 //
-// Flow control: a stream (stdin, stdout, stderr, terminal) may have at most kWindow bytes under way that the
-// receiver has not passed on; Credit gives bytes back. So a command that does not read its stdin never holds
-// up a signal, and an unread stdout never holds up stderr.
+// Flow control: on each stream (stdin, stdout, stderr, terminal) at most kWindow bytes may be in flight that
+// the receiver has not passed on; Credit returns bytes. A command that does not read its stdin therefore
+// never delays a signal, and an unread stdout never delays stderr.
 //
 // Pure functions and a buffer; no thread, no descriptor.
 #pragma once
@@ -35,7 +35,7 @@ enum class Type : std::uint8_t {
   kCredit,       // both: stream, u32 bytes passed on
   kSignal,       // client: u32 signal number
   kWindowSize,   // client: u32 rows, u32 columns
-  kExit,         // daemon: u32 exit status as a shell would say it; the last frame
+  kExit,         // daemon: u32 exit status as a shell gives it; the last frame
   kCannotStart,  // daemon: u32 exit status (125, 126, 127), text; the last frame
   kPing,         // client
   kPong,         // daemon
@@ -49,7 +49,7 @@ struct Frame {
   std::string payload;
 };
 
-// The command and its surroundings. `terminal_mask` has bit n set where descriptor n of the caller is a
+// The command and its environment. Bit n of `terminal_mask` is set if the caller's descriptor n is a
 // terminal.
 struct Hello {
   std::string token;
@@ -69,19 +69,19 @@ struct Hello {
 [[nodiscard]] std::string encode_window_size(std::uint32_t rows, std::uint32_t columns);
 [[nodiscard]] std::string encode_hello(const Hello& hello);
 
-// nullopt where the payload is not well formed.
+// nullopt if the payload is malformed.
 [[nodiscard]] std::optional<Hello> decode_hello(std::string_view payload);
 [[nodiscard]] std::optional<std::uint32_t> u32_at(std::string_view payload, std::size_t offset);
 // Data, End and Credit name their stream in the first byte.
 [[nodiscard]] std::optional<Stream> stream_of(std::string_view payload);
 
-// Collects bytes as they come and gives out whole frames.
+// Collects bytes as they arrive and returns whole frames.
 class Decoder {
  public:
   void feed(std::string_view bytes) { buffer_.append(bytes); }
-  // The next whole frame, or nullopt where more bytes are needed or the peer is broken().
+  // The next whole frame, or nullopt if more bytes are needed or the peer is broken().
   [[nodiscard]] std::optional<Frame> next();
-  // A length beyond kMaxPayload was announced: nothing after it can be trusted.
+  // True once a length above kMaxPayload was announced: nothing after it can be decoded.
   [[nodiscard]] bool broken() const { return broken_; }
 
  private:
