@@ -12,12 +12,12 @@
 namespace glassbox::delays {
 namespace {
 
-constexpr std::size_t kWarmUp = 4;  // even: pairs stay pairs
+constexpr std::size_t kWarmUp = 4;  // even, so that pairs stay pairs
 constexpr int kAttempts = 3;
 
 struct RecordedRun {
   trace::Trace trace;
-  std::vector<std::int64_t> delay_ns;  // of each cycle that was recorded
+  std::vector<std::int64_t> delay_ns;  // for each recorded cycle
 };
 
 std::int64_t client_delay(const nlohmann::json& result, MeasuredBy by, std::size_t cycle) {
@@ -38,7 +38,7 @@ Result<RecordedRun> run(const Case& one, const Site& site, std::size_t pairs) {
   DelayServer server(one.server);
   std::vector<std::string> argv = site.client(server.port());
   argv.insert(argv.end(), one.client_options.begin(), one.client_options.end());
-  // One more than there will be: the client ends when we say so.
+  // One cycle more than will run, so that the client ends only when it is told to.
   GB_ASSIGN(StepClient client, StepClient::start(std::move(argv), kWarmUp + 2 * pairs + 1));
   std::vector<std::int64_t> injected;
   const auto cycle = [&](std::size_t k) -> Status {

@@ -1,4 +1,4 @@
-// One case of the bench of known delays, from its first cycle to the judgement.
+// One case of the tests of known delays, from its first cycle to the judgement.
 #pragma once
 
 #include <functional>
@@ -12,16 +12,15 @@
 
 namespace glassbox::delays {
 
-// Where the client is: in a namespace, or in a guest.
+// Where the client runs: in a namespace, or in a guest.
 struct Site {
-  // For the client's process, as the caller started it: argv up to delay-crr's options, its host and port
-  // included.
+  // argv of the client's process up to delay-crr's options, its host and port included.
   std::function<std::vector<std::string>(std::uint16_t port)> client;
-  // What to record; given the pid of the client's process.
+  // Arguments that tell the recorder its target, given the pid of the client's process.
   std::function<std::vector<std::string>(pid_t client)> record;
 };
 
-// Who knows how long the delay was.
+// Which side measures how long the delay was.
 enum class MeasuredBy : std::uint8_t {
   kServer,       // DelayServer::delays()
   kClient,       // delay-crr's delay_ns
@@ -37,16 +36,16 @@ struct Case {
   ServerPlan server = {};
   MeasuredBy measured_by = MeasuredBy::kClient;
   std::size_t pairs = 100;
-  // Around each cycle, on the host; the first says whether it is delayed.
-  std::function<Status(bool)> before = {}, during = {};  // during: the client was let go and has not ended
+  // Called around each cycle, on the host; the argument says whether the cycle is delayed.
+  std::function<Status(bool)> before = {}, during = {};  // during: the cycle has begun and not ended
   std::function<std::int64_t()> measure = {};            // after the cycle
 };
 
-// The median of undelayed cycles, untraced, as the client times them: what a delay has to stand out from.
+// The median of undelayed, untraced cycles by the client's clock. A delay must be well above it.
 [[nodiscard]] Result<std::chrono::nanoseconds> typical_cycle(const Site& site);
 
-// Up to three attempts, each with twice the pairs of the one before, as long as the figures do not decide.
-// Prints what it finds.
+// Makes up to three attempts, each with twice the pairs of the one before, until the figures decide. Prints
+// them.
 [[nodiscard]] bool holds(const Case& one, const Site& site);
 
 }  // namespace glassbox::delays

@@ -1,4 +1,4 @@
-// delay-crr on the far side of a NAT, let go cycle by cycle.
+// delay-crr on the far side of a NAT; the caller starts each cycle.
 #pragma once
 
 #include <sys/types.h>
@@ -14,16 +14,16 @@ namespace glassbox::delays {
 
 class StepClient {
  public:
-  // `argv` ends where delay-crr's options go on; --step and the number of cycles are added.
+  // delay-crr's options can be appended to `argv`; --step and the number of cycles are added to it.
   [[nodiscard]] static Result<StepClient> start(std::vector<std::string> argv, std::size_t most_cycles);
   StepClient(StepClient&& other) noexcept;
   StepClient& operator=(StepClient&&) = delete;
   ~StepClient();
 
-  // Lets one cycle begin.
+  // Starts one cycle.
   [[nodiscard]] Status go();
   [[nodiscard]] Status wait_for_end();
-  // No more cycles: what it prints in the end.
+  // Ends the client and returns the JSON that it prints.
   [[nodiscard]] Result<nlohmann::json> finish();
   [[nodiscard]] pid_t pid() const { return pid_; }
 

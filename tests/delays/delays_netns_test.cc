@@ -1,4 +1,4 @@
-// The bench of known delays at native speed: the client in a namespace behind the NAT, host side traced.
+// Known delays at native speed: the client runs in a namespace behind the NAT, and the host side is traced.
 #include <gtest/gtest.h>
 
 #include <filesystem>

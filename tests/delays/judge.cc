@@ -14,7 +14,7 @@ namespace {
 using trace::format_time;
 
 constexpr double kConfidence = 0.99;
-// What the issue of this bench allows: the holder within 5 % and the clock's bound, the others up to 10 %.
+// Allowed: the holder within 5 % and the clock's bound, the others up to 10 %.
 constexpr double kHolderSlack = 0.05, kOthersShare = 0.10;
 
 std::string signed_time(std::int64_t ns) {
@@ -26,7 +26,7 @@ std::string describe(const MedianInterval& m) {
                      signed_time(m.high_ns));
 }
 
-// The delayed cycle's value less its neighbour's, of each pair.
+// For each pair, the delayed cycle's value minus its neighbour's.
 std::vector<std::int64_t> differences(const std::vector<std::int64_t>& by_cycle) {
   std::vector<std::int64_t> out;
   for (std::size_t k = 0; k + 1 < by_cycle.size(); k += 2)
@@ -49,7 +49,7 @@ std::string_view word(Decision d) {
   return d == Decision::kHolds ? "holds" : d == Decision::kFails ? "FAILS" : "undecided";
 }
 
-// How long the starved thread could have run in this step and did not.
+// How long the starved thread was runnable in this step without running.
 std::int64_t starved_ns(const trace::CycleResult& cycle, const trace::Step& step,
                         const trace::CycleStates& states, Starved starved) {
   if (starved == Starved::kNobody || step.segment == trace::Segment::kUnattributed) return 0;

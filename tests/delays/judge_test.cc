@@ -1,4 +1,4 @@
-// The bench's own judgement, on figures of known truth.
+// The judgement itself, on figures of known truth.
 #include "tests/delays/judge.h"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,5 @@
-// Reaches into the NAT's process for the socket of one connection, to make its kernel delay acknowledgements.
+// Takes a copy of one connection's socket from the NAT's process, to make the kernel delay its
+// acknowledgements.
 #pragma once
 
 #include <sys/types.h>
@@ -7,8 +8,8 @@
 
 namespace glassbox::delays {
 
-// `connection` is the server's end. From now on the kernel acknowledges what the NAT's end receives 40 ms
-// late, unless a segment goes the other way.
+// `connection` is the server's end. From now on the kernel acknowledges 40 ms late what the NAT's end
+// receives, unless a segment goes the other way.
 [[nodiscard]] Status delay_acknowledgements(pid_t nat, int connection);
 
 }  // namespace glassbox::delays

@@ -1,4 +1,4 @@
-// `glassbox-trace record` beside a run.
+// `glassbox-trace record` during a run.
 #pragma once
 
 #include <filesystem>
@@ -14,7 +14,7 @@ namespace glassbox::delays {
 
 class Recording {
  public:
-  // `target` is {"--pid", PID} or {"--name", NAME}. Returns once everything is attached.
+  // `target` is {"--pid", PID} or {"--name", NAME}. Returns once all hooks are attached.
   [[nodiscard]] static Result<Recording> start(const std::vector<std::string>& target,
                                                const std::filesystem::path& file);
   [[nodiscard]] Result<trace::Trace> finish();

@@ -44,7 +44,7 @@ std::int64_t receive_request(int fd) {
   return 0;
 }
 
-// A connection that nobody accepts yet.
+// A connection that is not accepted yet.
 UniqueFd idle_connection(std::uint16_t port) {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
@@ -122,7 +122,7 @@ UniqueFd DelayServer::accept_client(bool delayed) {
   }
 }
 
-// The delay made, as far as it is this side that makes it.
+// The delay that this side has made.
 std::int64_t DelayServer::serve(int fd, bool delayed, std::int64_t accepted_ns) {
   if (delayed && plan_.read_sleep.count() > 0) std::this_thread::sleep_for(plan_.read_sleep);
   const std::int64_t reads_ns = realtime_ns();
@@ -143,7 +143,8 @@ std::int64_t DelayServer::serve(int fd, bool delayed, std::int64_t accepted_ns) 
   if (plan_.split_reply) {
     ::send(fd, "B", 1, MSG_NOSIGNAL);
     char byte = 0;
-    (void)!::read(fd, &byte, 1);  // close() would push out what is held: the client closes first
+    // close() would send what Nagle's algorithm holds back: let the client close first.
+    (void)!::read(fd, &byte, 1);
   }
   return delay_ns;
 }

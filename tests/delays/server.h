@@ -1,8 +1,9 @@
-// An echo server that is late on purpose in every second cycle, in one place, and measures by how much.
+// An echo server that is late on purpose in every second cycle, in one place, and measures the delay.
 //
 // Theory of operation. A thread of its own serves one connection at a time. Before each cycle the driver
-// calls arm(), which returns when the server is about to accept, or to sleep before it does; then the client
-// is let go. How long a request waited is told by the kernel's time stamp of its arrival (SO_TIMESTAMPNS).
+// calls arm(), which returns when the server is about to accept, or to sleep before it does; then the
+// client's cycle begins. The kernel's time stamp of a request's arrival (SO_TIMESTAMPNS) shows how long the
+// request waited.
 #pragma once
 
 #include <chrono>
@@ -18,12 +19,12 @@
 namespace glassbox::delays {
 
 struct ServerPlan {
-  std::chrono::microseconds accept_sleep{0};  // accept() found nobody: a sleep until it tries again
+  std::chrono::microseconds accept_sleep{0};  // between a vain accept() and the next one
   std::chrono::microseconds read_sleep{0};    // between accept() and read()
   std::chrono::microseconds think{0};         // between read() and write()
   bool split_reply = false;                   // two bytes, one by one, with Nagle's algorithm
   bool full_backlog = false;                  // an idle connection fills the backlog as the client comes
-  // Called with the connection when the request is there; the second is whether the cycle is delayed.
+  // Called with the connection when the request is there, and whether the cycle is delayed.
   std::function<void(int, bool)> before_reply = {};
 };
 
@@ -36,9 +37,9 @@ class DelayServer {
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
   void arm(bool delayed);
-  // Waits until the armed cycle is over on this side.
+  // Waits until the server has finished the armed cycle.
   void settle();
-  // Of each armed cycle, in nanoseconds.
+  // The delay of each armed cycle, in nanoseconds.
   [[nodiscard]] const std::vector<std::int64_t>& delays() const { return delays_; }
 
  private:

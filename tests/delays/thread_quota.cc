@@ -51,7 +51,7 @@ Status ThreadQuota::create_v1(pid_t tid) {
   return put(group_ / "tasks", std::to_string(tid));
 }
 
-// Processes of the threaded group's two threads are in its domain, which may have no other home.
+// The processes of both threads must be in the threaded group's domain; they are moved there for the time.
 Status ThreadQuota::create_v2(pid_t pid, pid_t tid) {
   v2_ = true;
   if (!fs::exists(kV2 / "cgroup.controllers")) return fail("no control groups at {}", kV2.string());
@@ -80,7 +80,7 @@ ThreadQuota::~ThreadQuota() {
   burns_ = true;
   burns_.notify_one();
   if (burner_.joinable()) burner_.join();
-  // A group goes when nobody is in it.
+  // A group can be removed only when it is empty.
   if (v2_) {
     (void)put(home_ / "cgroup.procs", std::to_string(pid_));
     (void)put(home_ / "cgroup.procs", std::to_string(::getpid()));
@@ -100,7 +100,7 @@ Status ThreadQuota::limit(bool on) {
   return put(group_ / "cpu.cfs_quota_us", on ? kQuotaUs : "-1");
 }
 
-// The CPU time of the burner.
+// CPU time that the burner has used.
 std::int64_t ThreadQuota::burnt_ns() {
   clockid_t clock{};
   timespec used{};
@@ -123,8 +123,9 @@ Status ThreadQuota::hold() {
   const std::int64_t begin_ns = burnt_ns();
   burns_ = true;
   burns_.notify_one();
-  // The burner has had the quota, and gets no further. Or the other thread had some of it, or all: then the
-  // kernel has throttled the group, and the burner stands for longer than what a CPU may hold back unused.
+  // Either the burner has used the quota and no longer advances, or the other thread has used a part of it.
+  // The kernel has then throttled the group, and the burner stands still for longer than a CPU may hold back
+  // unused quota.
   std::int64_t last_ns = begin_ns;
   const auto spent = [&](int still_ms) {
     if (still_ms >= kStillMs && last_ns - begin_ns >= kQuotaNs) return true;
@@ -137,7 +138,7 @@ Status ThreadQuota::hold() {
     still = now_ns == last_ns ? still + 1 : 0;
     last_ns = now_ns;
   }
-  burns_ = false;  // it goes to sleep when it next runs
+  burns_ = false;  // the burner goes to sleep when it next runs
   return {};
 }
 

@@ -1,11 +1,11 @@
-// A CPU quota on one thread alone: a threaded control group (cgroup v2; a plain one of the cpu controller
-// where that is still on version 1) that the thread is put into, and that has used up its quota when the
-// thread next wants to run.
+// A CPU quota on one thread. The thread is put into a control group (a threaded one of cgroup v2, or one of
+// the cpu controller if that is still on version 1) that has used up its quota when the thread next wants to
+// run.
 //
-// Theory of operation. The quota is 1 ms a second, the least the kernel takes. hold() sets it and lets a
-// burner thread of ours run inside the group until the kernel throttles it: the group then gets no CPU until
-// the next second, or until release() lifts the quota. While it is held the burner sleeps: the thread is
-// alone with it.
+// Theory of operation. The quota is 1 ms a second, the least that the kernel accepts. hold() sets it and lets
+// a burner thread of this process run inside the group until the kernel throttles the group. The group then
+// gets no CPU until the next second, or until release() lifts the quota. While the group is held the burner
+// sleeps, so that the thread is alone in it.
 #pragma once
 
 #include <sys/types.h>
@@ -21,7 +21,7 @@ namespace glassbox::delays {
 
 class ThreadQuota {
  public:
-  // The thread `tid` of process `pid`. Needs root and a writable control group file system.
+  // For the thread `tid` of process `pid`. Needs root and a writable control group file system.
   [[nodiscard]] static Result<std::unique_ptr<ThreadQuota>> create(pid_t pid, pid_t tid);
   ThreadQuota(const ThreadQuota&) = delete;
   ThreadQuota& operator=(const ThreadQuota&) = delete;
@@ -43,7 +43,7 @@ class ThreadQuota {
   bool v2_ = false;
   pid_t pid_ = 0;
   std::filesystem::path parent_, group_;  // parent_: v2 only, the domain of the threaded group
-  std::filesystem::path home_;            // where processes go back to
+  std::filesystem::path home_;            // the group that processes return to
   std::atomic<int> burner_tid_{0};
   std::atomic<bool> burns_{false}, end_{false};
   std::thread burner_;

@@ -1,7 +1,7 @@
-// DNS: a query of the guest's and what claims to be its answer, through the parser and the cache.
+// DNS: a query of the guest and what claims to be its answer, through parser and cache.
 //
-// An input is 2 bytes of length (big-endian), the query, and the reply in the rest. The reply gets the
-// query's identifier, or hardly any would get further than that.
+// An input is 2 bytes of length (big-endian), the query, and the reply in the rest. The target copies the
+// query's identifier into the reply; otherwise almost no input would pass that check.
 #include <algorithm>
 
 #include "net/dns/dns_cache.h"

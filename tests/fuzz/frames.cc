@@ -1,8 +1,8 @@
 // The frame entry of the NAT as a function of bytes, for libFuzzer and for the replay of saved inputs.
 //
-// An input is a sequence of frames: 1 byte of flags, 2 bytes of length (big-endian), the frame. Frames that
-// are too short or too long for what they claim are the point; what cannot be guessed is repaired where the
-// flags ask for it, or hardly any input would get past the first checksum:
+// An input is a sequence of frames: 1 byte of flags, 2 bytes of length (big-endian), the frame. The target is
+// mainly about frames that are shorter or longer than they claim. The flags ask it to repair what a fuzzer
+// cannot guess; otherwise almost no input would pass the first checksum:
 //   1  the checksums of the IPv4 header, of ICMP and ICMPv6
 //   2  TCP: the acknowledgement number follows what the NAT sent last
 //   4  TCP: the sequence number follows what the NAT acknowledged last
@@ -29,7 +29,7 @@ constexpr std::uint8_t kFixChecksums = 1, kFixAck = 2, kFixSeq = 4, kPassTime = 
 constexpr std::uint16_t kEchoPort = 7;
 constexpr std::size_t kIp = kEthernetHeader;
 
-// Listens on a port of its own, of both loopback addresses, and sends back what it gets.
+// An echo server on one free port of both loopback addresses.
 class EchoServer {
  public:
   EchoServer() : listeners_{listen_on(AF_INET, port), listen_on(AF_INET6, port)} {
@@ -49,7 +49,8 @@ class EchoServer {
   std::uint16_t port = 0;  // before the listeners, which set and read it
 
  private:
-  // The first family chooses the port; where the second cannot have it, or is not there, it goes without.
+  // The first family chooses the port. If the second family is missing or cannot have it, only the first is
+  // served.
   static UniqueFd listen_on(int family, std::uint16_t& port) {
     UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     SocketAddress address(family == AF_INET ? IpAddress::from_v4(INADDR_LOOPBACK) : kLoopback6, port);
@@ -69,7 +70,8 @@ class EchoServer {
   std::vector<UniqueFd> open_;
 };
 
-// Where the transport header of a frame begins, without IP options and extension headers; 0 if it has none.
+// Offset of a frame's transport header, for frames without IP options and extension headers; 0 if there is
+// none.
 struct Transport {
   std::size_t at = 0;
   std::uint8_t protocol = 0;
@@ -86,7 +88,7 @@ Transport transport_of(const std::vector<std::uint8_t>& b) {
   return {};
 }
 
-// Everything but 10.0.2.0/24 and fd00:10:0:2::/64: the fuzzer must not talk to the world.
+// All networks except 10.0.2.0/24 and fd00:10:0:2::/64: the fuzzer must not reach other hosts.
 std::vector<Cidr> the_world() {
   std::vector<Cidr> networks;
   for (unsigned prefix = 1; prefix <= kNetworkPrefix; ++prefix) {

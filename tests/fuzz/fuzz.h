@@ -1,4 +1,4 @@
-// What a fuzz target is: a function of bytes that ends, or aborts where it finds something wrong.
+// A fuzz target is a function of bytes that returns, or aborts if it finds something wrong.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@ inline void insist(bool condition, const char* what) {
   std::abort();
 }
 
-// Takes an input apart; what is beyond its end is zeros.
+// Reads values from an input; beyond its end there are zeros.
 class Input {
  public:
   Input(const std::uint8_t* data, std::size_t size) : data_(data), left_(size) {}
@@ -33,7 +33,7 @@ class Input {
     const std::uint8_t high = byte();
     return static_cast<std::uint16_t>((high << 8) | byte());
   }
-  // As many as there are, at most count; in memory of their own.
+  // The next bytes, at most `count`, copied.
   std::vector<std::uint8_t> bytes(std::size_t count) {
     count = std::min(count, left_);
     std::vector<std::uint8_t> taken(data_, data_ + count);

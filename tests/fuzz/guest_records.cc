@@ -1,6 +1,6 @@
-// What a guest's agent may send, as a function of bytes: an input is the stream of the trace connection, in
-// the framing of guest/protocol.h. Beside it stands a host side that is whole, so that the guest's records
-// meet flows to join: whatever the guest says, the host's own totals stay what they are.
+// What a guest's agent may send, as a function of bytes. An input is the stream of the trace connection, in
+// the framing of guest/protocol.h. The trace also has a complete host side, so that the guest's records find
+// flows to join. Whatever the guest sends, the host's own totals must not change.
 #include <sys/socket.h>
 
 #include <optional>
@@ -13,7 +13,7 @@
 namespace glassbox::trace {
 namespace {
 
-// Feeds the stream in pieces that a socket holds and takes what comes out.
+// Feeds the stream in pieces that fit into a socket and reads what comes out.
 void take_stream(std::span<const std::uint8_t> stream, Trace& trace) {
   int pair[2];
   fuzz::insist(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0, "no socket pair");

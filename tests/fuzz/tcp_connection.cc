@@ -66,7 +66,7 @@ void Connection::take_ack(Seq ack, std::uint32_t window) {
   const std::uint32_t at = ack - kIss - 1;
   insist(at <= from_guest.whole() || (at == from_guest.whole() + 1 && from_guest.may_end_at(at - 1)),
          "what was not sent is acknowledged");
-  // The field's unit is the scale's.
+  // The window field counts in units of 2^scale bytes.
   insist(seq_ge(ack + window + 127, window_edge), "the window's edge moves back");
   window_edge = seq_max(window_edge, ack + window);
 }

@@ -1,5 +1,5 @@
-// One connection of the TCP script as it must be: what either end has sent, and what the other may see of it.
-// What does not hold ends the program.
+// The model of one connection of the TCP script: what each end has sent, and what the other end may therefore
+// see. A violation ends the program.
 #pragma once
 
 #include <algorithm>
@@ -15,9 +15,9 @@
 
 namespace glassbox::net {
 
-inline constexpr Seq kIss = 0xffff'e000;  // the guest's; wraps early
+inline constexpr Seq kIss = 0xffff'e000;  // the guest's initial sequence number; wraps early
 
-// The streams: every byte by its place.
+// The streams: each byte is a function of its position.
 [[nodiscard]] constexpr std::uint8_t guest_byte(std::uint32_t at) {
   return static_cast<std::uint8_t>(at * 31 + (at >> 8) * 7 + 1);
 }
@@ -25,7 +25,7 @@ inline constexpr Seq kIss = 0xffff'e000;  // the guest's; wraps early
   return static_cast<std::uint8_t>(at * 17 + (at >> 8) * 11 + 5);
 }
 
-// A stream's bytes that were sent in whatever order: how far it is without a gap, and where it may end.
+// The bytes of a stream that were sent, in any order: how far it has no gap, and where it may end.
 class Sent {
  public:
   void add(std::uint32_t from, std::uint32_t bytes) {
@@ -51,7 +51,7 @@ struct HostEnd {
   UniqueFd fd;
   std::uint32_t sent = 0;
   std::uint32_t received = 0;
-  bool reset = false;  // told once; later the socket only says that nothing more comes
+  bool reset = false;  // the socket reports a reset once; later reads only return end of file
 };
 
 struct Connection {
@@ -60,21 +60,21 @@ struct Connection {
   std::vector<HostEnd> hosts;
 
   Sent from_guest;         // offsets from kIss + 1
-  std::uint32_t next = 0;  // where the guest's ordinary sending goes on
-  Sent from_host;          // of all ends: each sends the same stream
+  std::uint32_t next = 0;  // where the guest's in-order sending continues
+  Sent from_host;          // of all server ends: each sends the same stream
   bool known = false;      // a SYN-ACK came
   Seq nat_iss = 0;
-  Seq rcv_nxt = 0;  // what the guest has in order
+  Seq rcv_nxt = 0;  // the guest has received everything before it
   Seq offered = 0;  // the furthest right edge that the guest has offered
-  // It has sent with a sequence number of the future: windows that come with lower ones then count as old
-  // news (SND.WL1 of RFC 9293, 3.10.7.4).
+  // The guest has sent a sequence number beyond its stream. A window that comes with a lower number is then
+  // outdated (SND.WL1 of RFC 9293, 3.10.7.4).
   bool ahead = false;
   std::uint8_t scale = 0;   // the largest that the guest has offered
   bool nat_scales = false;  // the SYN-ACK had the option
   Seq acked = 0;            // newest acknowledgement of the NAT
-  Seq window_edge = 0;      // and the right edge it has offered
+  Seq window_edge = 0;      // right edge of the window that the NAT has offered
 
-  // The server does something at its newest end.
+  // The server acts on its newest connection.
   void host_send(std::uint32_t bytes);
   void host_receive(std::size_t bytes);
   void host_close(bool reset);

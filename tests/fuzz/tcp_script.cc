@@ -2,13 +2,11 @@
 //
 // An input is a list of steps: a byte that says which (upper six bits) and on which of three connections
 // (lower two), then operands as take_step() reads them. Whatever the script, this must hold (see Connection):
-// - either side gets nothing but a prefix of what the other sent, and the end of a stream only where it is
-// - nothing is acknowledged that was not sent; acknowledgements and the right edge of the window never move
-// back
+// - each side gets a prefix of what the other sent, and the end of the stream only at its true place
+// - only sent bytes are acknowledged; acknowledgements and the window's right edge never move back
 // - the guest gets no byte beyond a window it has offered
 // - a step is over after a bounded number of turns and frames
-// - once the servers are gone and the guest is silent, all flows end by their timers, and their sockets with
-// them
+// - once the servers are gone and the guest is silent, timers end all flows and close their sockets
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -16,9 +14,9 @@
 #include <memory>
 #include <vector>
 
+#include "net/flow/seq.h"
 #include "net/link/checksum.h"
 #include "net/nat.h"
-#include "net/flow/seq.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/tcp_connection.h"
 #include "tests/unit/net/fake_port.h"
@@ -187,7 +185,7 @@ class Script {
     const std::uint8_t what = input.byte();
     if (what & 1) s.options.insert(s.options.end(), {2, 4, input.byte(), input.byte()});
     if (what & 2) s.options.insert(s.options.end(), {1, 3, 3, input.byte()});
-    // Whichever SYN opens the flow: no window counts for more than this allows.
+    // Any of the SYNs may open the flow, so the largest window scale among them is the limit.
     if (what & 2) c.scale = std::max(c.scale, std::min<std::uint8_t>(s.options.back() & 0x7f, 14));
     syn_window_ = std::max<std::uint32_t>(syn_window_, s.window);
     segment(index, s);
@@ -223,7 +221,7 @@ class Script {
     if (!(s.flags & kTcpSyn)) {
       c.ahead |= static_cast<std::int32_t>(s.seq - c.next) > 0 || c.from_guest.ends_before(s.seq) ||
                  seq_gt(kIss + 1 + s.seq, c.window_edge);
-      // What lies before the stream is none of it.
+      // Bytes before the beginning of the stream do not belong to it.
       const bool before = s.seq > ~std::uint32_t{0} / 2;
       const std::uint32_t skipped = before ? std::min(0U - s.seq, s.bytes) : 0;
       c.from_guest.add(s.seq + skipped, s.bytes - skipped);
@@ -269,7 +267,7 @@ class Script {
     c.take_payload(seq, std::span(b).subspan(kTcp + header), (flags & kTcpFin) != 0);
   }
 
-  // Everybody goes home.
+  // All servers close and the guest falls silent.
   void finish() {
     for (Connection& c : connections_) {
       while (!c.hosts.empty())

@@ -1,6 +1,6 @@
-// Trace files as a function of bytes: reading, the report, the table. An input's first byte says whether the
-// checksums are made right first, or hardly any change would get past them:
-//   1  of the header and of every chunk that can be found
+// Trace files as a function of bytes: reading, the report, the table. The first byte of an input has flags.
+// They ask the target to repair checksums; otherwise almost no change would pass them:
+//   1  the checksums of the header and of every chunk that can be found
 #include <cstddef>
 #include <cstring>
 

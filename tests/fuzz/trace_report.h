@@ -1,4 +1,4 @@
-// What must hold of the report of any trace, however hostile its records.
+// Checks what must hold for the report of any trace, however hostile its records.
 #pragma once
 
 #include "tests/fuzz/fuzz.h"
@@ -16,7 +16,7 @@ inline void insist_printable(const std::string& text) {
 inline void check_report(const trace::Trace& trace) {
   const trace::Report report = trace::make_report(trace);
   insist_printable(trace::format_table(report));
-  // Dumping throws where a string is not UTF-8 and not replaced: as the program does it.
+  // dump() throws if a string is not UTF-8, unless such bytes are replaced, as the program does.
   (void)trace::to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
   const trace::Attribution a = trace::attribute(trace, trace::derive_clock(trace));
   for (std::size_t k = 0; k < a.cycles.size(); ++k)

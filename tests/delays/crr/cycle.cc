@@ -13,7 +13,7 @@
 namespace glassbox::delays::crr {
 namespace {
 
-// Sleeps and says how long it was.
+// Sleeps, and returns how long that took.
 std::uint64_t sleep_us(long us) {
   const std::uint64_t begin_ns = monotonic_ns();
   timespec left{us / 1'000'000, us % 1'000'000 * 1000};

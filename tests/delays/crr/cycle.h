@@ -1,4 +1,4 @@
-// One connect-request-response-close cycle, with a delay in it where one is asked for.
+// One connect-request-response-close cycle, with a delay in it if one is asked for.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +10,17 @@ namespace glassbox::delays::crr {
 
 struct Cycle {
   std::uint64_t start_ns = 0, duration_ns = 0;
-  // CLOCK_MONOTONIC when each had happened.
+  // CLOCK_MONOTONIC just after each boundary.
   std::uint64_t connected_ns = 0, sent_ns = 0, first_byte_ns = 0, received_ns = 0;
-  // The delay that was put in, as measured around it; with lose_syn and fat_mib what the delayed step took,
-  // in every cycle.
+  // The delay that was made, measured around it. With lose_syn and fat_mib, the time of the step that can be
+  // delayed, in every cycle.
   std::uint64_t delay_ns = 0;
 };
 
-// Where lost segments come from (lose.h); null: nowhere.
+// What loses segments (lose.h); null: nothing.
 class SynLoss;
 
-// The name of the call that failed, with errno set, or nullptr.
+// Returns nullptr, or the name of the system call that failed, with errno set.
 [[nodiscard]] const char* run_cycle(const Options& options, bool delayed, std::vector<char>& buffer,
                                     SynLoss* loss, Cycle& cycle);
 

@@ -16,7 +16,7 @@ namespace glassbox::delays::crr {
 
 namespace {
 
-// In the fat process: a cycle for each byte, until there is nobody who sends one.
+// In the fat process: one cycle for each byte, until end of file.
 [[noreturn]] void serve_cycles(int socket, std::size_t bytes, char** argv) {
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) ::_exit(1);

@@ -1,5 +1,5 @@
-// A cycle in a process of its own, forked and executed; out of a fat process where it is to be late: the
-// kernel copies its page tables for the child, and takes them down again in the child's exec.
+// A cycle in a new process, by fork and exec. To be late, it is forked from a process with much memory: the
+// kernel copies the page tables for the child and frees them in the child's exec.
 #pragma once
 
 #include <sys/types.h>
@@ -13,7 +13,7 @@ namespace glassbox::delays::crr {
 // before fork() to the first instruction of the child's main(), in delayed and undelayed cycles.
 [[nodiscard]] const char* run_forked_cycle(char** argv, Cycle& cycle);
 
-// A process with memory that is there (every page of it was written) that runs forked cycles when told to.
+// A process whose memory is resident (every page was written). It forks a cycle whenever it is asked to.
 class FatProcess {
  public:
   FatProcess(std::size_t bytes, char** argv);
@@ -27,7 +27,7 @@ class FatProcess {
   int socket_ = -1;
 };
 
-// In the child: tells the parent when main() began.
+// In the child: reports to the parent when main() began.
 void report_start(const Options& options, std::uint64_t main_ns);
 
 }  // namespace glassbox::delays::crr

@@ -39,7 +39,7 @@ struct QdiscRequest {
 };
 static_assert(offsetof(QdiscRequest, message) == NLMSG_HDRLEN);
 
-// 0, or the errno of the kernel's answer.
+// Returns 0, or the errno in the kernel's answer.
 int ask(int netlink, const QdiscRequest& request) {
   if (::send(netlink, &request, request.header.nlmsg_len, 0) < 0) return errno;
   struct {
@@ -69,7 +69,7 @@ SynLoss::~SynLoss() {
 }
 
 const char* SynLoss::begin() {
-  const std::scoped_lock lock(mutex_);  // a release that is under way ends first
+  const std::scoped_lock lock(mutex_);  // waits for a release in progress
   QdiscRequest request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, index_);
   constexpr char kKind[] = "pfifo";
   const tc_fifo_qopt none{.limit = 0};

@@ -1,6 +1,6 @@
-// Loses what an interface is to send, for a moment: its queueing discipline becomes a FIFO of no length,
-// which every kernel with traffic control has built in, so that the first SYN of a connection goes missing
-// before the driver sees it. Needs CAP_NET_ADMIN over the interface's namespace.
+// Makes an interface lose what it should send, for a short time. Its queueing discipline becomes a FIFO of
+// length 0, which every kernel with traffic control has, so that the first SYN of a connection is lost before
+// the driver. Needs CAP_NET_ADMIN over the interface's namespace.
 #pragma once
 
 #include <condition_variable>
@@ -16,10 +16,10 @@ class SynLoss {
   SynLoss& operator=(const SynLoss&) = delete;
   ~SynLoss();
 
-  // Nothing leaves from now on. The name of the call that failed, with errno set, or nullptr.
+  // From now on nothing is sent. Returns nullptr, or the name of the system call that failed, with errno set.
   [[nodiscard]] const char* begin();
-  // All leaves again, kLossMs after this call: longer than it takes to send a SYN, and well before the second
-  // one that follows a second after it (RFC 6298, 2.1).
+  // Sending works again kLossMs after this call. That is longer than it takes to send a SYN, and well before
+  // its retransmission after one second (RFC 6298, 2.1).
   void release_soon();
 
   static constexpr int kLossMs = 300;
@@ -28,7 +28,7 @@ class SynLoss {
   void releaser();
 
   int netlink_ = -1;
-  unsigned index_ = 0;  // of the interface; 0: there is none of that name
+  unsigned index_ = 0;  // of the interface; 0 if there is none of that name
   std::mutex mutex_;
   std::condition_variable asked_;
   bool release_ = false, end_ = false;

@@ -8,16 +8,18 @@
 //
 //   {"cycles":N,"failed":F,"payload_bytes":B,"first_error":"...","cycle_ns":[[start,duration],...]}
 //
-// cycle_ns holds the successful cycles in order. Exit status: 0; 1 if a cycle failed; 2 usage. HOST is an
-// IPv4 address: a resolver would bring its own time into the first cycle.
+// cycle_ns has the successful cycles in order. Exit status: 0; 1 if a cycle failed; 2 for wrong arguments.
+// HOST is an IPv4 address, not a name: the lookup would be timed with the first cycle.
 //
-// A bench of known delays: every second cycle (--delay-every K: every Kth) can be made late on purpose, in
-// one place. Then "delay_ns" lists what each cycle was delayed by, as measured by itself:
+// Known delays: every second cycle (--delay-every K: every Kth) can be delayed on purpose, in one place.
+// "delay_ns" then lists the measured delay of each cycle:
 //   --before-connect US, --before-send US, --before-close US   a sleep
-//   --fat MIB         each cycle is forked and executed; in late ones out of a process of that size, and
-//                     delay_ns is from fork() to the child's main() in all cycles
-//   --lose-syn IFACE  the first SYN is lost before the driver; delay_ns is connect()'s time in all cycles
-// --step: a byte from stdin lets each cycle go, and a line on stdout tells its end, so that someone else can
+//   --fat MIB         each cycle is a fork and exec, in delayed ones from a process of that size; delay_ns is
+//                     the time from fork() to the child's main(), in all cycles
+//   --lose-syn IFACE  the first SYN is lost before the driver; delay_ns is the time of connect(), in all
+//   cycles
+//
+// --step: a byte on stdin starts each cycle and a line on stdout reports its end, so that another process can
 // make the delay. --stamps adds "stamps_ns": [connected, sent, first byte, received] of each cycle.
 #include <unistd.h>
 

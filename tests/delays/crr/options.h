@@ -11,12 +11,12 @@ struct Options {
   long payload = 1;  // bytes sent
   long reply = 0;    // bytes expected; 0: as many as sent
 
-  // A known delay in every `every`th cycle; 0: none anywhere.
+  // A known delay in every `every`th cycle; 0: no delay.
   long every = 2;
   long before_connect_us = 0, before_send_us = 0, before_close_us = 0;
   long fat_mib = 0;                // every cycle forks and execs; a delayed one from a process of that size
-  const char* lose_syn = nullptr;  // interface that loses what it is to send
-  bool step = false;               // a byte from stdin lets each cycle go, a line on stdout tells its end
+  const char* lose_syn = nullptr;  // interface that loses the SYN
+  bool step = false;               // a byte on stdin starts each cycle, a line on stdout reports its end
   bool stamps = false;             // print when each boundary of each cycle was reached
   long forked_at_ns = 0;           // set by a fat parent for its child
   int report_fd = -1;
@@ -27,7 +27,7 @@ struct Options {
   }
 };
 
-// False: the arguments make no sense.
+// Returns false if the arguments are invalid.
 [[nodiscard]] bool parse(int argc, char** argv, Options& options);
 
 }  // namespace glassbox::delays::crr
