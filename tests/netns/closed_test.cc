@@ -1,7 +1,6 @@
-// What is closed by default, as the NAT behind `glassbox netns` has it: each destination is tried over TCP,
-// UDP and echo, and the counters say under which reason it was refused. The kernel in the namespace would not
-// let most of these packets out (RFC 4291, 2.5.3), so a role of this program (see main() below) sends the
-// frames.
+// Destinations that the NAT behind `glassbox netns` closes by default. Each is tried over TCP, UDP and echo,
+// and the counters show the reason of the refusal. The kernel in the namespace would not send most of these
+// packets (RFC 4291, 2.5.3), so this program itself sends them as frames, in a role of its own (see main()).
 #include <gtest/gtest.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -29,7 +28,7 @@ using net::RefuseReason;
 
 constexpr std::uint16_t kPort = 7777;
 
-// A service of the host, on all of its addresses.
+// A service of the host that listens on all addresses.
 class Service {
  public:
   explicit Service(int type) : fd_(::socket(AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
@@ -55,14 +54,14 @@ class NetnsClosed : public NetnsWorld {
     if (IsSkipped() || HasFatalFailure()) return;
     if (!world->has_ipv6()) GTEST_SKIP() << "this kernel has no IPv6";
   }
-  // Sends a frame of each protocol to the address, and looks at the counters until they have the line.
+  // Sends a frame of each protocol to the address, and reads the counters until they have the line.
   static std::string counters_with(const std::string& line, const std::string& address) {
     Process process(netns({std::filesystem::read_symlink("/proc/self/exe"), "--frames", address}));
     EXPECT_NE(process.take_until("sent\n").find("sent"), std::string::npos);
     std::string counters;
     for (int looks = 0; looks < 1000 && counters.find(line) == std::string::npos; ++looks) {
       ::kill(process.pid(), SIGUSR1);
-      counters = process.take_until("guest frames: ");  // of this look; before it the rest of the last one
+      counters = process.take_until("guest frames: ");  // begins with the rest of the last reading
     }
     return counters;
   }
@@ -88,7 +87,7 @@ TEST_F(NetnsClosed, EachIsRefusedUnderItsReason) {
       {"::ffff:192.0.2.1", dropped(DropReason::kMappedAddress)},
       {"::127.0.0.1", refused(RefuseReason::kBadDestination)},
       {World::kHost6, refused(RefuseReason::kHostAddressClosed)},
-      {"2001:db8:1::", refused(RefuseReason::kHostAddressClosed)},  // subnet-router anycast is the host, too
+      {"2001:db8:1::", refused(RefuseReason::kHostAddressClosed)},  // the subnet-router anycast address
       {"fe80::1", refused(RefuseReason::kDenied)},
       {"fd00:ec2::254", refused(RefuseReason::kDenied)}};
   for (const auto& [address, line] : cases) {
@@ -100,7 +99,7 @@ TEST_F(NetnsClosed, EachIsRefusedUnderItsReason) {
   EXPECT_FALSE(udp.was_reached());
 }
 
-// In the namespace: a SYN, a datagram and an echo request to the address, as they are on the wire.
+// In the namespace: sends a SYN, a datagram and an echo request to the address, as raw frames.
 int send_frames(const std::string& text) {
   const IpAddress to =
       text.starts_with("::ffff:") ? *net::ip_from_text(text.substr(7)) : *net::ip_from_text(text);

@@ -1,7 +1,7 @@
-// Many short connections over several destination ports, then silence: nothing of them is left in the NAT, no
-// descriptor, no flow, no memory. The long run is the same with other numbers:
+// Many short connections to several ports, then silence: the NAT keeps no flow, descriptor or memory of them.
+// The long run is the same with other numbers:
 //   GLASSBOX_CONNECTIONS=200000 GLASSBOX_IDLE_S=60 build/tests/netns_connections_test
-// With GLASSBOX_CONNECTIONS_JSON=FILE it leaves its figures there (tools/bench/results/connections.json).
+// GLASSBOX_CONNECTIONS_JSON=FILE makes it write its figures to FILE (tools/bench/results/connections.json).
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/chrono.h>
@@ -31,7 +31,7 @@
 namespace glassbox {
 namespace {
 
-constexpr std::size_t kPorts = 16;  // one takes 28,232 connections before the first may be used again
+constexpr std::size_t kPorts = 16;  // a port allows 28,232 connections before a source port must be reused
 constexpr unsigned kThreads = 4;
 constexpr unsigned kWarmUp = 400;
 constexpr long kPageKb = 4;
@@ -41,8 +41,8 @@ long number_from_environment(const char* name, long otherwise) {
   return text == nullptr ? otherwise : std::atol(text);
 }
 
-// Echo of one byte on many ports, in one thread. On ports of odd index the server ends the connection, on the
-// others the client: so each side is left with its half of the connections that linger (TIME_WAIT).
+// Echoes one byte on many ports, in one thread. On ports of odd index the server ends the connection, on the
+// others the client, so that each side has half of the connections in TIME_WAIT.
 class Servers {
  public:
   Servers() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
@@ -118,7 +118,7 @@ class Servers {
 
 struct Footprint {
   long descriptors = 0;
-  std::string names;  // of the descriptors
+  std::string names;  // what the descriptors refer to
   long resident_kb = 0;
   long wakes = 0;  // voluntary context switches
 };
@@ -140,29 +140,29 @@ Footprint footprint_of(pid_t pid) {
   return seen;
 }
 
-// The line of the NAT's own counters that tells of TCP flows.
+// The line about TCP flows in the NAT's counters.
 std::string flows_line(Process& process) {
   ::kill(process.pid(), SIGUSR1);
   process.take_until("\nflows: ");
   return process.take_until("\n");
 }
 
-// Looks again and again: the guest's last frames, and the NAT's own closing, take their time.
+// Reads the counters until no flow is left: the guest's last frames and the NAT's own closing take a while.
 bool becomes(const std::function<bool()>& condition) {
   for (int patience = 0; patience < 600; ++patience) {
     if (condition()) return true;
-    ::usleep(100'000);  // between two looks
+    ::usleep(100'000);  // between two readings
   }
   return false;
 }
 
-// Once the number of descriptors has stood still: closing is off the path, so a socket may outlive its flow
-// by a little.
+// Waits until the number of descriptors no longer changes: sockets are closed off the frame path, so one may
+// outlive its flow for a short time.
 Footprint settled_footprint(pid_t pid) {
   constexpr int kLooksAlike = 10;
   Footprint last = footprint_of(pid);
   for (int alike = 0; alike < kLooksAlike;) {
-    ::usleep(20'000);  // between two looks
+    ::usleep(20'000);  // between two readings
     Footprint seen = footprint_of(pid);
     alike = seen.descriptors == last.descriptors ? alike + 1 : 0;
     last = std::move(seen);
@@ -190,7 +190,7 @@ TEST(NetnsConnections, NothingIsLeftOfThem) {
   ASSERT_TRUE(none_open(inside));
   const Footprint before = settled_footprint(inside.pid());
   const auto begin = std::chrono::steady_clock::now();
-  ::kill(inside.pid(), SIGUSR2);  // which is passed on
+  ::kill(inside.pid(), SIGUSR2);  // netns passes it on to its command
   const std::string said = inside.take_until("done\n");
   ASSERT_NE(said.find("done\n"), std::string::npos) << said;
   const double connecting_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -198,7 +198,7 @@ TEST(NetnsConnections, NothingIsLeftOfThem) {
   EXPECT_EQ(servers.answered, connections + kWarmUp);
   EXPECT_TRUE(none_open(inside)) << flows_line(inside);
   const Footprint quiet = settled_footprint(inside.pid());
-  if (idle_s != 0) ::sleep(static_cast<unsigned>(idle_s));  // what the long run asks for
+  if (idle_s != 0) ::sleep(static_cast<unsigned>(idle_s));  // of the long run
   const Footprint after = footprint_of(inside.pid());
   const std::string flows = flows_line(inside);
   std::printf(
@@ -236,7 +236,7 @@ TEST(NetnsConnections, NothingIsLeftOfThem) {
   EXPECT_EQ(inside.wait().status, 128 + SIGTERM);
 }
 
-// The namespace's side.
+// The part that runs in the namespace.
 bool one_connection(std::uint16_t port) {
   const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};

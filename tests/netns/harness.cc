@@ -16,7 +16,7 @@ namespace {
 
 constexpr unsigned kTunMajor = 10, kTunMinor = 200;  // Documentation/admin-guide/devices.txt
 
-// Gone with the process, and seen by nobody else.
+// In a mount namespace of this process, so that no other process sees it and nothing remains.
 bool own_tun_device() {
   return ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
          ::mount("tmpfs", "/dev/net", "tmpfs", MS_NOSUID, "mode=0755,size=64k") == 0 &&

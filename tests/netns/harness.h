@@ -16,24 +16,24 @@ struct ProgramResult {
   std::string output;
 };
 
-// The words of `glassbox netns OPTIONS -- COMMAND`.
+// The argv of `glassbox netns OPTIONS -- COMMAND`.
 [[nodiscard]] std::vector<std::string> netns(std::vector<std::string> command,
                                              const std::vector<std::string>& options = {});
 [[nodiscard]] std::vector<std::string> sh(const std::string& script);
 
-// A program with its standard output and error in a pipe. Ends with the thread that started it.
+// A program whose stdout and stderr go to one pipe. The kernel kills it when the thread that started it ends.
 class Process {
  public:
-  // Another uid than 0 gets a /dev/net/tun that it may open, in a mount namespace of its own: machines differ
-  // in who may. own_group: as a shell starts a job.
+  // A uid other than 0 gets a /dev/net/tun that it may open, in its own mount namespace, because machines
+  // differ in the permissions of theirs. own_group: in a new process group, as a shell starts a job.
   explicit Process(const std::vector<std::string>& words, uid_t uid = 0, bool own_group = false);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   [[nodiscard]] pid_t pid() const { return pid_; }
-  // What it has said, at least until the mark, or all if it never says it.
+  // Its output so far, at least up to `mark`; all of it if the program ends without printing the mark.
   std::string read_until(const std::string& mark);
-  // What it says next up to and with the mark, which read_until() and wait() then do not see.
+  // Removes and returns the output up to and with `mark`; read_until() and wait() then no longer see it.
   std::string take_until(const std::string& mark);
   ProgramResult wait();
 
@@ -45,8 +45,8 @@ class Process {
 
 ProgramResult run(const std::vector<std::string>& words, uid_t uid = 0);
 
-// Why `glassbox netns` cannot work on this machine; empty where it does. Where the machine has all that it
-// needs, not working is a failure of the test.
+// The reason why `glassbox netns` cannot work on this machine; empty if it can. If the machine has everything
+// that it needs and it does not work, the test fails instead.
 [[nodiscard]] std::string why_no_netns();
 
 }  // namespace glassbox

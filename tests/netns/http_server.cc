@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::size_t kBlock = std::size_t{1} << 16;
 
-// 64 KiB that no shift maps onto itself; the sequence is these, over and over, each with its number in front.
+// 64 KiB that no shift maps onto itself. The sequence repeats this block, each time with the block's number
+// in front.
 std::vector<char> block_of(std::size_t number) {
   static const std::vector<char> body = [] {
     std::vector<char> bytes(kBlock);
@@ -124,7 +125,7 @@ HttpServer::~HttpServer() {
 }
 
 void HttpServer::serve(UniqueFd& fd) {
-  // A client that ends in the midst of an answer is no reason for the whole test program to die of SIGPIPE.
+  // Otherwise a client that ends in the middle of an answer would kill the test program by SIGPIPE.
   sigset_t broken_pipe;
   sigemptyset(&broken_pipe);
   sigaddset(&broken_pipe, SIGPIPE);
@@ -136,7 +137,7 @@ void HttpServer::serve(UniqueFd& fd) {
   fd.reset();
 }
 
-// False once the connection is of no more use.
+// False once the connection must be closed.
 bool HttpServer::answer(int fd, std::string& buffer) {
   std::vector<char> chunk(kBlock);
   std::size_t end = 0;

@@ -1,4 +1,5 @@
-// As much of HTTP/1.1 as curl and wrk need: a thread a connection, kept alive unless asked otherwise.
+// The part of HTTP/1.1 that curl and wrk need: one thread for each connection, kept alive unless the client
+// closes.
 //   GET /N   N bytes of a fixed sequence      PUT /anything   answers with the body's digest
 #pragma once
 
@@ -15,8 +16,7 @@
 
 namespace glassbox {
 
-// FNV-1a over 64-bit words: tells streams apart at memory speed, and a loss, a repetition or a swap from
-// order.
+// FNV-1a over 64-bit words: fast, and different for a lost, repeated or swapped part.
 class Digest {
  public:
   void add(const char* data, std::size_t bytes);
@@ -28,15 +28,15 @@ class Digest {
   std::uint64_t bytes_ = 0;
 };
 
-// Of the bytes that GET /N answers with: writes them to fd, or only digests them.
+// The bytes that GET /N answers with: writes them to `fd` (false if that fails), or returns their digest.
 bool write_sequence(int fd, std::size_t bytes);
 [[nodiscard]] std::string digest_of_sequence(std::size_t bytes);
-// Of all that can be read.
+// The digest of everything that can be read.
 [[nodiscard]] std::string digest_of(int fd);
 
 class HttpServer {
  public:
-  // On a free port of the family's loopback address.
+  // Listens on a free port of the family's loopback address.
   explicit HttpServer(int family = AF_INET);
   ~HttpServer();
   [[nodiscard]] std::uint16_t port() const { return port_; }

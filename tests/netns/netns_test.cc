@@ -1,5 +1,5 @@
-// Runs `glassbox netns` with real commands. The namespace's side is this very program again (see main()
-// below): no tool needs to be installed.
+// Runs `glassbox netns` with real commands. This program itself is also the command in the namespace (see
+// main()), so that no tool needs to be installed.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -48,7 +48,7 @@ class Netns : public testing::Test {
   }
 };
 
-// An echo server on 127.0.0.1 that ends a connection at the client's end of file.
+// An echo server on 127.0.0.1 that closes at the client's end of file.
 class EchoServer {
  public:
   EchoServer() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -110,7 +110,7 @@ TEST_F(Netns, ResolverIsSetInsideAlone) {
 TEST_F(Netns, Ipv6IsConfiguredAtOnce) {
   const ProgramResult outcome = run(netns(sh("cat /proc/net/if_inet6; cat /proc/net/ipv6_route")));
   EXPECT_EQ(outcome.status, 0);
-  // No address is tentative (0x40): nobody has to wait. 82: permanent, no duplicate address detection.
+  // No address is tentative (0x40), so no program has to wait. 82: permanent, no duplicate address detection.
   EXPECT_NE(outcome.output.find("fd000010000000020000000000000015 02 40 00 82"), std::string::npos)
       << outcome.output;
   EXPECT_NE(outcome.output.find("00000000000000000000000000000000 00 00000000000000000000000000000000 00 "
@@ -151,7 +151,7 @@ TEST_F(Netns, BadValuesAreOneLine) {
   }
 }
 
-// A port that was free a moment ago on the loopback of the address's family; 0 without that family.
+// A port that was just free on the loopback address of the family; 0 if the machine lacks the family.
 std::uint16_t free_port(const net::IpAddress& loopback) {
   net::SocketAddress address(loopback, 0);
   const UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -210,7 +210,7 @@ TEST_F(Netns, SignalsArePassedOn) {
   }
 }
 
-// The pipe's end of file comes when its last holder is gone: what the command left in the background, too.
+// The pipe reaches end of file when its last holder is gone, and processes in the background hold it, too.
 TEST_F(Netns, NothingOutlivesUs) {
   Process process(
       netns(sh("sleep 1000 & setsid sh -c 'trap \"\" TERM HUP; sleep 1000 & sleep 1000' & echo ready; exec "
@@ -226,8 +226,8 @@ TEST_F(Netns, NothingOutlivesTheCommand) {
   EXPECT_EQ(outcome.status, 4);
 }
 
-// As the terminal does it: to all of the foreground's process group at once, and once is what the command
-// gets.
+// As a terminal does: the signal goes to the whole foreground process group at once. The command must get it
+// once.
 TEST_F(Netns, InterruptOfTheTerminalReachesTheCommandOnce) {
   const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
   ASSERT_GE(terminal, 0);
@@ -281,7 +281,7 @@ UniqueFd connect_to_gateway(std::uint16_t port) {
   return fd;
 }
 
-// Roles inside the namespace.
+// Roles of this program inside the namespace.
 int cycles(std::uint16_t port) {
   for (int i = 0; i < 200; ++i) {
     const UniqueFd fd = connect_to_gateway(port);

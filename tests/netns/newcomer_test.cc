@@ -1,5 +1,5 @@
-// `glassbox netns` where it is not at home: mistakes on the command line, namespaces within namespaces, a
-// container that lacks what a machine has, jobs that are stopped, commands that leave processes behind.
+// `glassbox netns` under unusual conditions: mistakes on the command line, nested namespaces, containers that
+// lack parts of a machine, stopped jobs, commands that leave processes behind.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -23,7 +23,7 @@ class Newcomer : public testing::Test {
   }
 };
 
-// The words of a script's last command, behind its own.
+// The argv of a shell that runs `script` in new network and mount namespaces, and then `command`.
 std::vector<std::string> after(const std::string& script, const std::vector<std::string>& command) {
   std::vector<std::string> words = {"unshare", "--net", "--mount", "sh", "-c", script + "; exec \"$@\"",
                                     "sh"};
@@ -65,7 +65,7 @@ TEST_F(Newcomer, MistakesAreOneLineAndNothingRuns) {
     EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
   }
   EXPECT_NE(run(netns({}, {"echo"})).output.find("behind --"), std::string::npos);
-  EXPECT_EQ(run(netns({})).status, 0);  // a shell, at the end of its input
+  EXPECT_EQ(run(netns({})).status, 0);  // a shell whose input is at its end
 }
 
 TEST_F(Newcomer, RunsWithinItself) {
@@ -95,7 +95,8 @@ TEST_F(Newcomer, ContainersThatLackThings) {
   EXPECT_NE(without_tun.output.find("/dev/net/tun is missing"), std::string::npos) << without_tun.output;
 }
 
-// The namespace has IPv6 nevertheless; what lies beyond the gateway is unreachable, and that is told at once.
+// The namespace has IPv6 nevertheless. Hosts beyond the gateway are unreachable, which the NAT reports at
+// once.
 TEST_F(Newcomer, HostWithoutIPv6) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to take IPv6 away";
   if (::access("/proc/sys/net/ipv6", F_OK) != 0) GTEST_SKIP() << "this kernel has no IPv6 to take away";
@@ -125,7 +126,7 @@ std::vector<std::string> with_a_thousand_ports() {
   return netns(sh("exit 4"), options);
 }
 
-// The soft limit on descriptors is raised; what the hard one forbids is said.
+// The soft limit on descriptors is raised; a hard limit that is too low is reported.
 TEST_F(Newcomer, AThousandPublishedPorts) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, for ports that nobody else has";
   EXPECT_EQ(run(after("ip link set lo up; ulimit -Sn 64", with_a_thousand_ports())).status, 4);
@@ -147,14 +148,14 @@ char state_of(pid_t pid) {
   return end == std::string::npos || end + 2 >= line.size() ? '?' : line[end + 2];
 }
 
-// Looks until it is so; the ctest time-out ends a test for which it never is.
+// Waits until the condition holds; ctest's time-out ends the test if it never does.
 void wait_for_state(pid_t pid, const std::string& states) {
   while (states.find(state_of(pid)) == std::string::npos)
-    ::usleep(1000);  // between two looks
+    ::usleep(1000);  // between two checks
 }
 
-// In a group of their own: one whose parents are all in other sessions is not stopped by SIGTSTP
-// (POSIX, 2.4.3).
+// In their own process group, with a parent in the same session: SIGTSTP does not stop an orphaned process
+// group (POSIX, 2.4.3).
 TEST_F(Newcomer, StopAndContinueReachTheCommandAndTheNatStopsWithIt) {
   Process process(netns(sh("trap 'echo stopping' TSTP; trap 'echo going on; exit 6' CONT; echo ready; "
                            "while :; do sleep 0.01; done")),
@@ -182,10 +183,11 @@ TEST_F(Newcomer, ACommandThatDoesNotMindIsStoppedAsAJob) {
   EXPECT_EQ(process.wait().status, 128 + SIGTERM);
 }
 
-// Sessions of their own, no descriptor of ours, no interest in signals: gone with the command all the same.
+// Processes in their own sessions, without inherited descriptors, that ignore signals: they end with the
+// command all the same.
 TEST_F(Newcomer, DaemonsOfTheCommandEndWithIt) {
   int fds[2] = {};
-  ASSERT_EQ(::pipe(fds), 0);  // without close-on-exec: whoever is left holds it
+  ASSERT_EQ(::pipe(fds), 0);  // without close-on-exec: a remaining process holds it
   const UniqueFd read_end(fds[0]);
   {
     const UniqueFd write_end(fds[1]);

@@ -1,5 +1,5 @@
-// Real programs behind the NAT, as people run them: curl, iperf3, dig, ping, wrk. A program that is not
-// installed skips its cases by name; tools/setup installs them all.
+// Real programs behind the NAT, as people run them: curl, iperf3, dig, ping, wrk. The cases of a program that
+// is not installed are skipped; tools/setup installs them all.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -85,7 +85,8 @@ TEST_P(Programs, CurlUploadsAHundredMegabytes) {
   const std::string bytes = std::to_string(kTransferBytes);
   const std::string to = url(server, "put");
   for (const char* mtu : {"1500", "65520"}) {
-    // Content-Length, since a pipe's end is not known before: this server takes no chunks.
+    // Content-Length, because curl does not know the length of a pipe, and this server accepts no chunked
+    // encoding.
     const ProgramResult outcome = run(netns(sh(self() + " --sequence " + bytes +
                                                " | curl -sS --fail -T - -H 'Transfer-Encoding:' "
                                                "-H 'Content-Length: " +
@@ -96,7 +97,7 @@ TEST_P(Programs, CurlUploadsAHundredMegabytes) {
   }
 }
 
-// A port that was free a moment ago; who else takes it makes the server's start fail, and that is seen.
+// A port that was just free. If another program takes it, the server fails to start, and the test shows that.
 std::uint16_t free_port() {
   const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
@@ -120,7 +121,7 @@ void Programs::iperf(const std::string& options) {
   const auto report = nlohmann::json::parse(outcome.output, nullptr, false);
   ASSERT_FALSE(report.is_discarded()) << outcome.output;
   EXPECT_FALSE(report.contains("error")) << outcome.output;
-  // Sent, since the receiver counts no more once the sender has said that it is done.
+  // The sender's count: the receiver stops counting once the sender has reported its end.
   EXPECT_GE(report["end"]["sum_sent"]["bytes"].get<double>(), kBytes) << outcome.output;
   EXPECT_GT(report["end"]["sum_received"]["bytes"].get<double>(), 0) << outcome.output;
   EXPECT_EQ(server.wait().status, 0);
@@ -132,7 +133,7 @@ TEST_P(Programs, IperfMovesWhatItIsToldBothWays) {
     iperf(options);
 }
 
-// As a browser does, on connections that it keeps, and with one for each request.
+// On connections that are kept, as a browser does, and with a new one for each request.
 TEST_P(Programs, WrkBurstsHaveNoSocketErrors) {
   NEEDS("wrk");
   for (const char* header : {"Connection: keep-alive", "Connection: close"}) {
@@ -156,8 +157,8 @@ TEST_P(Programs, PingReachesTheGateway) {
   EXPECT_NE(outcome.output.find("5 received, 0% packet loss"), std::string::npos) << outcome.output;
 }
 
-// Answers every question with one A record, over UDP and TCP, on port 53 of some address of 127/8: nobody
-// else's, with luck of one in millions.
+// Answers every question with one A record, over UDP and TCP, on port 53 of a random address of 127/8, which
+// is free with high probability.
 class NameServer {
  public:
   NameServer() {
@@ -195,7 +196,7 @@ class NameServer {
   }
 
  private:
-  // The question, then the answer under the question's own name: A, IN, 60 s, 192.0.2.7.
+  // The question, then the answer, whose name points to the question's: A, IN, 60 s, 192.0.2.7.
   static std::string reply_to(const std::string& query) {
     constexpr std::size_t kHeader = 12;
     const auto end = query.find('\0', kHeader);

@@ -1,5 +1,4 @@
-// Traces of `glassbox netns` with clients that are not ours, over either IP version, and live figures of
-// them.
+// Traces and live figures of `glassbox netns` with clients from other projects, over both IP versions.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -66,7 +65,7 @@ class TracedNetns : public testing::Test {
     ASSERT_EQ(::mkfifo(go_.c_str(), 0600), 0);
   }
 
-  // The script in a namespace, once `$go` is open; it says "up" before it waits for that.
+  // Starts the script in a namespace. It prints "up", then waits until `$go` is opened.
   [[nodiscard]] std::unique_ptr<Process> start(const std::string& script) const {
     auto client = std::make_unique<Process>(netns(
         {"sh", "-c", "echo up; read x < " + go_ + "; " + script + "; echo over"}, {"--allow-host-loopback"}));
@@ -119,7 +118,7 @@ TEST_F(TracedNetns, Ipv6CyclesAreAttributed) {
   }
 }
 
-// A Python client with a connection of either version, from the same port to the same port, open at once.
+// A Python client with one connection of each IP version at once, from the same port to the same port.
 TEST_F(TracedNetns, APythonClientsConnectionsOfBothVersionsAreToldApart) {
   std::ofstream(dir_.path() / "client.py") << R"(
 import socket, sys
@@ -157,14 +156,14 @@ for k in range(int(sys.argv[2])):
   EXPECT_EQ(four, six);
 }
 
-// `glassbox-trace live` beside the same client: every cycle is counted, and Ctrl-C is its end.
+// `glassbox-trace live` with the same client: every cycle is counted, and Ctrl-C ends it.
 TEST_F(TracedNetns, LiveCountsCyclesAndEndsWithCtrlC) {
   constexpr int kCycles = 300;
   const auto client = start(program("guest/gb-crr") + " fd00:10:0:2::2 " + servers_.port() + " --cycles " +
                             std::to_string(kCycles) + " > /dev/null; read y < " + go_);
   Process live({program("glassbox-trace"), "live", "--json", "--interval", "0.2", "--pid",
                 std::to_string(client->pid())});
-  live.take_until("\n");  // the first look: everything is attached
+  live.take_until("\n");  // the first line: all hooks are attached
   go();
   nlohmann::json snapshot;
   do {
@@ -179,7 +178,7 @@ TEST_F(TracedNetns, LiveCountsCyclesAndEndsWithCtrlC) {
   EXPECT_GT(snapshot["slowest"]["total_us"], 0);
   ::kill(live.pid(), SIGINT);
   EXPECT_EQ(live.wait().status, 0);
-  // Without --json a line a look; the end of the process is the end.
+  // Without --json, one line for each interval; it ends when the process ends.
   Process lines({program("glassbox-trace"), "live", "--pid", std::to_string(client->pid())});
   EXPECT_THAT(lines.take_until("\n"), testing::HasSubstr(" cycles/s ("));
   go();

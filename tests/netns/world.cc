@@ -10,7 +10,7 @@
 namespace glassbox {
 namespace {
 
-// Says when it is there, and stays until it is killed.
+// Reports that it runs, and stays until it is killed.
 std::unique_ptr<Process> namespace_keeper() {
   auto keeper = std::make_unique<Process>(
       std::vector<std::string>{"unshare", "--net", "sh", "-c", "echo ready; exec sleep 1000000"});
@@ -57,7 +57,7 @@ void World::make() {
       "ip addr add 198.51.100.1/24 dev wan0\n" + in_router + "ip link set wan0 up\n" + in_router +
       "ip route add unreachable 203.0.113.0/24\n" + in_router + "ip route add prohibit 192.88.99.0/24\n" +
       in_router + "sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'\n" +
-      // Errors about every datagram, not one a second.
+      // An ICMP error for every datagram, not one a second.
       in_router + "sh -c 'echo 0 > /proc/sys/net/ipv4/icmp_ratelimit'\n" + in_far +
       "sh -c 'echo 0 > /proc/sys/net/ipv4/icmp_ratelimit'\n" + in_far +
       "ip addr add 198.51.100.9/24 dev lan0\n" + in_far + "ip link set lan0 up\n" + in_far +

@@ -1,10 +1,10 @@
 // A small internet for tests: the host that the NAT runs on, a router, and a network behind it, each a
-// network namespace. Nothing of it is left when the object goes.
+// network namespace. The destructor removes all of it.
 //
 //   host 192.0.2.1 --- 192.0.2.2 router 198.51.100.1 --- 198.51.100.9 far
 //   2001:db8:1::1 --- 2001:db8:1::2      2001:db8:2::1 --- 2001:db8:2::9
 //
-// The router says "host unreachable" about 203.0.113.0/24 and "prohibited" about 192.88.99.0/24.
+// The router answers "host unreachable" for 203.0.113.0/24 and "prohibited" for 192.88.99.0/24.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,17 +19,17 @@ namespace glassbox {
 
 class World {
  public:
-  // The calling thread moves into the host's namespace, and back with the destructor.
+  // Moves the calling thread into the host's namespace; the destructor moves it back.
   World();
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  // Why there is none; empty where there is.
+  // The reason why there is no world; empty if there is one.
   [[nodiscard]] const std::string& why_not() const { return why_not_; }
-  // Without it there is IPv4 alone.
+  // False: the world has IPv4 only.
   [[nodiscard]] bool has_ipv6() const { return has_ipv6_; }
-  // The words of a command that runs in the far network.
+  // The argv that runs a command in the far network.
   [[nodiscard]] std::vector<std::string> far(const std::vector<std::string>& command) const;
 
   static constexpr const char* kRouter = "192.0.2.2";
@@ -46,7 +46,7 @@ class World {
   bool has_ipv6_ = false;
 };
 
-// A test in such a world; skipped where there can be none.
+// A test in such a world; skipped if the machine cannot make one.
 class NetnsWorld : public testing::Test {
  protected:
   void SetUp() override;

@@ -1,6 +1,6 @@
 // What a guest gets from a network with routers in it: ping, traceroute, errors, name servers, published UDP.
-// busybox's programs are in use, since they are what the test guest has; roles of this very program (see
-// main() below) stand in where errors must be told apart.
+// Uses busybox's programs, because the guest has them. Roles of this program (see main()) do what busybox
+// cannot: distinguish errors.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -66,7 +66,7 @@ TEST_F(NetnsWorld, TracerouteShowsEveryHopOverIPv6) {
   }
 }
 
-// As tcptraceroute does it, by SYNs that go no further than they are told.
+// As tcptraceroute does: SYNs with a limited number of hops.
 TEST_F(NetnsWorld, SynsThatCountHopsShowEveryHop) {
   Process server(world->far(self({"accept"})));
   server.read_until("ready\n");
@@ -107,7 +107,7 @@ TEST_F(NetnsWorld, RefusalsOfThePolicyComeAtOnce) {
 TEST_F(NetnsWorld, NamesAreResolvedOverUdpAndTcpAndKept) {
   Process server(world->far(self({"dns"})));
   server.read_until("ready\n");
-  // nslookup asks for the same name again and again; the others by the roles.
+  // nslookup repeats the same name; the roles ask for the others.
   const std::string program = self({})[0] + " --role";
   const std::string script = "for i in 1 2 3; do busybox nslookup -type=a known.test || exit 1; done; " +
                              program + " ask udp large.test && " + program + " ask tcp large.test && " +
@@ -166,11 +166,11 @@ UniqueFd bound(int type, std::uint16_t port) {
   return fd;
 }
 
-// Prints the error that comes of it. Routers say "unreachable" once a second to each host (Linux's ip_error()
-// in route.c), so a datagram is repeated as a resolver would.
+// Sends a datagram and prints the error that results. A router sends "unreachable" once a second to each host
+// (Linux's ip_error() in route.c), so the datagram is repeated, as a resolver does.
 int try_one(const std::string& protocol, const std::string& address) {
   const UniqueFd fd = socket_to(protocol == "tcp" ? SOCK_STREAM : SOCK_DGRAM, address, 9);
-  const int on = 1;  // or a datagram's "unreachable" would not be told
+  const int on = 1;  // otherwise the socket does not report a datagram's "unreachable"
   ::setsockopt(fd.get(), IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
   const timeval wait{2, 0};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
@@ -186,7 +186,7 @@ int try_one(const std::string& protocol, const std::string& address) {
   return 0;
 }
 
-// A name server that says what it was asked, until somebody asks for stop.test.
+// For the name server below, which prints each question until one is for stop.test: its reply to a message.
 std::string dns_reply(const std::string& message, bool tcp, std::string& name) {
   const auto query = net::parse_dns_query(octets(message));
   if (!query) return {};
@@ -281,7 +281,7 @@ int echo() {
   }
 }
 
-// Connects once with each hop limit up to `most`, and prints who ended it.
+// Connects once with each hop limit up to `most`, and prints how each attempt ended.
 int count_hops(const std::string& address, int most, std::uint16_t port) {
   const net::SocketAddress to(*net::ip_from_text(address), port);
   const bool v6 = to.family() == AF_INET6;
@@ -306,7 +306,7 @@ int count_hops(const std::string& address, int most, std::uint16_t port) {
   return 0;
 }
 
-// Takes connections of either family on port 7777.
+// Accepts connections of both families on port 7777.
 int accept_all() {
   const net::SocketAddress at(net::kUnspecified6, 7777);
   const UniqueFd fd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));

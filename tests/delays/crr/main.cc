@@ -16,8 +16,7 @@
 //   --before-connect US, --before-send US, --before-close US   a sleep
 //   --fat MIB         each cycle is a fork and exec, in delayed ones from a process of that size; delay_ns is
 //                     the time from fork() to the child's main(), in all cycles
-//   --lose-syn IFACE  the first SYN is lost before the driver; delay_ns is the time of connect(), in all
-//   cycles
+//   --lose-syn IFACE  the first SYN is lost before the driver; delay_ns is connect()'s time, in all cycles
 //
 // --step: a byte on stdin starts each cycle and a line on stdout reports its end, so that another process can
 // make the delay. --stamps adds "stamps_ns": [connected, sent, first byte, received] of each cycle.
