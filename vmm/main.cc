@@ -4,7 +4,6 @@
 
 #include "vmm/base/log.h"
 #include "vmm/base/standard_descriptors.h"
-#include "vmm/base/usage.h"
 #include "vmm/cli/command.h"
 
 namespace {
@@ -20,7 +19,7 @@ bool runs_programs(int argc, char** argv) {
 int main(int argc, char** argv) {
   glassbox::hold_standard_descriptors();
   glassbox::log_init("glassbox", false);
-  CLI::App app("glassbox: a KVM virtual machine monitor that you can see through", "glassbox");
+  glassbox::options::App app("glassbox: a KVM virtual machine monitor that you can see through", "glassbox");
   app.set_version_flag("--version", "glassbox " GLASSBOX_VERSION);
   app.require_subcommand(1);
   glassbox::cli::Cli cli{app, argc, argv, {}, {}};
@@ -34,14 +33,10 @@ int main(int argc, char** argv) {
   const bool takes_command = runs_programs(argc, argv);
   char** const dashes = takes_command ? std::find(argv, argv + argc, std::string_view("--")) : argv + argc;
   if (dashes != argv + argc) cli.command.assign(dashes + 1, argv + argc);
-  try {
-    app.parse(static_cast<int>(dashes - argv), argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    std::string message = glassbox::usage_error(cli.app, error);
-    const bool extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
-    if (takes_command && extra) message += " (a command to run goes behind --)";
-    return glassbox::cli::report(glassbox::Error{message, 0},
+  if (auto parsed = app.parse(static_cast<int>(dashes - argv), argv); !parsed.proceed) {
+    if (takes_command && parsed.is_extra_word) parsed.text += " (a command to run goes behind --)";
+    if (!parsed.is_error) return glassbox::options::finish(parsed, "glassbox");
+    return glassbox::cli::report(glassbox::Error{parsed.text, 0},
                                  takes_command ? glassbox::cli::kExitOurFailure : glassbox::cli::kExitUsage);
   }
   return cli.action();

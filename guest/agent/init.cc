@@ -81,12 +81,7 @@ void init_system() {
   mount_all();
   load_modules();
   set_host_name();
-  const Result<bool> ipv6 = bring_up_network();
-  if (!ipv6) {
-    say("{}", ipv6.error().message);
-  } else if (!*ipv6) {
-    say("eth0 has only IPv4: IPv6 is off in this kernel");
-  }
+  if (const Status status = bring_up_network(); !status) say("{}", status.error().message);
 }
 
 void power_off() {

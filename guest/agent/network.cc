@@ -87,7 +87,7 @@ UniqueFd link_events() {
 
 }  // namespace
 
-Result<bool> bring_up_network() {
+Status bring_up_network() {
   const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno(errno, "cannot make an IPv4 socket");
   GB_TRY(set_up(fd.get(), "lo"));
@@ -105,7 +105,8 @@ Result<bool> bring_up_network() {
     std::array<char, 8192> message;
     (void)::recv(events.get(), message.data(), message.size(), MSG_DONTWAIT);
   }
-  return net::configure_ipv6(kInterface);
+  GB_ASSIGN([[maybe_unused]] const bool ipv6, net::configure_ipv6(kInterface));
+  return {};
 }
 
 }  // namespace glassbox::agent

@@ -7,9 +7,8 @@
 
 namespace glassbox::agent {
 
-// Brings both interfaces up and opens ping sockets to every group. Returns once eth0 has its carrier: a
-// packet that is sent earlier is lost, and nothing reports it. Blocks for a few seconds at most. True if eth0
-// has its IPv6 address, false if the kernel has no IPv6.
-[[nodiscard]] Result<bool> bring_up_network();
+// Returns once eth0 has its carrier: a packet that is sent earlier is lost, and nothing reports it. Blocks
+// for at most a few seconds. Also opens ping sockets to every group.
+[[nodiscard]] Status bring_up_network();
 
 }  // namespace glassbox::agent

@@ -39,16 +39,16 @@ std::vector<std::string> stack_names(bool default_ones) {
 
 }  // namespace
 
-void add_compare(CLI::App& app, CompareSpec& spec) {
+void add_compare(options::App& app, CompareSpec& spec) {
   spec.stacks = stack_names(true);
   spec.workloads = workload_names();
   app.add_option("--stacks", spec.stacks, "stacks, by name (default: all but the -off ones)")
       ->delimiter(',')
-      ->check(CLI::IsMember(stack_names(false)))
+      ->check(options::one_of(stack_names(false)))
       ->default_str("");
   app.add_option("--workloads", spec.workloads, "workloads, by name (default: all)")
       ->delimiter(',')
-      ->check(CLI::IsMember(workload_names()))
+      ->check(options::one_of(workload_names()))
       ->default_str("");
   app.add_option("--rounds", spec.rounds, "rounds, each with a turn of every stack; a verdict needs 8")
       ->capture_default_str();
@@ -62,7 +62,7 @@ void add_compare(CLI::App& app, CompareSpec& spec) {
   app.add_option("--rate", spec.rate,
                  "open loop: this many cycles a second (crr, rr), each timed from when it was due");
   app.add_option("--qemu-machine", spec.qemu_machine, "auto (microvm, or q35 where that does not boot)")
-      ->check(CLI::IsMember({"auto", "microvm", "q35"}))
+      ->check(options::one_of({"auto", "microvm", "q35"}))
       ->capture_default_str();
   app.add_option("--stall", spec.stall_s, "seconds without a finished cycle after which a client is given up")
       ->capture_default_str();

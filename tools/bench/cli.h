@@ -1,14 +1,13 @@
 // `glassbox-bench compare`: its options, and a run with its reports.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include "tools/bench/compare_spec.h"
 #include "tools/bench/process/watch.h"
+#include "vmm/base/options.h"
 
 namespace glassbox::bench {
 
-void add_compare(CLI::App& app, CompareSpec& spec);
+void add_compare(options::App& app, CompareSpec& spec);
 
 // Prints the table, also after a signal, and writes the files. True where every stack that was asked for has
 // its figures and the null test holds.

@@ -1,5 +1,4 @@
 // glassbox-bench: parses the command line and starts a run. What a run is: crr.h, compare/compare_run.h.
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <optional>
@@ -14,8 +13,8 @@
 #include "tools/bench/stacks/qemu_stack.h"
 #include "vmm/base/lab.h"
 #include "vmm/base/log.h"
+#include "vmm/base/options.h"
 #include "vmm/base/standard_descriptors.h"
-#include "vmm/base/usage.h"
 #include "vmm/kvm/usability.h"
 
 namespace glassbox::bench {
@@ -31,7 +30,7 @@ struct Args {
   CrrSpec spec;
 };
 
-void add_crr(CLI::App& app, Args& args) {
+void add_crr(options::App& app, Args& args) {
   CrrSpec& spec = args.spec;
   app.add_option("--workload", args.workload, "fork: a fresh busybox nc per cycle; single: one process")
       ->capture_default_str();
@@ -62,7 +61,7 @@ void add_crr(CLI::App& app, Args& args) {
       app.add_option("--case", args.named_case,
                      "accept-poll: a server that polls accept() with a sleep, and what its clock "
                      "reads, beside the client's own clock and two other runs (ACCEPT-POLL.md)");
-  named->check(CLI::IsMember({"accept-poll"}));
+  named->check(options::one_of({"accept-poll"}));
   for (const char* other : {"--workload", "--server", "--keep-trace", "--trace", "--untraced"})
     named->excludes(app.get_option(other));
   app.add_option("--vcpus", spec.vcpus, "virtual CPUs of the guest")->capture_default_str();
@@ -196,23 +195,17 @@ int main(int argc, char** argv) {
   hold_standard_descriptors();
   if (const auto status = bench::own_errand(argc, argv)) return *status;
   log_init("glassbox-bench", false);
-  CLI::App app{"Benchmarks of glassbox: how long a connect-request-response cycle takes, and where"};
+  options::App app{"Benchmarks of glassbox: how long a connect-request-response cycle takes, and where"};
   app.set_version_flag("--version", "glassbox-bench " GLASSBOX_VERSION);
   app.require_subcommand(1);
-  app.failure_message([](const CLI::App*, const CLI::Error& error) {
-    return std::string("glassbox-bench: error: ") + error.what() + "\n";
-  });
   bench::Args args;
   bench::CompareSpec compare;
   bench::add_crr(*app.add_subcommand("crr", "TCP connect, one byte there and back, close"), args);
-  CLI::App* const compare_command =
+  options::App* const compare_command =
       app.add_subcommand("compare", "Stacks beside their peers, interleaved, in one table");
   bench::add_compare(*compare_command, compare);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return glassbox::exit_for_usage(app, error);
-  }
+  if (const auto parsed = app.parse(argc, argv); !parsed.proceed)
+    return options::finish(parsed, "glassbox-bench");
   return compare_command->parsed() ? bench::run_compare_command(argc, argv, compare)
                                    : bench::run_crr_command(argc, argv, args);
 }

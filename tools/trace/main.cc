@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -25,8 +24,8 @@
 #include "tools/trace/report/report.h"
 #include "tools/trace/report/waterfall.h"
 #include "vmm/base/log.h"
+#include "vmm/base/options.h"
 #include "vmm/base/standard_descriptors.h"
-#include "vmm/base/usage.h"
 
 namespace glassbox::trace {
 namespace {
@@ -52,32 +51,32 @@ Result<nlohmann::json> parse_meta(const std::string& argument) {
   return value;
 }
 
-const CLI::Validator kFromOne(
-    [](std::string& text) {
+const options::Check kFromOne{
+    [](const std::string& text) {
       std::size_t value = 0;
       const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
       const bool good = error == std::errc() && end == text.data() + text.size() && value > 0;
       return good ? std::string() : fmt::format("\"{}\" is not a whole number from 1 on", text);
     },
-    "N");
+    "N"};
 constexpr double kMostSeconds = 1e9;
-const CLI::Validator kSeconds(
-    [](std::string& text) {
+const options::Check kSeconds{
+    [](const std::string& text) {
       char* end = nullptr;
       const double value = std::strtod(text.c_str(), &end);
       const bool good = end != text.c_str() && *end == '\0' && value > 0 && value <= kMostSeconds;
       return good ? std::string() : fmt::format("\"{}\" is not a number of seconds above 0", text);
     },
-    "SECONDS");
-const CLI::Validator kDescriptor(
-    [](std::string& text) {
+    "SECONDS"};
+const options::Check kDescriptor{
+    [](const std::string& text) {
       int fd = -1;
       const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
       const bool good = error == std::errc() && end == text.data() + text.size() && fd > STDERR_FILENO &&
                         ::fcntl(fd, F_GETFD) >= 0;
       return good ? std::string() : fmt::format("\"{}\" is not an open descriptor above 2", text);
     },
-    "FD");
+    "FD"};
 
 // fmt::print() throws where there is no room; who cannot be told is not told.
 void say(const std::string& text) {
@@ -233,10 +232,11 @@ int run_doctor(const Args& args) {
 
 int main(int argc, char** argv) {
   using namespace glassbox::trace;
+  namespace options = glassbox::options;
   glassbox::hold_standard_descriptors();
   glassbox::log_init("glassbox-trace", false);
-  CLI::App app("glassbox-trace: records what a running glassbox does, and says where the time went",
-               "glassbox-trace");
+  options::App app("glassbox-trace: records what a running glassbox does, and says where the time went",
+                   "glassbox-trace");
   app.set_version_flag("--version", "glassbox-trace " GLASSBOX_VERSION);
   app.require_subcommand(1);
   app.footer(
@@ -261,7 +261,7 @@ int main(int argc, char** argv) {
   record
       ->add_option("--ring-mib", args.ring_mib,
                    "the host's ring buffer in MiB, a power of two: 7710 events each")
-      ->check(CLI::IsMember({1, 2, 4, 8, 16, 32, 64, 128, 256, 512}))
+      ->check(options::one_of({"1", "2", "4", "8", "16", "32", "64", "128", "256", "512"}))
       ->capture_default_str();
   record
       ->add_option("--ready-fd", args.ready_fd, "descriptor that gets one byte when both sides are attached")
@@ -276,20 +276,20 @@ int main(int argc, char** argv) {
   auto* live_name =
       live->add_option("--name", args.name, "VM to watch (see `glassbox ls`); the only one if left out");
   live->add_option("--pid", args.pid, "process to watch, for example a `glassbox netns`")
-      ->check(CLI::PositiveNumber)
+      ->check(options::positive_number())
       ->excludes(live_name);
   live->add_flag("--json", args.json, "one JSON object a line (FORMAT.md)");
   live->add_option("--interval", args.interval_s, "seconds between two looks")
-      ->check(CLI::Range(0.1, 3600.0))
+      ->check(options::real_range(0.1, 3600.0))
       ->capture_default_str();
   live->add_option("--duration", args.duration_s, "seconds; else until SIGINT or the process's end")
-      ->check(CLI::PositiveNumber);
+      ->check(options::positive_number());
   live->callback([&] { action = [&] { return run_live(args, argc, argv); }; });
 
   auto* report = app.add_subcommand("report", "Print where each cycle's time went");
   report->add_option("trace", args.file, "trace file")->required();
   report->add_option("--format", args.format, "table, or json (tools/trace/report/report.schema.json)")
-      ->check(CLI::IsMember({"table", "json"}))
+      ->check(options::one_of({"table", "json"}))
       ->capture_default_str();
   auto* cycle =
       report->add_option("--cycle", args.cycle, "one cycle, boundary by boundary; from 1")->check(kFromOne);
@@ -314,15 +314,13 @@ int main(int argc, char** argv) {
   probes->callback([&] { action = [&] { return run_probes(args); }; });
   auto* doctor = app.add_subcommand("doctor", "Try every way of tracing on this machine");
   doctor->add_option("--format", args.format, "table or json")
-      ->check(CLI::IsMember({"table", "json"}))
+      ->check(options::one_of({"table", "json"}))
       ->capture_default_str();
   doctor->callback([&] { action = [&] { return run_doctor(args); }; });
 
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return failed(glassbox::Error{glassbox::usage_error(app, error), 0}, kExitUsage);
+  if (const auto parsed = app.parse(argc, argv); !parsed.proceed) {
+    if (parsed.is_error) return failed(glassbox::Error{parsed.text, 0}, kExitUsage);
+    return options::finish(parsed, "glassbox-trace");
   }
   return flushed(action());
 }

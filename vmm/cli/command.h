@@ -2,11 +2,11 @@
 // options and, when the command line chose it, leaves in Cli::action what main() is to run.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "vmm/base/options.h"
 #include "vmm/base/result.h"
 
 namespace glassbox::cli {
@@ -22,7 +22,7 @@ inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
 
 struct Cli {
-  CLI::App& app;
+  options::App& app;
   int argc;
   char** argv;
   std::vector<std::string> command;  // what followed "--"

@@ -45,7 +45,7 @@ int exec(const ExecOptions& options, int argc, char** argv) {
 
 void add_exec(Cli& cli) {
   auto options = std::make_shared<ExecOptions>();
-  CLI::App* command =
+  options::App* command =
       cli.app.add_subcommand("exec", "Run a command in a running VM (glassbox exec NAME -- CMD ARGS)");
   command->add_option("name", options->name, "Name of the VM; glassbox ls lists them")->required();
   command->add_flag("-t,--tty", options->terminal,

@@ -16,7 +16,7 @@ int kvm_check() {
 }  // namespace
 
 void add_kvm_check(Cli& cli) {
-  CLI::App* command = cli.app.add_subcommand("kvm-check", "Say whether KVM here is fit to run a guest");
+  options::App* command = cli.app.add_subcommand("kvm-check", "Say whether KVM here is fit to run a guest");
   command->footer("Exit status: 0 if it is, 1 if not. Takes about a tenth of a second.");
   command->callback([&cli] { cli.action = kvm_check; });
 }

@@ -83,7 +83,7 @@ int ls(bool as_json) {
 
 void add_ls(Cli& cli) {
   auto as_json = std::make_shared<bool>(false);
-  CLI::App* command = cli.app.add_subcommand("ls", "List the running VMs");
+  options::App* command = cli.app.add_subcommand("ls", "List the running VMs");
   command->add_flag("--json", *as_json, "As a JSON array");
   command->footer(
       "PIDs of VMs in the lab are the lab's. MEMORY is in MiB. Exit status: 0, also if none runs.");

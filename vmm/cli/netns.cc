@@ -108,7 +108,8 @@ Result<int> netns(const std::vector<std::string>& command, const net::NatConfig&
 
 void add_netns(Cli& cli) {
   auto config = std::make_shared<net::NatConfig>();
-  CLI::App* command = cli.app.add_subcommand("netns", "Run a command in a network namespace behind the NAT");
+  options::App* command =
+      cli.app.add_subcommand("netns", "Run a command in a network namespace behind the NAT");
   add_network_options(cli, *command, *config);
   command->footer(
       "netns [OPTIONS] -- CMD ARGS...: without CMD, a shell. Needs /dev/net/tun, and user namespaces where "

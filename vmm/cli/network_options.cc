@@ -7,7 +7,7 @@ namespace {
 
 template <typename T>
 T value_or_error(Result<T> result, const char* option) {
-  if (!result) throw CLI::ValidationError(option, result.error().message);
+  if (!result) throw options::Invalid(option, result.error().message);
   return std::move(*result);
 }
 
@@ -20,14 +20,14 @@ bool was_said(const Cli& cli, std::string_view word) {
 
 }  // namespace
 
-void add_network_options(Cli& cli, CLI::App& command, net::NatConfig& config) {
+void add_network_options(Cli& cli, options::App& command, net::NatConfig& config) {
   command
-      .add_option_function<std::string>(
+      .add_option_function(
           "--allow-host-loopback",
           [&config, &cli](const std::string& ports) {
             // The parser takes "=" and nothing for no "=" at all; who wrote "=$PORT" did not mean all ports.
             if (ports.empty() && was_said(cli, "--allow-host-loopback=")) {
-              throw CLI::ValidationError("--allow-host-loopback", "no port after the =");
+              throw options::Invalid("--allow-host-loopback", "no port after the =");
             }
             config.allow_host_loopback = true;
             if (ports.empty()) return;
@@ -38,7 +38,7 @@ void add_network_options(Cli& cli, CLI::App& command, net::NatConfig& config) {
       ->expected(0, 1)
       ->type_name("[=PORT,...]");
   command
-      .add_option_function<std::vector<std::string>>(
+      .add_list_function(
           "--deny",
           [&config](const std::vector<std::string>& networks) {
             for (const std::string& text : networks)
@@ -49,20 +49,19 @@ void add_network_options(Cli& cli, CLI::App& command, net::NatConfig& config) {
           "metadata services of clouds")
       ->allow_extra_args(false);
   command
-      .add_option_function<std::vector<std::string>>(
+      .add_list_function(
           "--dns",
           [&config](const std::vector<std::string>& servers) {
             for (const std::string& text : servers)
               config.dns.push_back(value_or_error(net::parse_address(text), "--dns"));
-            if (config.dns.size() > net::NameServers::kMax)
-              throw CLI::ValidationError("--dns", "three at most");
+            if (config.dns.size() > net::NameServers::kMax) throw options::Invalid("--dns", "three at most");
           },
           "Name server behind 10.0.2.3 and fd00:10:0:2::3; up to three, asked in turn (default: the host's, "
           "from "
           "/etc/resolv.conf)")
       ->allow_extra_args(false);
   command
-      .add_option_function<std::vector<std::string>>(
+      .add_list_function(
           "--publish",
           [&config](const std::vector<std::string>& ports) {
             for (const std::string& text : ports)
@@ -71,19 +70,19 @@ void add_network_options(Cli& cli, CLI::App& command, net::NatConfig& config) {
           "TCP or UDP port of the host that leads to one of the guest, [ADDRESS:]HOSTPORT:PORT[/udp] "
           "(ADDRESS: 127.0.0.1; IPv6 in brackets)")
       ->allow_extra_args(false);
-  command.add_option_function<std::string>(
+  command.add_option_function(
       "--poll",
       [&config](const std::string& text) { config.poll = value_or_error(net::parse_poll(text), "--poll"); },
       "Before the network thread sleeps it spins: adaptive (default; where it pays), off, or for this "
       "many us");
   command.add_option("--max-flows", config.max_flows, "TCP, UDP and ping flows that may be open at a time")
-      ->check(CLI::Range(1, 32768))
+      ->check(options::range(1, 32768))
       ->capture_default_str();
   command.add_option("--max-new-flows", config.max_new_flows, "Flows that may begin in a second")
-      ->check(CLI::Range(1, 1'000'000))
+      ->check(options::range(1, 1'000'000))
       ->capture_default_str();
   command.add_option("--mtu", config.mtu, "Of the guest's interface")
-      ->check(CLI::Range(576, 65520))
+      ->check(options::range(576, 65520))
       ->capture_default_str();
 }
 

@@ -1,15 +1,13 @@
 // The options of `run` and `netns` about the network, which are the same.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include "net/nat_config.h"
 #include "vmm/cli/command.h"
 
 namespace glassbox::cli {
 
 // config must live until the command line was parsed, and so must cli, of which the command is a part. A bad
-// value is a CLI::ValidationError of one line.
-void add_network_options(Cli& cli, CLI::App& command, net::NatConfig& config);
+// value is a options::Invalid of one line.
+void add_network_options(Cli& cli, options::App& command, net::NatConfig& config);
 
 }  // namespace glassbox::cli

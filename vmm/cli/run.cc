@@ -29,7 +29,7 @@ int run(RunOptions& options, int argc, char** argv) {
 void add_run(Cli& cli) {
   auto options = std::make_shared<RunOptions>();
   VmSpec& vm = options->vm;
-  CLI::App* command =
+  options::App* command =
       cli.app.add_subcommand("run", "Boot a guest and run a command in it (glassbox run -- CMD ARGS)");
   command->add_option("--kernel", vm.kernel,
                       "Kernel, bzImage or ELF (default: guest/vmlinuz beside this program)");

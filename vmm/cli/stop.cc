@@ -40,7 +40,7 @@ int stop(const std::string& name, int argc, char** argv) {
 
 void add_stop(Cli& cli) {
   auto name = std::make_shared<std::string>();
-  CLI::App* command = cli.app.add_subcommand("stop", "Power a running VM off");
+  options::App* command = cli.app.add_subcommand("stop", "Power a running VM off");
   command->add_option("name", *name, "Name of the VM; glassbox ls lists them")->required();
   command->footer("Exit status: 0 once the VM has ended, 1 if it did not.");
   command->callback([&cli, name] { cli.action = [&cli, name] { return stop(*name, cli.argc, cli.argv); }; });

@@ -2,7 +2,6 @@
 #include <bpf/libbpf.h>
 #include <spdlog/spdlog.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fstream>
 
@@ -11,7 +10,7 @@
 #include "tools/bench/probes/frame_cost.h"
 #include "tools/trace/record/calibrate.h"
 #include "vmm/base/log.h"
-#include "vmm/base/usage.h"
+#include "vmm/base/options.h"
 
 namespace glassbox::bench {
 namespace {
@@ -65,8 +64,8 @@ int run_rate(const std::vector<double>& rates, double seconds, const std::string
 int main(int argc, char** argv) {
   using namespace glassbox::bench;
   glassbox::log_init("bench_probes", false);
-  CLI::App app("bench_probes: what the probes cost, and how many events a second can be recorded",
-               "bench_probes");
+  glassbox::options::App app(
+      "bench_probes: what the probes cost, and how many events a second can be recorded", "bench_probes");
   app.require_subcommand(1);
   std::string json;
   double seconds = 10;
@@ -76,17 +75,16 @@ int main(int argc, char** argv) {
   auto* rate = app.add_subcommand("rate", "Probes fired at given rates while they are recorded (needs root)");
   rate->add_option("--events", rates, "rates, events a second")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber)
+      ->check(glassbox::options::positive_number())
       ->capture_default_str();
-  rate->add_option("--seconds", seconds, "of each")->check(CLI::PositiveNumber)->capture_default_str();
+  rate->add_option("--seconds", seconds, "of each")
+      ->check(glassbox::options::positive_number())
+      ->capture_default_str();
   for (auto* command : {off, rate})
     command->add_option("--json", json, "the figures as JSON too");
   app.footer(
       "Example: bench_probes rate --events 200000 --json result.json\nExit status: 0, 1 failure, 2 usage.");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return glassbox::exit_for_usage(app, error);
-  }
+  if (const auto parsed = app.parse(argc, argv); !parsed.proceed)
+    return glassbox::options::finish(parsed, "bench_probes");
   return off->parsed() ? run_off(json) : run_rate(rates, seconds, json);
 }

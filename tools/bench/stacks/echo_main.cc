@@ -5,13 +5,12 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <map>
 #include <new>
 
 #include "tools/bench/stacks/echo.h"
-#include "vmm/base/usage.h"
+#include "vmm/base/options.h"
 
 namespace glassbox::bench {
 namespace {
@@ -56,40 +55,39 @@ Status serve(const EchoArgs& args) {
 int main(int argc, char** argv) {
   using namespace glassbox;
   bench::EchoArgs args;
-  CLI::App app{"TCP server of the benchmarks: one connection at a time, blocked in accept()"};
+  options::App app{"TCP server of the benchmarks: one connection at a time, blocked in accept()"};
   app.set_version_flag("--version", "gb-echo " GLASSBOX_VERSION);
   auto* const port = app.add_option("--port", args.port, "port on 127.0.0.1 (default: a free one, printed)");
   app.add_option("--listen", args.listen,
                  "127.0.0.1:7777 or [::1]:7777, in place of --port; port 0: a free one")
       ->excludes(port)
-      ->check([](const std::string& text) {
-        return net::endpoint_from_text(text) ? std::string()
-                                             : text + " is not ADDRESS:PORT (an IPv6 address in brackets)";
-      });
+      ->check({[](const std::string& text) {
+                 return net::endpoint_from_text(text)
+                            ? std::string()
+                            : text + " is not ADDRESS:PORT (an IPv6 address in brackets)";
+               },
+               ""});
   const std::map<std::string, bench::Service> services = {{"echo", bench::Service::kEcho},
                                                           {"keep", bench::Service::kKeep},
                                                           {"sink", bench::Service::kSink},
                                                           {"source", bench::Service::kSource}};
-  app.add_option("--service", args.options.service,
-                 "echo: a request, its reply, close (default); keep: until the client closes; sink: takes a "
-                 "stream, answers a byte; source: takes a byte, sends a stream")
-      ->transform(CLI::CheckedTransformer(services).description("echo, keep, sink or source"));
+  app.add_option_function(
+         "--service", [&](const std::string& name) { args.options.service = services.at(name); },
+         "echo: a request, its reply, close (default); keep: until the client closes; sink: takes a "
+         "stream, answers a byte; source: takes a byte, sends a stream")
+      ->check(options::one_of({"echo", "keep", "sink", "source"}));
   app.add_option("--stream-bytes", args.options.stream_bytes, "bytes that source sends")
-      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
+      ->check(options::range(1, std::int64_t{1} << 40));
   app.add_option("--poll", args.options.poll_ms,
                  "poll accept() with a sleep of this many ms in place of blocking")
-      ->check(CLI::Range(1, 60'000));
+      ->check(options::range(1, 60'000));
   app.add_option("--request-bytes", args.options.request_bytes, "bytes of a request (default 1)")
-      ->check(CLI::Range(std::size_t{1}, bench::kMaxRequestBytes));
+      ->check(options::range(1, bench::kMaxRequestBytes));
   app.add_option("--listen-fd", args.listen_fd, "an inherited listening socket, in place of --port");
   app.add_option("--times-fd", args.options.times_fd,
                  "an inherited memfd that gets a u64 a reply: ns since the server looked for the connection");
   app.add_option("--counter-fd", args.counter_fd, "an inherited memfd whose first u64 counts the replies");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return glassbox::exit_for_usage(app, error);
-  }
+  if (const auto parsed = app.parse(argc, argv); !parsed.proceed) return options::finish(parsed, "gb-echo");
   if (auto status = bench::serve(args); !status) {
     fmt::print(stderr, "gb-echo: error: {}\n", status.error().message);
     return 1;

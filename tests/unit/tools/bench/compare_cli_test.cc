@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 
@@ -191,24 +192,26 @@ TEST(CompareCli, CtrlCPrintsWhatIsThereAndLeavesNothing) {
 }
 
 TEST(CompareCli, OursWithoutPollingOnlyWhereNamed) {
-  CLI::App app;
+  options::App app("test");
   CompareSpec spec;
   add_compare(app, spec);
   EXPECT_TRUE(std::ranges::count(spec.stacks, "glassbox-netns"));
   for (const std::string& name : spec.stacks)
     EXPECT_FALSE(find_stack(name)->poll_off) << name;
-  app.parse("--stacks glassbox-off,glassbox-netns-off");
+  const std::array words{"test", "--stacks", "glassbox-off,glassbox-netns-off"};
+  ASSERT_TRUE(app.parse(words.size(), words.data()).proceed);
   EXPECT_EQ(spec.stacks, (std::vector<std::string>{"glassbox-off", "glassbox-netns-off"}));
   EXPECT_TRUE(check(spec));
 }
 
 TEST(CompareCli, WhatIsLeftOutIsAFlagWithoutAValue) {
-  CLI::App app;
+  options::App app("test");
   CompareSpec spec;
   add_compare(app, spec);
   EXPECT_THAT(app.help(), HasSubstr("--no-counts  "));
   EXPECT_THAT(app.help(), HasSubstr("--no-trace  "));
-  app.parse("--no-counts --no-trace");
+  const std::array words{"test", "--no-counts", "--no-trace"};
+  ASSERT_TRUE(app.parse(words.size(), words.data()).proceed);
   EXPECT_FALSE(spec.counts || spec.trace_misses);
 }
 
