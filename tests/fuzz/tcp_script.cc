@@ -252,7 +252,7 @@ class Script {
     if (b[kIp + 9] != kProtocolTcp) return;
     insist(load_be16(&b[kIp + 2]) == b.size() - kIp && b.size() >= kTcp + kTcpHeader, "a length is wrong");
     const unsigned index = load_be16(&b[kTcp + 2]) - std::uint32_t{kGuestPort};
-    insist(index < kConnections, "a frame for nobody");
+    insist(index < kConnections, "a frame for a connection that does not exist");
     Connection& c = connections_[index];
     const Seq seq = load_be32(&b[kTcp + 4]);
     const Seq ack = load_be32(&b[kTcp + 8]);
@@ -279,7 +279,7 @@ class Script {
     const std::uint64_t end_ns = loop_.now_ns() + kLifeNs;
     for (int step = 0; nat_->counters().flows_open != 0; ++step) {
       insist(loop_.deadline_ns() != 0, "a flow without a timer");
-      insist(loop_.deadline_ns() <= end_ns && step < 100'000, "a flow that nobody wants does not end");
+      insist(loop_.deadline_ns() <= end_ns && step < 100'000, "a flow without servers and guest does not end");
       loop_.advance_to(loop_.deadline_ns());
       settle();
     }

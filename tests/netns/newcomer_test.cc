@@ -52,7 +52,7 @@ TEST_F(Newcomer, MistakesAreOneLineAndNothingRuns) {
       {"--publish", "::1:80:80"},
       {"--publish", "[::1:80:80"},
       {"--publish", "80:80/tcp"},
-      {"--publish", "192.0.2.77:8080:80"},  // not an address of ours
+      {"--publish", "192.0.2.77:8080:80"},  // not an address of this host
       {"--allow-host-loopback="},           // as "=$PORT" is without a PORT
       {"--allow-host-loopback=1,,2"},
       {"--allow-host-loopback=65536"},
@@ -128,12 +128,12 @@ std::vector<std::string> with_a_thousand_ports() {
 
 // The soft limit on descriptors is raised; a hard limit that is too low is reported.
 TEST_F(Newcomer, AThousandPublishedPorts) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root, for ports that nobody else has";
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make a network namespace of its own";
   EXPECT_EQ(run(after("ip link set lo up; ulimit -Sn 64", with_a_thousand_ports())).status, 4);
 }
 
 TEST_F(Newcomer, MorePublishedPortsThanDescriptors) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root, for ports that nobody else has";
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make a network namespace of its own";
   if (GLASSBOX_SANITIZED) GTEST_SKIP() << "a sanitizer's check of an object's type opens a pipe";
   const ProgramResult few = run(after("ip link set lo up; ulimit -n 256", with_a_thousand_ports()));
   EXPECT_EQ(few.status, 125);
