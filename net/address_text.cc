@@ -46,7 +46,7 @@ std::optional<Endpoint> endpoint_from_text(std::string_view text) {
   std::uint16_t port = 0;
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), port);
   if (error != std::errc() || end != number.data() + number.size()) return std::nullopt;
-  // Bare, the colons of an IPv6 address run into that of the port.
+  // An IPv6 address needs brackets: without them its colons run into that of the port.
   const bool four = host.find(':') == std::string_view::npos;
   if (!address || four == bracketed) return std::nullopt;
   return Endpoint{*address, port};

@@ -10,7 +10,7 @@
 
 namespace glassbox::net {
 
-// Either family, without a zone; nothing if it is no address.
+// Reads an address of either family, without a zone. Nothing if the text is not an address.
 [[nodiscard]] std::optional<IpAddress> ip_from_text(std::string_view text);
 [[nodiscard]] std::string to_text(const IpAddress& address);
 // "192.0.2.1:80", "[2001:db8::1]:80"
@@ -21,7 +21,7 @@ struct Endpoint {
   std::uint16_t port = 0;
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
-// The same text read: an IPv6 address in brackets, a port of 0 to 65535.
+// Reads what to_text(address, port) writes: an IPv6 address in brackets, a port from 0 to 65535.
 [[nodiscard]] std::optional<Endpoint> endpoint_from_text(std::string_view text);
 
 }  // namespace glassbox::net

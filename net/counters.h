@@ -1,5 +1,5 @@
-// What the NAT has counted since it started. Plain numbers: one writer, the network thread; others read a
-// copy through EventLoop::post_and_wait().
+// What the NAT has counted since it started. Plain numbers without a lock: the network thread alone writes
+// and reads them, other threads get a copy through EventLoop::post_and_wait().
 #pragma once
 
 #include <array>
@@ -15,14 +15,14 @@ struct NatCounters {
   std::uint64_t flows_opened = 0;
   std::uint64_t udp_flows_opened = 0;
   std::uint64_t echo_flows_opened = 0;
-  std::uint64_t dns_queries = 0;         // of the guest
+  std::uint64_t dns_queries = 0;         // from the guest
   std::uint64_t dns_cached = 0;          // answered from the cache
   std::uint64_t dns_forwarded = 0;       // to a name server, repetitions too
   std::uint64_t dns_failed = 0;          // no server answered
-  std::uint64_t dns_rejected = 0;        // what came was no answer to the question
+  std::uint64_t dns_rejected = 0;        // replies that did not answer the question
   std::uint64_t icmp_errors_passed = 0;  // from the network about the guest's datagrams
   std::uint64_t retransmissions = 0;     // towards the guest
-  std::uint64_t overflow_bytes = 0;      // payload that had to wait in our memory for the host socket
+  std::uint64_t overflow_bytes = 0;      // payload that had to wait in the NAT's memory for the host socket
   std::uint64_t bytes_in = 0;            // TCP payload host to guest, of flows that ended
   std::uint64_t bytes_out = 0;           // guest to host
   std::uint32_t flows_open = 0;
@@ -44,7 +44,7 @@ struct NatCounters {
   }
 };
 
-// For people: one line a counter that is not zero.
+// A report for people: totals, then one line for each reason whose counter is not zero.
 [[nodiscard]] std::string to_text(const NatCounters& counters);
 
 }  // namespace glassbox::net

@@ -1,7 +1,8 @@
-// Prints what the NAT has counted, to stderr, whenever the process gets SIGUSR1.
+// Prints the NAT's counters to stderr whenever the process gets SIGUSR1.
 //
-// Thread: the network thread. create() blocks the signal for the calling thread and for those that it starts;
-// threads that run by then have to have it blocked, or the signal ends the process.
+// Thread: the network thread. create() blocks the signal for the calling thread and for those that it starts.
+// Threads that run already must call block_counters_signal() themselves: in a thread that does not block it,
+// the signal ends the process.
 #pragma once
 
 #include <memory>

@@ -76,6 +76,7 @@ using Ipv4 = std::uint32_t;  // host order
   return (address & mask) == (net & mask);
 }
 
+// The guest's IPv4 network.
 inline constexpr Ipv4 kGuestIp = ipv4(10, 0, 2, 15);
 inline constexpr Ipv4 kGatewayIp = ipv4(10, 0, 2, 2);
 inline constexpr Ipv4 kDnsIp = ipv4(10, 0, 2, 3);
@@ -102,7 +103,7 @@ struct IpAddress {
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
 };
 
-// prefix: of 128 bits, so that of an IPv4 network is 96 and more.
+// prefix counts bits of 128, for an IPv4 network too: there it is 96 or more.
 [[nodiscard]] constexpr bool in_net(const IpAddress& address, const IpAddress& net, unsigned prefix) {
   const auto differs = [](std::uint64_t a, std::uint64_t b, unsigned bits) {
     return bits != 0 && ((a ^ b) >> (64 - bits)) != 0;
@@ -111,7 +112,7 @@ struct IpAddress {
   return address.hi == net.hi && !differs(address.lo, net.lo, prefix - 64);
 }
 
-// The same for IPv6: a network of unique local addresses (RFC 4193).
+// The guest's IPv6 network, of unique local addresses (RFC 4193).
 inline constexpr std::uint64_t kNetwork6 = 0xfd00'0010'0000'0002;  // fd00:10:0:2::/64
 inline constexpr unsigned kNetwork6Prefix = 64;
 inline constexpr IpAddress kGatewayIp6 = {kNetwork6, 0x02};  // fd00:10:0:2::2
@@ -132,7 +133,7 @@ inline constexpr IpAddress kAllRouters = {0xff02'0000'0000'0000, 2};
 [[nodiscard]] constexpr bool is_guest_network6(const IpAddress& address) {
   return address.hi == kNetwork6;
 }
-// Addresses that the NAT answers for itself.
+// The addresses that the NAT itself answers for.
 [[nodiscard]] constexpr bool is_ours(const IpAddress& address) {
   if (address.is_v4()) return address.v4() == kGatewayIp || address.v4() == kDnsIp;
   return address == kGatewayIp6 || address == kDnsIp6 || address == kGatewayLinkLocal;

@@ -1,13 +1,16 @@
 // Theory of operation
 //
-// A frame of the guest is looked at once: its headers are copied, then checked, then acted upon; payload
-// stays where it is and goes to the host socket from there. TCP is in net/tcp/tcp.cc, the checks of what a
-// guest may send in net/link/ip_input.cc and net/link/transport_input.cc, where it may connect to in
-// net/policy.cc, frames towards the guest in net/link/guest_link.cc.
+// Problem: the guest's memory is hostile and may change at any time, and each frame should cost one copy of
+// its payload and no allocation.
+//
+// A frame from the guest is read once. Its headers are copied (take_headers), then checked, then acted upon;
+// its payload stays in guest memory and goes to the host socket from there. The checks are in
+// net/link/ip_input.cc and net/link/transport_input.cc, the destinations that the guest may reach in
+// net/policy.cc, TCP in net/tcp/tcp.cc, frames for the guest in net/link/guest_link.cc.
 //
 // A turn of the event loop: the port hands over the guest's frames (on_guest_frame, then on_guest_burst_end),
-// host sockets report edges, timers run; at the turn's end all flows that changed send what they have, and
-// what was queued is published to the guest at one stroke, with one interrupt.
+// host sockets report edges, timers run. At the end of the turn all flows that changed send what they have,
+// and everything that was queued is published to the guest at once, with one interrupt.
 //
 // Every frame that is not acted upon is counted under a reason (net/reasons.h) and fires frame_drop.
 #include "net/nat.h"
@@ -40,8 +43,8 @@ constexpr std::uint16_t kMaxMtu = 65520;
 constexpr std::size_t kMaxDhcpBytes = 1500;
 constexpr Ipv4 kBroadcastIp = ~Ipv4{0};
 
-// Ethernet groups (RFC 2464, 7) that something of ours listens to: all nodes, all routers, DHCPv6 servers,
-// and those of solicitations for ::2 and ::3. (The guest's reports of its own groups go elsewhere.)
+// Ethernet groups (RFC 2464, 7) that the NAT listens to: all nodes, all routers, DHCPv6 servers, and those of
+// solicitations for ::2 and ::3. (The guest reports its own groups to other addresses.)
 bool is_our_group(std::span<const std::uint8_t> ethernet) {
   if (load_be16(ethernet.data()) != 0x3333) return false;
   const std::uint32_t group = load_be32(&ethernet[2]);
@@ -52,8 +55,8 @@ bool is_broadcast(std::span<const std::uint8_t> ethernet) {
   return std::all_of(ethernet.begin(), ethernet.begin() + 6, [](auto b) { return b == 0xff; });
 }
 
-// What process_guest_frame tells of the frame at hand. It lies in memory, where the parsers write it, and the
-// probe's arguments are read from there: no register is kept for a probe that nobody listens to.
+// The arguments of process_guest_frame for the current frame. They stay in memory, where the parsers write
+// them and the probe reads them, so that a probe that is off costs no register.
 struct FrameFacts {
   IpPacket ip;
   TcpHeader tcp;
@@ -61,7 +64,7 @@ struct FrameFacts {
   std::uint32_t bytes = 0;
   std::uint16_t ethertype = 0;
   std::uint16_t queue = 0;
-  std::uint32_t rx_queued = 0;  // frames for the guest that wait to be published, once it was taken
+  std::uint32_t rx_queued = 0;  // frames for the guest that wait to be published after this one was handled
 };
 
 class NatImpl final : public Nat {
@@ -93,7 +96,8 @@ class NatImpl final : public Nat {
         listeners_.push_back(std::move(listener));
       }
     }
-    // The loop outlives us and cannot forget a hook.
+    // The loop outlives the NAT and cannot remove a hook, so the hooks go through a pointer that the
+    // destructor clears.
     loop_.at_turn_end([self = self_] {
       if (*self != nullptr) (*self)->end_turn();
     });
@@ -143,7 +147,7 @@ class NatImpl final : public Nat {
       listener->on_deadline();
   }
 
-  // Not inlined, both: where a probe stands between two calls, it costs neither of them a register.
+  // Both stay out of line, so that a probe between two calls does not force either to save a register.
   [[gnu::noinline]] std::size_t take_headers(std::span<const iovec> pieces) {
     std::size_t bytes = 0, copied = 0;
     for (const iovec& piece : pieces) {
@@ -224,7 +228,7 @@ class NatImpl final : public Nat {
     if (reason != DropReason::kNone) return reason;
     const bool icmp = packet.protocol == kProtocolIcmpv6;
     const bool guest = is_guest_network6(packet.source);
-    // Any address of the network may be the guest's, and before it has one it asks without.
+    // The guest may use any address of the network. Before it has one it sends from the unspecified address.
     const bool may_send = guest || is_link_local6(packet.source) || (icmp && packet.source == kUnspecified6);
     if (!may_send || is_ours(packet.source)) return DropReason::kBadSource;
     learn_guest_mac(frame.headers.subspan<6, 6>());
@@ -235,7 +239,7 @@ class NatImpl final : public Nat {
     return take_dhcp6(frame, packet);
   }
 
-  // What does not depend on the family.
+  // The protocols that are the same over both families.
   DropReason take_transport(const GuestFrame& frame, const IpPacket& packet, FrameFacts& facts) {
     switch (packet.protocol) {
       case kProtocolTcp:
@@ -269,7 +273,7 @@ class NatImpl final : public Nat {
     return udp_->on_datagram(key, packet.hops, payload_);
   }
 
-  // A client that asks for its address has none to send from, and no server's to send to.
+  // A client that asks for an address has none to send from yet, and does not know the server's.
   static bool is_dhcp(const GuestFrame& frame, const IpPacket& packet) {
     const auto udp = frame.transport(packet);
     const Ipv4 destination = packet.destination.v4();
@@ -337,8 +341,8 @@ class NatImpl final : public Nat {
   std::unique_ptr<Icmp> icmp_;
   std::vector<std::unique_ptr<TcpListener>> listeners_;
   std::vector<std::unique_ptr<UdpListener>> udp_listeners_;
-  std::array<std::uint8_t, kMaxHeaders> headers_{};  // private copy of the frame at hand
-  FrameFacts facts_;                                 // of the frame at hand
+  std::array<std::uint8_t, kMaxHeaders> headers_{};  // private copy of the current frame's beginning
+  FrameFacts facts_;                                 // of the current frame
   IovSlice payload_;
 };
 
@@ -346,7 +350,7 @@ class NatImpl final : public Nat {
 
 Result<std::unique_ptr<Nat>> Nat::create(const NatConfig& config, EventLoop& loop, GuestPort& port) {
   if (config.mtu < kMinMtu || config.mtu > kMaxMtu) {
-    return fail("MTU {} is not between {} and {}", config.mtu, kMinMtu, kMaxMtu);
+    return fail("the MTU must be between {} and {}, not {}", kMinMtu, kMaxMtu, config.mtu);
   }
   auto nat = std::make_unique<NatImpl>(config, loop, port);
   GB_TRY(nat->start(config));

@@ -4,7 +4,8 @@
 // fe80::2, DNS fd00:10:0:2::3. With host loopback allowed, 10.0.2.2 reaches 127.0.0.1 and fd00:10:0:2::2
 // reaches ::1.
 //
-// Thread: created anywhere, then everything on the loop's owner thread.
+// Thread: created on any thread while the loop is not running; from then on everything happens on the loop's
+// owner thread. Nothing allocates after create().
 #pragma once
 
 #include <memory>
@@ -19,11 +20,12 @@ namespace glassbox::net {
 
 class Nat : public FrameSink {
  public:
-  // Registers its hooks and deadline with the loop and itself as the port's sink. Both must outlive the NAT.
+  // Registers its hooks and deadline with the loop, and itself as the port's sink. Both must outlive the NAT.
+  // Fails if the MTU is out of range, a published port cannot be bound, or memory cannot be reserved.
   [[nodiscard]] static Result<std::unique_ptr<Nat>> create(const NatConfig& config, EventLoop& loop,
                                                            GuestPort& port);
 
-  // Owner thread, or while the loop is not running; see net/counters.h.
+  // On the owner thread, or while the loop is not running (net/counters.h).
   [[nodiscard]] virtual const NatCounters& counters() const = 0;
 };
 

@@ -9,7 +9,7 @@
 namespace glassbox::net {
 namespace {
 
-// The text up to the separator, which goes as well; all of it if there is none.
+// Takes the text up to the separator off `text`, and the separator with it; all of it if there is none.
 std::string_view take_until(std::string_view& text, char separator) {
   const std::size_t end = std::min(text.find(separator), text.size());
   const std::string_view part = text.substr(0, end);
@@ -21,7 +21,7 @@ Result<std::uint16_t> parse_port(std::string_view text) {
   unsigned port = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
   if (error != std::errc() || end != text.data() + text.size() || port == 0 || port > 65535) {
-    return fail("'{}' is not a port (1 to 65535)", text);
+    return fail("'{}' is not a port: use a number from 1 to 65535", text);
   }
   return static_cast<std::uint16_t>(port);
 }
@@ -54,12 +54,12 @@ Result<Cidr> parse_cidr(std::string_view text) {
   if (has_prefix) {
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), cidr.prefix);
     if (error != std::errc() || end != rest.data() + rest.size() || cidr.prefix > bits) {
-      return fail("'{}' is not a network: its prefix is not 0 to {}", text, bits);
+      return fail("'{}' is not a network: its prefix must be 0 to {}", text, bits);
     }
     cidr.prefix += 128 - bits;
   }
   if (has_bits_beyond(cidr.network, cidr.prefix)) {
-    return fail("'{}' is not a network: bits are set beyond the prefix", text);
+    return fail("'{}' is not a network: the bits beyond the prefix must be 0", text);
   }
   return cidr;
 }
@@ -85,7 +85,7 @@ Result<PublishedPort> parse_published(std::string_view text) {
   if (bracketed) {
     rest.remove_prefix(1);
     GB_ASSIGN(published.address, parse_address(take_until(rest, ']')));
-    if (published.address.is_v4()) return fail("'{}': brackets are for an IPv6 address", text);
+    if (published.address.is_v4()) return fail("'{}': write an IPv4 address without brackets", text);
     rest.remove_prefix(1);
   }
   const auto colons = std::count(rest.begin(), rest.end(), ':');

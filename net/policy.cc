@@ -34,8 +34,7 @@ bool cannot_be_connected_to(const IpAddress& address) {
          in_net(address, kUnspecified6, 96);
 }
 
-// Beside its own address a router also answers for the all-zeros address of the network (subnet-router
-// anycast, RFC 4291, 2.6.1).
+// A router answers for the all-zeros address of its network as well (subnet-router anycast, RFC 4291, 2.6.1).
 IpAddress network_of(const IpAddress& address, const IpAddress& mask) {
   return {address.hi & mask.hi, address.lo & mask.lo};
 }
@@ -62,7 +61,7 @@ UniqueFd watch_addresses() {
 Result<std::unique_ptr<DestinationPolicy>> DestinationPolicy::create(const NatConfig& config,
                                                                      EventLoop& loop) {
   std::unique_ptr<DestinationPolicy> policy(new DestinationPolicy(config, loop, watch_addresses()));
-  GB_TRY(policy->read_own_addresses());
+  GB_ASSIGN(policy->own_, read_own_addresses());
   if (policy->changes_) GB_TRY(loop.add(policy->changes_.get(), EPOLLIN | EPOLLET, policy.get()));
   return policy;
 }
@@ -79,38 +78,39 @@ DestinationPolicy::~DestinationPolicy() {
   if (changes_) loop_.remove(changes_.get());
 }
 
-Status DestinationPolicy::read_own_addresses() {
+Result<DestinationPolicy::OwnAddresses> DestinationPolicy::read_own_addresses() {
   ifaddrs* list = nullptr;
   if (::getifaddrs(&list) != 0) return fail_errno(errno, "cannot read the host's own addresses");
-  own_.clear();
-  own_networks_.clear();
+  OwnAddresses own;
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
     const auto address = ip_of(entry->ifa_addr);
     if (!address) continue;
-    own_.push_back(*address);
+    own.addresses.push_back(*address);
     const auto mask = ip_of(entry->ifa_netmask);
-    if (mask && !address->is_v4() && mask->lo != ~std::uint64_t{0})
-      own_.push_back(network_of(*address, *mask));
-    if (mask && address->is_v4() && (entry->ifa_flags & IFF_LOOPBACK) != 0)
-      own_networks_.push_back(Cidr::v4(address->v4(), static_cast<unsigned>(std::popcount(mask->v4()))));
+    if (mask && !address->is_v4() && mask->lo != ~std::uint64_t{0}) {
+      own.addresses.push_back(network_of(*address, *mask));
+    }
+    if (mask && address->is_v4() && (entry->ifa_flags & IFF_LOOPBACK) != 0) {
+      own.networks.push_back(Cidr::v4(address->v4(), static_cast<unsigned>(std::popcount(mask->v4()))));
+    }
   }
   ::freeifaddrs(list);
-  std::sort(own_.begin(), own_.end());
-  return {};
+  std::sort(own.addresses.begin(), own.addresses.end());
+  return own;
 }
 
 void DestinationPolicy::on_fd_ready(std::uint32_t /*events*/) {
   std::array<char, 4096> discarded;
   while (::recv(changes_.get(), discarded.data(), discarded.size(), MSG_DONTWAIT) > 0 || errno == ENOBUFS) {
   }
-  // On failure the old list stays: it closes at least what it closed before.
-  [[maybe_unused]] const auto status = read_own_addresses();
+  // If reading fails the old addresses stay closed.
+  if (auto own = read_own_addresses()) own_ = std::move(*own);
 }
 
 bool DestinationPolicy::is_own(const IpAddress& address) const {
   return kLoopback.contains(address) || address == kLoopback6 ||
-         std::binary_search(own_.begin(), own_.end(), address) ||
-         std::any_of(own_networks_.begin(), own_networks_.end(),
+         std::binary_search(own_.addresses.begin(), own_.addresses.end(), address) ||
+         std::any_of(own_.networks.begin(), own_.networks.end(),
                      [&address](const Cidr& network) { return network.contains(address); });
 }
 
@@ -150,7 +150,7 @@ DestinationPolicy::Ruling DestinationPolicy::check(const IpAddress& destination,
     if (!loopback_open(port)) return {RefuseReason::kHostAddressClosed, {}};
     return {RefuseReason::kNone, destination, true};
   }
-  // No router passes it on (RFC 4291, 2.5.6), and without a zone it names nobody.
+  // No router forwards it (RFC 4291, 2.5.6), and without a zone it does not name a host.
   if (is_link_local6(destination)) return {RefuseReason::kUnreachable, {}};
   return {RefuseReason::kNone, destination, false};
 }

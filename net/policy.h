@@ -1,11 +1,11 @@
-// Where the guest may connect to, and what its destinations mean on the host.
+// The destinations that the guest may reach, and what they mean on the host.
 //
-// 10.0.2.2 and fd00:10:0:2::2 are the host's loopback (127.0.0.1 and ::1) if the user opened it, port 53
-// of 10.0.2.3 and fd00:10:0:2::3 is the host's name server. Closed means: 127/8, 0/8, ::, ::1 and the host's
-// own addresses are refused as well, since each of them reaches services that listen on the host. (Mapped
-// forms need no rule: in this program they are the IPv4 address.) The own addresses are read at the start and
-// again when the kernel says that they changed. Of an IPv4 address of the loopback interface the whole
-// network is the host's own: that is how the kernel routes it, and what makes 127/8 what it is.
+// 10.0.2.2 and fd00:10:0:2::2 mean the host's loopback (127.0.0.1 and ::1) if the user opened it. Port 53 of
+// 10.0.2.3 and fd00:10:0:2::3 means the host's name server. While loopback is closed, 127/8, 0/8, ::, ::1 and
+// the host's own addresses are refused as well, since each of them reaches services that listen on the host.
+// (Mapped forms need no rule: IpAddress has one form for an IPv4 address.) The own addresses are read at the
+// start and again when the kernel reports a change. For an IPv4 address of the loopback interface the whole
+// network counts as the host's own, because the kernel routes all of it to the host: 127/8 is such a network.
 //
 // Thread: the network thread.
 #pragma once
@@ -33,35 +33,41 @@ class DestinationPolicy final : public FdHandler {
   struct Ruling {
     RefuseReason refuse = RefuseReason::kNone;
     IpAddress connect_to;  // of either family, whatever the destination's
-    bool local = false;    // on this very host: a connect ends before the system call returns
-    bool dns = false;      // the name server
+    bool local = false;    // on this host: a connect ends before the system call returns
+    bool dns = false;      // the destination is the name server
   };
-  // port: 0 for a protocol that has none.
+  // Whether the guest may reach the destination, and under which address. port: 0 for a protocol without
+  // ports. Reads /etc/resolv.conf again at most every few seconds, for the name server's address only.
   [[nodiscard]] Ruling check(const IpAddress& destination, std::uint16_t port);
-  // What the guest's name server stands for, and a number that changes with it.
+  // The name servers behind the guest's one, and a number that changes with them.
   [[nodiscard]] std::span<const IpAddress> name_servers() { return resolver_.servers(loop_.now_ns()); }
   [[nodiscard]] std::uint32_t name_servers_version() { return resolver_.version(loop_.now_ns()); }
-  // Whether a host's address is one of the host itself.
+  // Whether the address belongs to the host itself.
   [[nodiscard]] bool is_own(const IpAddress& address) const;
-  // The address under which a peer outside is known to the guest: its own, if the guest can answer to that,
-  // else the gateway's.
+  // The address under which the guest sees a peer: the peer's own if the guest can answer to it, else the
+  // gateway's.
   [[nodiscard]] IpAddress seen_by_guest(const IpAddress& peer) const;
 
   void on_fd_ready(std::uint32_t events) override;
 
  private:
+  // The addresses at which the host itself answers.
+  struct OwnAddresses {
+    std::vector<IpAddress> addresses;  // sorted
+    std::vector<Cidr> networks;
+  };
+  [[nodiscard]] static Result<OwnAddresses> read_own_addresses();
+
   DestinationPolicy(const NatConfig& config, EventLoop& loop, UniqueFd changes);
   [[nodiscard]] bool loopback_open(std::uint16_t port) const;
-  [[nodiscard]] Status read_own_addresses();
 
   const bool allow_host_loopback_;
   const std::vector<std::uint16_t> loopback_ports_;
   const std::vector<Cidr> deny_;
   Resolver resolver_;
   EventLoop& loop_;
-  UniqueFd changes_;            // rtnetlink, told of address changes; may be absent
-  std::vector<IpAddress> own_;  // sorted
-  std::vector<Cidr> own_networks_;
+  UniqueFd changes_;  // rtnetlink socket that reports address changes; may be absent
+  OwnAddresses own_;
 };
 
 }  // namespace glassbox::net

@@ -50,7 +50,7 @@ struct Asked {
   std::optional<Ipv4> server;
 };
 
-// False if an option runs over the end or has a length that it cannot have.
+// False if an option runs over the end or has a wrong length.
 bool parse_options(std::span<const std::uint8_t> options, Asked& asked) {
   while (!options.empty()) {
     const std::uint8_t code = options[0];
@@ -70,7 +70,7 @@ bool parse_options(std::span<const std::uint8_t> options, Asked& asked) {
       (code == kRequestedAddress ? asked.address : asked.server) = load_be32(value.data());
     }
   }
-  return true;  // RFC 2131 wants an end option; clients that forget it have been seen
+  return true;  // RFC 2131 requires an end option, but some clients leave it out
 }
 
 class OptionWriter {
@@ -101,13 +101,13 @@ class OptionWriter {
   std::size_t at_ = 0;
 };
 
-// What to answer with (RFC 2131, 4.3), kNone for silence.
+// The type of the answer (RFC 2131, 4.3), kNone for no answer.
 Type answer_to(const Asked& asked, Ipv4 client) {
   switch (asked.type) {
     case kDiscover:
       return kOffer;
     case kRequest: {
-      if (asked.server && *asked.server != kGatewayIp) return kNone;  // it took somebody else's offer
+      if (asked.server && *asked.server != kGatewayIp) return kNone;  // it took another server's offer
       // Selecting and rebooting name the address in an option, renewing and rebinding in the header.
       const Ipv4 wanted = asked.address ? *asked.address : client;
       return wanted == kGuestIp ? kAck : kNak;
@@ -126,7 +126,7 @@ DhcpOutcome answer_dhcp(std::span<const std::uint8_t> request, std::uint16_t mtu
       request[kHardwareLength] != 6 || load_be32(&request[kCookie]) != kCookieValue) {
     return DhcpOutcome::kMalformed;
   }
-  if (load_be32(&request[kRelayAddress]) != 0) return DhcpOutcome::kMalformed;  // no relay is on this network
+  if (load_be32(&request[kRelayAddress]) != 0) return DhcpOutcome::kMalformed;  // this network has no relay
   Asked asked;
   if (!parse_options(request.subspan(kOptions), asked)) return DhcpOutcome::kMalformed;
   if (asked.type < kDiscover || asked.type > kInform || asked.type == kOffer || asked.type == kAck ||
@@ -151,7 +151,7 @@ DhcpOutcome answer_dhcp(std::span<const std::uint8_t> request, std::uint16_t mtu
   options.put8(kMessageType, type);
   options.put32(kServerIdentifier, kGatewayIp);
   if (type != kNak) {
-    // Table 3: an inform is not given an address or a lease.
+    // Table 3: the answer to an inform has neither address nor lease.
     if (type == kAck) store_be32(out + kClientAddress, client);
     if (!inform) store_be32(out + kYourAddress, kGuestIp);
     store_be32(out + kServerAddress, kGatewayIp);
@@ -163,7 +163,7 @@ DhcpOutcome answer_dhcp(std::span<const std::uint8_t> request, std::uint16_t mtu
   }
   options.end();
 
-  // RFC 2131, 4.1. A client that claims another address than its own could not hear a unicast.
+  // RFC 2131, 4.1. A client that claims an address other than kGuestIp could not receive a unicast.
   const bool broadcast = (load_be16(&request[kFlags]) & kBroadcastFlag) != 0;
   if (type == kNak || (client != 0 && client != kGuestIp) || (client == 0 && broadcast)) {
     reply.destination = kBroadcast;

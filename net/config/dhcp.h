@@ -1,5 +1,5 @@
-// The DHCP server of the guest's network (RFC 2131, RFC 2132): one client, one address, which is always the
-// same. No state: whatever the client asks, the answer follows from its message alone.
+// The DHCP server of the guest's network (RFC 2131, RFC 2132): one client, which always gets the same
+// address. There is no state: the answer follows from the client's message alone. Pure.
 #pragma once
 
 #include <array>
@@ -15,18 +15,18 @@ inline constexpr std::uint16_t kDhcpServerPort = 67;
 inline constexpr std::uint16_t kDhcpClientPort = 68;
 
 struct DhcpReply {
-  // RFC 951's smallest message plus room for our options: old clients expect no less than 300 bytes.
+  // Room for the fixed part and all options. Old clients expect at least the 300 bytes of RFC 951.
   std::array<std::uint8_t, 320> message{};
   Ipv4 destination = 0;  // the client's address, or all ones
 };
 
 enum class DhcpOutcome : std::uint8_t {
   kReply,
-  kNoReply,    // well-formed, and nothing is to be said: decline, release, a request to another server
+  kNoReply,    // well-formed and without an answer: decline, release, a request to another server
   kMalformed,  // not a client's message, or its fields contradict each other
 };
 
-// request: the UDP payload, in a private copy.
+// request: a private copy of the UDP payload. mtu: told to the client.
 [[nodiscard]] DhcpOutcome answer_dhcp(std::span<const std::uint8_t> request, std::uint16_t mtu,
                                       DhcpReply& reply);
 

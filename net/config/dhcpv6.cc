@@ -22,8 +22,8 @@ enum Option : std::uint16_t {
   kPrefixDelegation = 25,
 };
 
-// Our identifier: the link-layer address (RFC 8415, 11.4).
-constexpr std::array<std::uint8_t, 10> our_duid() {
+// The server's identifier: its link-layer address (RFC 8415, 11.4).
+constexpr std::array<std::uint8_t, 10> make_server_duid() {
   std::array<std::uint8_t, 10> duid = {0, 3, 0, 1};
   std::copy(kGatewayMac.begin(), kGatewayMac.end(), duid.begin() + 4);
   return duid;
@@ -74,14 +74,14 @@ DhcpOutcome answer_dhcp6(std::span<const std::uint8_t> request, Dhcp6Reply& repl
     return DhcpOutcome::kNoReply;
   if (type != kInformationRequest) return DhcpOutcome::kMalformed;
   // RFC 8415, 16.12
-  static constexpr auto kOurDuid = our_duid();
+  static constexpr auto kServerDuid = make_server_duid();
   if (asked.wants_addresses) return DhcpOutcome::kMalformed;
-  if (asked.server && !std::ranges::equal(*asked.server, kOurDuid)) return DhcpOutcome::kNoReply;
+  if (asked.server && !std::ranges::equal(*asked.server, kServerDuid)) return DhcpOutcome::kNoReply;
 
   std::copy_n(request.begin(), kHeader, reply.message.begin());
   reply.message[0] = kReply;
   reply.bytes = kHeader;
-  put_option(reply, kServerId, kOurDuid);
+  put_option(reply, kServerId, kServerDuid);
   if (!asked.client.empty()) put_option(reply, kClientId, asked.client);
   std::array<std::uint8_t, 16> server;
   kDnsIp6.store(server.data());

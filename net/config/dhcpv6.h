@@ -1,5 +1,6 @@
-// Stateless DHCPv6 (RFC 8415, 6.1): whoever asks for information is told the name server. Addresses come from
-// the router's advertisement, so requests for them are not answered. No state.
+// Stateless DHCPv6 (RFC 8415, 6.1): a request for information is answered with the name server's address.
+// Addresses come from the router's advertisement, so requests for them are not answered. There is no state.
+// Pure.
 #pragma once
 
 #include <array>
@@ -20,7 +21,7 @@ struct Dhcp6Reply {
   std::size_t bytes = 0;
 };
 
-// request: the UDP payload, in a private copy. The reply goes to who asked.
+// request: a private copy of the UDP payload. The reply goes to the sender.
 [[nodiscard]] DhcpOutcome answer_dhcp6(std::span<const std::uint8_t> request, Dhcp6Reply& reply);
 
 }  // namespace glassbox::net

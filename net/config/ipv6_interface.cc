@@ -20,7 +20,7 @@
 namespace glassbox::net {
 namespace {
 
-// One rtnetlink request: a header of the type's own, then attributes.
+// One rtnetlink request (rtnetlink(7)): a header that belongs to the type, then attributes.
 class Request {
  public:
   template <typename Header>
@@ -40,7 +40,7 @@ class Request {
     attribute(type, bytes.data(), bytes.size());
   }
 
-  // The kernel's answer: 0 or an errno.
+  // Sends the request. Returns the kernel's answer: 0 or an errno.
   [[nodiscard]] int perform() {
     const UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
     message_.nlmsg_len = static_cast<std::uint32_t>(sizeof(message_) + bytes_);
@@ -84,7 +84,8 @@ Result<bool> configure_ipv6(const char* interface) {
   address.address(IFA_LOCAL, kGuestIp6);
   address.address(IFA_ADDRESS, kGuestIp6);
   const int error = address.perform();
-  // Not in this kernel (EOPNOTSUPP), off by ipv6.disable or disable_ipv6 (EACCES), or the MTU is too small.
+  // IPv6 is not in this kernel (EOPNOTSUPP), is off by ipv6.disable or disable_ipv6 (EACCES), or the MTU is
+  // too small for it (EINVAL).
   if (error == EOPNOTSUPP || error == EAFNOSUPPORT || error == EACCES || error == EINVAL) return false;
   if (error != 0) return fail_errno(error, "cannot set the IPv6 address of {}", interface);
 

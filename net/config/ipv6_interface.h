@@ -1,18 +1,18 @@
-// Gives an interface the guest's IPv6 address and default route, at once: no router is asked and no duplicate
-// looked for, since nobody else is on the network. Used in the namespace of `glassbox netns` and in the
-// guest.
+// Gives an interface the guest's IPv6 address and default route at once, without router solicitation and
+// duplicate address detection: there is no other host on the network. Used in the namespace of `glassbox
+// netns` and in the guest.
 #pragma once
 
 #include "vmm/base/result.h"
 
 namespace glassbox::net {
 
-// Before the interface is set up: no solicitation of routers, no detection of duplicates. What the kernel
-// does not have or does not let us change stays as it is.
+// Call it before the interface is up. Switches router solicitation and duplicate address detection off; a
+// setting that the kernel does not have, or may not be changed, stays as it is.
 void quiet_ipv6(const char* interface);
 
-// On an interface that is up: fd00:10:0:2::15/64, default route over fd00:10:0:2::2. False if IPv6 is off in
-// this kernel or on this interface.
+// Call it on an interface that is up. Sets fd00:10:0:2::15/64 and a default route over fd00:10:0:2::2. False
+// if IPv6 is off in this kernel or on this interface.
 [[nodiscard]] Result<bool> configure_ipv6(const char* interface);
 
 }  // namespace glassbox::net

@@ -15,7 +15,7 @@ constexpr std::uint8_t kHopLimit = 64;
 constexpr std::uint8_t kOtherConfiguration = 0x40;  // M 0, O 1: DHCPv6 without addresses
 constexpr std::uint32_t kForever = 0xffff'ffff;
 
-// Options, their lengths in units of 8 bytes.
+// Options. Their lengths are in units of 8 bytes.
 enum Option : std::uint8_t { kSourceLinkAddress = 1, kPrefix = 3, kMtu = 5, kNameServers = 25 };
 constexpr std::uint8_t kOnLink = 0x80, kAutonomous = 0x40;
 
@@ -57,7 +57,7 @@ void put_router_advertisement(std::span<std::uint8_t, kRouterAdvertisement> out,
 
 bool host_reaches_ipv6() {
   const UniqueFd fd(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  // Any address of the global unicast space does (RFC 4291, 2.4), and every host's route to all of it.
+  // Any address of the global unicast space will do (RFC 4291, 2.4): a default route covers all of it.
   const SocketAddress somewhere(IpAddress{0x2000'0000'0000'0000, 1}, 9);
   return fd && ::connect(fd.get(), somewhere.get(), somewhere.length()) == 0;
 }

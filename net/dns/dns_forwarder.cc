@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::uint64_t kTryNs = 2 * kNsPerSecond;
 constexpr std::uint8_t kRounds = 2;
-// More than any server has to say; who forges answers in a flood must not hold up the turn.
+// More than any server sends, so that a flood of forged answers cannot hold up the turn.
 constexpr int kRepliesPerEvent = 64;
 
 }  // namespace
@@ -55,7 +55,7 @@ DropReason DnsForwarder::on_datagram(const FlowKey& key, const IovSlice& payload
     }
     return DropReason::kBadDns;
   }
-  // Other servers, other answers: a network that comes or goes brings its own names.
+  // Another network has other name servers, whose answers may differ: start with an empty cache.
   if (const std::uint32_t version = policy_.name_servers_version(); version != servers_version_) {
     servers_version_ = version;
     preferred_ = 0;
@@ -104,12 +104,17 @@ DnsForwarder::Question* DnsForwarder::vacant() {
   return std::find_if(&questions_[0], &questions_[0] + kMaxOpen, [](const Question& q) { return q.fd < 0; });
 }
 
-// Asks the servers in turn until one takes the question.
+// Asks the servers in turn until one accepts the question.
 void DnsForwarder::ask(Question& question) {
   while (!ask_next(question)) {
     if (question.tries < kRounds * policy_.name_servers().size()) continue;
     return fail(question);
   }
+}
+
+// The server did not answer in time, or cannot: asks the next one, unless all were asked often enough.
+void DnsForwarder::ask_again_or_fail(Question& question) {
+  question.tries < kRounds* policy_.name_servers().size() ? ask(question) : fail(question);
 }
 
 bool DnsForwarder::ask_next(Question& question) {
@@ -161,7 +166,7 @@ void DnsForwarder::on_deadline() {
   for (std::uint16_t i = 0; i < kMaxOpen; ++i) {
     Question& question = questions_[i];
     if (question.fd < 0 || question.due_ns > loop_.now_ns()) continue;
-    question.tries < kRounds* policy_.name_servers().size() ? ask(question) : fail(question);
+    ask_again_or_fail(question);
   }
   next_due_ns_ = UINT64_MAX;
   for (std::uint16_t i = 0; i < kMaxOpen; ++i) {
@@ -171,15 +176,14 @@ void DnsForwarder::on_deadline() {
 
 void DnsForwarder::on_reply(Question& question) {
   for (int i = 0; question.fd >= 0; ++i) {
-    if (i == kRepliesPerEvent) {  // the edge is asked for again; failing that, the time-out asks the next one
-      [[maybe_unused]] const auto status = loop_.modify(question.fd, EPOLLIN | EPOLLET, &question);
+    if (i == kRepliesPerEvent) {  // the rest can wait; if rearming fails, the time-out asks the next server
+      loop_.rearm(question.fd, EPOLLIN | EPOLLET, &question);
       return;
     }
     const ssize_t got = ::recv(question.fd, room_.data(), room_.size(), MSG_DONTWAIT | MSG_TRUNC);
     if (got < 0) {
       if (errno == EAGAIN || errno == EINTR) return;
-      // Nobody listens there, or there is no way: the next one.
-      return question.tries < kRounds * policy_.name_servers().size() ? ask(question) : fail(question);
+      return ask_again_or_fail(question);  // no listener, or no route
     }
     const auto bytes = static_cast<std::size_t>(got);
     if (bytes > room_.size() || !take_reply(question, std::span(room_).first(bytes))) {
@@ -191,7 +195,7 @@ void DnsForwarder::on_reply(Question& question) {
 // False if it is not the answer to the question.
 bool DnsForwarder::take_reply(Question& question, std::span<std::uint8_t> message) {
   const auto reply = parse_dns_reply(message);
-  const auto query = parse_dns_query(question.message());  // it was one when it came
+  const auto query = parse_dns_query(question.message());  // it was valid when it came
   if (!reply || !query || reply->id != question.id) return false;
   const bool without_question = reply->question.empty() && reply->rcode() != DnsRcode::kNoError;
   if (!without_question && !same_question(reply->question, query->question)) return false;
@@ -212,7 +216,7 @@ bool DnsForwarder::take_reply(Question& question, std::span<std::uint8_t> messag
   return true;
 }
 
-// What the guest's MTU does not let through is cut to its question, and the guest asks over TCP.
+// An answer that is too large for the guest's MTU is cut to its question, and the guest asks over TCP.
 void DnsForwarder::answer(const FlowKey& key, std::span<std::uint8_t> message) {
   if (message.size() > link_.mtu() - ip_header_bytes(key.guest) - kUdpHeader) {
     const auto reply = parse_dns_reply(message);
@@ -228,7 +232,7 @@ void DnsForwarder::answer(const FlowKey& key, std::span<std::uint8_t> message) {
   link_.finish_udp(key, message.size());
 }
 
-// Header and, if it was understood, question.
+// An answer without records: the header and, if the query was understood, its question.
 void DnsForwarder::answer_error(const FlowKey& key, std::span<const std::uint8_t> message, DnsRcode rcode) {
   std::array<std::uint8_t, kDnsHeader + kMaxDnsQuestion> error{};
   const auto query = parse_dns_query(message);
@@ -247,7 +251,7 @@ void DnsForwarder::answer_error(const FlowKey& key, std::span<const std::uint8_t
 
 std::uint16_t DnsForwarder::random_id() {
   if (random_left_ == 0) {
-    // Without it the identifiers repeat; port and question are still to be guessed.
+    // If it fails the identifiers repeat, and a forger still must guess the port and the question.
     (void)!::getrandom(random_.data(), sizeof(random_), 0);
     random_left_ = random_.size();
   }

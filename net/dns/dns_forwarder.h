@@ -1,19 +1,17 @@
-// The name server that the guest sees: its questions go to the host's name servers, the answers come back,
-// and into a cache.
+// The name server that the guest sees: it forwards the guest's questions to the host's name servers and
+// passes the answers back through a cache.
 //
-// Theory of operation: a question that the cache cannot answer gets a socket of its own, so that a forger
-// must guess the port, the identifier and the question. Each server has kTryNs to answer; then, or at once if
-// it is unreachable or says that it cannot, the next one is asked, all of them twice. The server that
-// answered last is asked first. When nobody answers the guest is told "server failure". A repetition by the
-// guest changes nothing while its question is open.
+// Theory of operation. A question that the cache cannot answer gets a socket of its own, so that a forger
+// must guess the port, the identifier and the question. Each server has kTryNs to answer. Then, or at once if
+// it is unreachable or reports that it cannot answer, the next server is asked; each of them twice. The
+// server that answered last is asked first. If no server answers, the guest gets "server failure". While its
+// question is open, a repetition by the guest changes nothing.
 //
-// The guest's own spelling of the name comes back to it, whatever the server made of it. A truncated answer
-// is passed on as it is; the guest then asks over TCP, which goes to a server as any connection does
+// The guest gets the name back as it spelled it, whatever the server's reply contains. A truncated answer is
+// passed on as it is; the guest then asks over TCP, and that connection goes to a server as any other does
 // (net/policy.h).
 //
-// Nothing here waits, and nothing allocates after the constructor.
-//
-// Thread: the network thread.
+// Thread: the network thread. Nothing waits, and nothing allocates after the constructor.
 #pragma once
 
 #include <array>
@@ -36,7 +34,8 @@ class DnsForwarder {
   DnsForwarder(const DnsForwarder&) = delete;
   DnsForwarder& operator=(const DnsForwarder&) = delete;
 
-  // Takes one datagram for the name server's address and port, of which the policy thinks nothing bad.
+  // Takes one datagram for the name server's address and port that the policy allows. Returns why it was
+  // dropped, or kNone.
   [[nodiscard]] DropReason on_datagram(const FlowKey& key, const IovSlice& payload);
   [[nodiscard]] std::uint64_t next_deadline_ns() const { return open_ == 0 ? 0 : next_due_ns_; }
   void on_deadline();
@@ -51,7 +50,7 @@ class DnsForwarder {
     DnsForwarder* forwarder = nullptr;
     FlowKey key;
     int fd = -1;           // open exactly while this record is in use
-    std::uint16_t id = 0;  // on the host's wire
+    std::uint16_t id = 0;  // the identifier outside
     std::uint8_t tries = 0;
     std::uint8_t server = 0;
     std::uint64_t due_ns = 0;
@@ -65,6 +64,7 @@ class DnsForwarder {
   [[nodiscard]] Question* vacant();
   void ask(Question& question);
   [[nodiscard]] bool ask_next(Question& question);
+  void ask_again_or_fail(Question& question);
   void on_reply(Question& question);
   [[nodiscard]] bool take_reply(Question& question, std::span<std::uint8_t> message);
   void close_socket(Question& question);

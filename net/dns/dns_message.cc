@@ -30,7 +30,7 @@ struct Record {
   std::size_t data_bytes = 0;
 };
 
-// Where the name that begins at `at` ends within the first `end` bytes; 0 where it does not.
+// The place behind the name that begins at `at`, within the first `end` bytes; 0 if the name is malformed.
 std::size_t skip_name(std::span<const std::uint8_t> message, std::size_t at, std::size_t end) {
   constexpr std::uint8_t kPointer = 0xc0;
   const std::size_t begin = at;
@@ -39,7 +39,7 @@ std::size_t skip_name(std::span<const std::uint8_t> message, std::size_t at, std
     if (length == 0) return at + 1;
     if ((length & kPointer) == kPointer) {
       if (end - at < 2) return 0;
-      // To an earlier place only (RFC 1035, 4.1.4).
+      // A pointer may point to an earlier place only (RFC 1035, 4.1.4).
       return (load_be16(&message[at]) & 0x3fffU) < begin ? at + 2 : 0;
     }
     if ((length & kPointer) != 0) return 0;
@@ -49,7 +49,7 @@ std::size_t skip_name(std::span<const std::uint8_t> message, std::size_t at, std
   return 0;
 }
 
-// The one question: empty if it is not there whole, or compressed.
+// The first question of the message; empty if it is incomplete or compressed.
 std::span<const std::uint8_t> question_of(std::span<const std::uint8_t> message) {
   std::size_t at = kDnsHeader;
   while (at < message.size() && message[at] != 0) {
@@ -61,7 +61,8 @@ std::span<const std::uint8_t> question_of(std::span<const std::uint8_t> message)
   return message.subspan(kDnsHeader, at + 1 + kQuestionFixed - kDnsHeader);
 }
 
-// Calls function(Record) for every record behind the question; false if the message is not as it says.
+// Calls function(Record) for every record behind the question. False if the message ends before its counts
+// do.
 template <typename Function>
 bool for_each_record(std::span<const std::uint8_t> message, std::size_t at, Function function) {
   for (std::size_t section = 0; section < 3; ++section) {
@@ -88,7 +89,7 @@ std::uint32_t ttl_of(std::span<const std::uint8_t> message, const Record& record
   return (ttl >> 31) != 0 ? 0 : ttl;
 }
 
-// The last field of an SOA record; 0 if it is not there.
+// The last field of an SOA record; 0 if the record is malformed.
 std::uint32_t soa_minimum(std::span<const std::uint8_t> message, const Record& record) {
   const std::size_t end = record.data_at + record.data_bytes;
   std::size_t at = skip_name(message, record.data_at, end);
@@ -117,7 +118,7 @@ std::uint32_t cache_seconds_of(std::span<const std::uint8_t> message, const DnsR
   });
   if (!whole) return 0;
   if (answered && !name_error) return least;
-  // There is no such thing, on the authority of the zone: without its SOA nobody says for how long.
+  // The name or type does not exist. Only the zone's SOA record says for how long that holds (RFC 2308, 5).
   return has_soa ? std::min(least, kMaxNegativeSeconds) : 0;
 }
 
@@ -183,7 +184,7 @@ void age_dns_message(std::span<std::uint8_t> message, std::uint32_t seconds) {
   if (message.size() < kDnsHeader) return;
   std::size_t behind_question = kDnsHeader;
   if (load_be16(&message[4]) == 1) behind_question += question_of(message).size();
-  [[maybe_unused]] const bool whole = for_each_record(message, behind_question, [&](const Record& record) {
+  for_each_record(message, behind_question, [&](const Record& record) {
     if (record.type == kTypeOpt) return;
     const std::uint32_t ttl = ttl_of(message, record);
     store_be32(&message[record.ttl_at], ttl - std::min(ttl, seconds));

@@ -32,24 +32,19 @@ Resolver::Resolver(std::span<const IpAddress> named) : named_(!named.empty()) {
   std::copy_n(named.begin(), servers_.count, servers_.addresses.begin());
 }
 
-std::span<const IpAddress> Resolver::servers(std::uint64_t now_ns) {
-  if (named_ || (read_ns_ != 0 && now_ns - read_ns_ < kFreshNs)) return servers_.span();
+// If the file cannot be read, the servers stay as they are.
+void Resolver::refresh(std::uint64_t now_ns) {
+  if (named_ || (read_ns_ != 0 && now_ns - read_ns_ < kFreshNs)) return;
   read_ns_ = now_ns;
   const UniqueFd fd(::open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC));
   std::array<char, 4096> text;
   const ssize_t n = fd ? ::read(fd.get(), text.data(), text.size()) : -1;
-  if (n < 0) return servers_.span();
+  if (n < 0) return;
   const NameServers found = name_servers_of({text.data(), static_cast<std::size_t>(n)});
   if (found != servers_) {
     servers_ = found;
     ++version_;
   }
-  return servers_.span();
-}
-
-std::uint32_t Resolver::version(std::uint64_t now_ns) {
-  [[maybe_unused]] const auto fresh = servers(now_ns);
-  return version_;
 }
 
 }  // namespace glassbox::net

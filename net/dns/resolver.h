@@ -1,7 +1,9 @@
-// Which name servers the host asks: those of /etc/resolv.conf, or those that the user named instead.
+// The name servers that the host asks: those of /etc/resolv.conf, or those that the user named instead.
 //
-// The file is read again when it may have changed: whoever asks gets what was there at most kFreshNs ago.
-// Other servers have another version number, so that answers of the old ones can be forgotten.
+// The file is read again when a caller asks and the last reading is kFreshNs old. When the servers change, so
+// does the version number, so that answers of the old servers can be dropped.
+//
+// Thread: the network thread. Nothing allocates after the constructor.
 #pragma once
 
 #include <array>
@@ -22,18 +24,26 @@ struct NameServers {
   friend bool operator==(const NameServers&, const NameServers&) = default;
 };
 
-// The first "nameserver" lines with an address. One with a zone (fe80::1%eth0) is passed over.
+// Reads the first "nameserver" lines with an address. An address with a zone (fe80::1%eth0) is skipped.
 [[nodiscard]] NameServers name_servers_of(std::string_view resolv_conf);
 
 class Resolver {
  public:
-  // Of those that are named, the first kMax count.
+  // named: the user's choice, of which the first kMax count; empty: read the file.
   explicit Resolver(std::span<const IpAddress> named);
-  // Reads the file at most once in kFreshNs; allocates nothing.
-  [[nodiscard]] std::span<const IpAddress> servers(std::uint64_t now_ns);
-  [[nodiscard]] std::uint32_t version(std::uint64_t now_ns);
+  // Both may read the file. now_ns: CLOCK_MONOTONIC.
+  [[nodiscard]] std::span<const IpAddress> servers(std::uint64_t now_ns) {
+    refresh(now_ns);
+    return servers_.span();
+  }
+  [[nodiscard]] std::uint32_t version(std::uint64_t now_ns) {
+    refresh(now_ns);
+    return version_;
+  }
 
  private:
+  void refresh(std::uint64_t now_ns);
+
   static constexpr std::uint64_t kFreshNs = 5'000'000'000;
   const bool named_;
   NameServers servers_;

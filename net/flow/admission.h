@@ -1,5 +1,6 @@
-// Whether one more flow may begin: how many there are, and how many began in the last second. One for TCP,
-// UDP and echo together, so that a guest gone wild costs the host a known amount of sockets and work.
+// Decides whether one more flow may begin, by the number of open flows and the number that began in the last
+// second. It is shared by TCP, UDP, echo and DNS, so that a guest that opens flows without end costs the host
+// a bounded number of sockets and a bounded amount of work.
 //
 // Thread: the network thread.
 #pragma once
@@ -17,12 +18,12 @@ class Admission {
   Admission(const NatConfig& config, const NatCounters& counters)
       : max_flows_(config.max_flows), interval_ns_(kSecondNs / config.max_new_flows), counters_(counters) {}
 
-  // Takes one of the flows that may begin, or says why none may.
+  // Admits one flow and counts it against the rate (kNone), or returns the reason for refusing it.
   [[nodiscard]] RefuseReason admit(std::uint64_t now_ns) {
     const std::uint64_t open =
         std::uint64_t{counters_.flows_open} + counters_.udp_flows_open + counters_.echo_flows_open;
     if (open >= max_flows_) return RefuseReason::kTooManyFlows;
-    // A bucket that holds a second's worth, as the time at which it will be full again.
+    // A token bucket of one second's worth, kept as the time at which it will be full again.
     const std::uint64_t full_ns = std::max(full_ns_, now_ns) + interval_ns_;
     if (full_ns > now_ns + kSecondNs) return RefuseReason::kTooManyNewFlows;
     full_ns_ = full_ns;

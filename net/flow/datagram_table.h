@@ -1,5 +1,5 @@
-// Flows of datagrams: fixed records, found by their key, closed by their owner once idle. Nothing allocates
-// after the constructor.
+// A table of datagram flows: a fixed number of records, found by key. The owner inserts, erases and closes
+// them once idle. Nothing allocates after the constructor.
 //
 // A Flow has: FlowKey key; std::uint16_t index, next; bool open; std::uint64_t active_ns.
 #pragma once
@@ -69,7 +69,7 @@ class DatagramTable {
  private:
   static constexpr std::uint16_t kNone = 0xffff;
 
-  // No secret is needed: whatever a guest chooses, a chain is no longer than this small table.
+  // No secret is needed: whatever ports a guest chooses, a chain is no longer than this small table.
   [[nodiscard]] std::uint16_t& bucket_of(const FlowKey& key) { return buckets_[hash_of(key, 0) % kMax]; }
 
   std::unique_ptr<Flow[]> flows_;

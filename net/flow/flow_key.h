@@ -1,4 +1,4 @@
-// What names a flow on the guest's side.
+// The addresses and ports that identify a flow, as the guest sees them.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct FlowKey {
   friend bool operator==(const FlowKey&, const FlowKey&) = default;
 };
 
-// Keyed, so that a guest cannot choose ports that collide.
+// Keyed with a secret, so that a guest cannot choose ports that collide.
 [[nodiscard]] inline std::uint64_t hash_of(const FlowKey& key, std::uint64_t secret) {
   const auto mix = [](std::uint64_t h, std::uint64_t v) {
     h = (h ^ v) * 0x9e37'79b9'7f4a'7c15ULL;

@@ -1,6 +1,6 @@
-// The hop limit of the guest's packets. The gateway is the first hop: it answers for packets that end at it,
-// and sets what is left on the host socket where it matters: for datagrams, echo requests, and a TCP flow's
-// SYN.
+// The hop limit of the guest's packets. The gateway is the first hop. It answers packets whose limit ends
+// here, and sets the rest of the limit on the host socket where it matters: for datagrams, echo requests and
+// the SYN of a TCP flow.
 #pragma once
 
 #include <netinet/in.h>
@@ -10,15 +10,16 @@
 
 namespace glassbox::net {
 
-// No system begins with so few: whoever sends them counts hops (traceroute begins with 1, and gives up at 30
-// unless told otherwise). More than these the host's own limit stands for, which costs no system call.
+// No system starts with a limit this small, so a program that sends one counts hops (traceroute begins with 1
+// and gives up at 30 by default). For a larger limit the host's own is used, which costs no system call.
 inline constexpr std::uint8_t kCountedHops = 48;
 
-// What a host socket is to be set to for a TTL of more than 1; 0: the host's own.
+// The limit to set on a host socket, for a TTL of more than 1; 0: the host's own.
 [[nodiscard]] constexpr std::uint8_t hops_from_here(std::uint8_t ttl) {
   return ttl <= kCountedHops ? static_cast<std::uint8_t>(ttl - 1) : std::uint8_t{0};
 }
 
+// One setsockopt(); hops as hops_from_here() returns it.
 inline void set_hops(int fd, bool v6, std::uint8_t hops) {
   const int value = hops == 0 ? -1 : hops;
   if (v6) {

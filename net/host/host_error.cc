@@ -43,7 +43,7 @@ bool take_host_error(int fd, std::span<std::uint8_t> quotation, HostError& error
       if (!about_error) continue;
       sock_extended_err what{};
       std::memcpy(&what, CMSG_DATA(entry), sizeof(what));
-      // Of the host's own troubles the call that had them has told.
+      // Errors of the host itself were returned by the call that caused them.
       if (what.ee_origin != SO_EE_ORIGIN_ICMP && what.ee_origin != SO_EE_ORIGIN_ICMP6) break;
       SocketAddress offender;
       const std::size_t room = entry->cmsg_len - CMSG_LEN(sizeof(what));

@@ -45,7 +45,7 @@ RefuseReason refuse_reason_of(int error) {
 bool translate(const HostError& error, const DestinationPolicy& policy, const IpAddress& host_destination,
                const FlowKey& key, IcmpError& out) {
   const bool v6 = !key.dst.is_v4();
-  if (v6 == host_destination.is_v4()) {  // a name server of the other family
+  if (v6 == host_destination.is_v4()) {  // the guest's name server, which is of the other family on the host
     out = make_icmp_error(IcmpErrorKind::kHostUnreachable, v6);
     return true;
   }

@@ -1,4 +1,4 @@
-// What the host says of what it does for the guest, in the guest's terms.
+// Translates errors of the host into what the guest may see: a refusal, or an ICMP error.
 #pragma once
 
 #include "net/host/host_error.h"
@@ -8,12 +8,11 @@
 
 namespace glassbox::net {
 
-// An errno of socket(), connect() or send().
+// The reason that an errno of socket(), connect() or send() stands for.
 [[nodiscard]] RefuseReason refuse_reason_of(int error);
 
-// An error that the host got about a datagram, as the guest is to get it. It comes from who sent it, unless
-// that is the host itself or the guest knows the destination by another address. False for what is of no use
-// to the guest.
+// Turns an error about a host datagram into one about the guest's datagram. Its sender stays the same, unless
+// that is the host itself or the guest knows it by another address. False if the guest has no use for it.
 [[nodiscard]] bool translate(const HostError& error, const DestinationPolicy& policy,
                              const IpAddress& host_destination, const FlowKey& key, IcmpError& out);
 

@@ -1,4 +1,4 @@
-// Socket addresses of either family, from an address as the NAT has it and back.
+// Socket addresses of either family, converted from and to the NAT's IpAddress.
 #pragma once
 
 #include <netinet/in.h>
@@ -45,7 +45,7 @@ class SocketAddress {
                 sizeof(port));
     return ntohs(port);
   }
-  // Of a family that is neither: all zeros.
+  // All zeros if the family is neither AF_INET nor AF_INET6.
   [[nodiscard]] IpAddress address() const {
     if (family() == AF_INET) {
       sockaddr_in in{};

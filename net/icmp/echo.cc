@@ -45,7 +45,8 @@ void replace_id(std::span<std::uint8_t> message, std::uint16_t id) {
 Echo::Echo(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
            NatCounters& counters)
     : loop_(loop), link_(link), policy_(policy), admission_(admission), counters_(counters) {
-  // Apart from other programs' identifiers, as likely as not; where not, two replies are one too many.
+  // A random start, so that the identifiers probably differ from those of other programs. If they do not, a
+  // request may get two replies.
   (void)!::getrandom(&first_id_, sizeof(first_id_), 0);
 }
 
@@ -67,12 +68,11 @@ void Echo::on_request(const IpAddress& guest, const IpAddress& destination, std:
   if (flow->raw) replace_id(message, flow->host_id);
   for (int attempt = 0; attempt < 2; ++attempt) {
     if (::send(flow->fd, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) return;
-    // Lost, as on any wire.
     if (errno == EAGAIN || errno == ENOBUFS) {
       return count_drop(counters_, DropReason::kNoBuffer, message.size());
     }
-    // Either the answer to an earlier request, which the queue holds and which this call has cleared, or the
-    // host cannot send at all, which the second attempt tells.
+    // Either this is the answer to an earlier request, which is in the error queue and which the call has
+    // cleared, or the host cannot send at all. A second attempt tells them apart.
     if (attempt == 0) pass_errors(*flow);
   }
   const RefuseReason reason = refuse_reason_of(errno);
@@ -142,20 +142,20 @@ void Echo::on_host_event(Flow& flow, std::uint32_t events) {
   for (int i = 0; i < kMessagesPerEvent; ++i) {
     if (!receive(flow)) return;
   }
-  // More than a turn should take: the edge is asked for again.
-  if (!loop_.modify(flow.fd, EPOLLIN | EPOLLET, &flow)) close(flow);
+  // The rest can wait for the next turn. A socket that cannot be watched any more is of no use.
+  if (!loop_.rearm(flow.fd, EPOLLIN | EPOLLET, &flow)) close(flow);
 }
 
-// One reply to the guest; false when there is none.
+// Passes one reply to the guest; false if there is none.
 bool Echo::receive(Flow& flow) {
   const bool v6 = !flow.key.dst.is_v4();
   const ssize_t got =
       ::recv(flow.fd, room_.data() + kIcmpFront, room_.size() - kIcmpFront, MSG_DONTWAIT | MSG_TRUNC);
-  if (got < 0) return errno != EAGAIN;  // an error that the queue has told of
+  if (got < 0) return errno != EAGAIN;  // pass_errors() has read the error from the queue
   std::size_t front = kIcmpFront;
   auto bytes = static_cast<std::size_t>(got);
   if (bytes > room_.size() - kIcmpFront) return true;
-  if (flow.raw && !v6) {  // with the IP header, which is the kernel's and right
+  if (flow.raw && !v6) {  // the kernel passes the IP header, which it has checked
     const std::size_t header = std::size_t{room_[front] & 0x0fU} * 4;
     if (header > bytes) return true;
     front += header;
@@ -175,8 +175,8 @@ bool Echo::receive(Flow& flow) {
   return true;
 }
 
-// What routers and the destination said of the guest's requests. They quote the identifier that the request
-// had on the host's wire.
+// Passes on the errors that routers and the destination sent about the guest's requests. They quote the
+// identifier that the request had outside, so it is replaced by the guest's.
 void Echo::pass_errors(Flow& flow) {
   std::array<std::uint8_t, kIcmpErrorQuote> quotation;
   HostError error;

@@ -1,12 +1,12 @@
-// ICMP echo from the guest to the world, of either family.
+// ICMP echo from the guest to other hosts, of either family.
 //
-// One host socket for each (identifier, destination) of the guest; it goes after a minute without traffic
-// (RFC 5508, REQ-2). The identifier is replaced on the way out and put back on the way in. Where the host
-// gives no socket for echo, the guest is told that it is administratively prohibited.
+// Each (identifier, destination) of the guest has one host socket, which is closed after a minute without
+// traffic (RFC 5508, REQ-2). The identifier is replaced on the way out and restored on the way in. If the
+// host allows no socket for echo, the guest gets "administratively prohibited".
 //
-// A raw socket hears every reply that comes from its destination, so each is checked for the identifier.
+// A raw socket receives every reply that comes from its destination, so the identifier of each is checked.
 //
-// Thread: the network thread.
+// Thread: the network thread. Nothing waits, and nothing allocates after the constructor.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ class Echo {
   Echo(const Echo&) = delete;
   Echo& operator=(const Echo&) = delete;
 
-  // Takes one echo request whose length and checksum are right. hops: how many it may go on from here. The
-  // message is changed in place.
+  // Takes one echo request whose length and checksum are right, and changes it in place. hops: how many hops
+  // it may still go, as for set_hops().
   void on_request(const IpAddress& guest, const IpAddress& destination, std::uint8_t hops,
                   std::span<std::uint8_t> message);
   [[nodiscard]] std::uint64_t next_deadline_ns() const { return table_.size() == 0 ? 0 : next_sweep_ns_; }
@@ -48,7 +48,7 @@ class Echo {
     std::uint16_t host_id = 0;  // on a raw socket
     bool open = false;
     bool raw = false;
-    std::uint8_t hops = 0;  // as set on the socket; 0: the host's own
+    std::uint8_t hops = 0;  // the hop limit that is set on the socket; 0: the host's own
     std::uint64_t active_ns = 0;
   };
 
@@ -65,7 +65,7 @@ class Echo {
   Admission& admission_;
   NatCounters& counters_;
   DatagramTable<Flow, 256> table_;
-  std::uint16_t first_id_ = 0;  // of 256 that are ours on raw sockets
+  std::uint16_t first_id_ = 0;  // of the 256 identifiers that raw sockets use
   std::uint64_t next_sweep_ns_ = 0;
   std::array<std::uint8_t, kIcmpFront + kMaxIpPacket> room_;  // one reply
 };

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
-// Replies only: nothing else is to wake us.
+// Lets echo replies alone through, so that other messages do not wake the thread.
 void pass_replies_alone(int fd, bool v6) {
   if (v6) {
     icmp6_filter filter;

@@ -1,4 +1,4 @@
-// The two ways for an ICMP echo out of a host: a ping socket, which any user in the range of
+// A socket for ICMP echo. There are two kinds: a ping socket, which users whose group is within
 // net.ipv4.ping_group_range may open (icmp(7)), and a raw socket, which needs CAP_NET_RAW (raw(7)).
 #pragma once
 
@@ -12,11 +12,11 @@ enum class EchoWay : std::uint8_t { kNone, kPing, kRaw };
 struct EchoSocket {
   UniqueFd fd;
   EchoWay way = EchoWay::kNone;
-  int error = 0;  // where there is none
+  int error = 0;  // an errno if way is kNone
 };
 
-// Non-blocking, not connected yet. A ping socket is preferred: the kernel picks the identifier and gives it
-// its own replies alone, where a raw socket sees those of everybody.
+// Opens a non-blocking socket that is not connected yet. A ping socket is preferred: the kernel chooses its
+// identifier and gives it the replies to its own requests only, while a raw socket receives all replies.
 [[nodiscard]] EchoSocket open_echo_socket(bool v6);
 
 }  // namespace glassbox::net

@@ -1,6 +1,6 @@
-// ICMP and ICMPv6 from the guest (RFC 792, RFC 4443). Our own addresses answer echo requests themselves,
-// those to others go out (net/icmp/echo.h), and IPv6 neighbours find each other by it (net/link/neighbour.h).
-// Whatever else a guest says in ICMP is dropped: nothing outside waits for it.
+// ICMP and ICMPv6 from the guest (RFC 792, RFC 4443). Echo requests to the gateway and the name server are
+// answered here, those to other hosts go out (net/icmp/echo.h), and neighbour discovery is passed on
+// (net/link/neighbour.h). All other messages are dropped: nothing outside waits for them.
 //
 // Thread: the network thread.
 #pragma once
@@ -17,7 +17,8 @@ class Icmp {
        NatCounters& counters)
       : link_(link), echo_(loop, link, policy, admission, counters), neighbours_(loop, link) {}
 
-  // Takes one message, of which nothing but the length is checked yet.
+  // Takes one message of the packet, whose length alone is checked so far. Returns why it was dropped, or
+  // kNone.
   [[nodiscard]] DropReason on_message(const IpPacket& packet, const IovSlice& message);
   [[nodiscard]] std::uint64_t next_deadline_ns() const {
     return earlier(echo_.next_deadline_ns(), neighbours_.next_deadline_ns());
@@ -31,7 +32,7 @@ class Icmp {
   GuestLink& link_;
   Echo echo_;
   NeighbourDiscovery neighbours_;
-  std::array<std::uint8_t, kIcmpFront + kMaxIpPacket> room_;  // one message, with headers for an answer
+  std::array<std::uint8_t, kIcmpFront + kMaxIpPacket> room_;  // one message, and the headers of an answer
 };
 
 }  // namespace glassbox::net

@@ -19,8 +19,8 @@ constexpr std::uint8_t kTimeExceeded = 11;
 constexpr std::uint8_t kUnreachable6 = 1;
 constexpr std::uint8_t kTimeExceeded6 = 3;
 
-// No single host's (RFC 1122, 3.2.2; RFC 4443, 2.4): groups, reserved addresses, and the broadcasts.
-bool is_nobodys(const IpAddress& address) {
+// Addresses of no single host (RFC 1122, 3.2.2; RFC 4443, 2.4): groups, reserved addresses, broadcasts.
+bool is_no_host(const IpAddress& address) {
   if (!address.is_v4()) return is_multicast6(address);
   constexpr Ipv4 kNetworkBroadcast = kNetwork | ~Ipv4{0} >> kNetworkPrefix;
   return in_net(address.v4(), ipv4(224, 0, 0, 0), 3) || address.v4() == kNetworkBroadcast;
@@ -84,7 +84,7 @@ IcmpError make_icmp_error(IcmpErrorKind kind, bool v6) {
 }
 
 void send_icmp_error(GuestLink& link, const IcmpError& error, const QuotedPacket& packet) {
-  if (is_nobodys(packet.key.dst)) return;
+  if (is_no_host(packet.key.dst)) return;
   std::array<std::uint8_t, kIcmpFront + kMinIpv6Mtu> room{};
   const std::size_t ip_header = ip_header_bytes(packet.key.guest);
   const std::size_t most =

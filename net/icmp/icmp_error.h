@@ -1,5 +1,5 @@
-// ICMP and ICMPv6 errors for the guest (RFC 792, RFC 4443), each with the beginning of the packet that it is
-// about, as the guest sent it.
+// ICMP and ICMPv6 errors for the guest (RFC 792, RFC 4443). Each quotes the beginning of the packet that it
+// is about, as the guest sent it.
 #pragma once
 
 #include <cstdint>
@@ -19,21 +19,21 @@ enum class IcmpErrorKind {
   kTimeExceeded
 };
 
-// What a refusal is for the guest: that it may not, that nobody listens, or that there is no way.
+// The error that reports a refusal to the guest: prohibited, no listener, or no route.
 [[nodiscard]] IcmpErrorKind icmp_kind_of(RefuseReason reason);
 
 struct IcmpError {
   std::uint8_t type = 0;
   std::uint8_t code = 0;
-  std::uint32_t info = 0;  // what follows the checksum: the MTU of "too big", else 0
-  IpAddress from;          // who tells
+  std::uint32_t info = 0;  // the field after the checksum: the MTU of "too big", else 0
+  IpAddress from;          // the sender of the error
 };
 
-// Told by the gateway, unless somebody else is named later.
+// An error from the gateway; a caller may change the sender.
 [[nodiscard]] IcmpError make_icmp_error(IcmpErrorKind kind, bool v6);
 
-// The guest's packet: its protocol and key, its transport header with as much of what followed as is known,
-// and how many bytes header and payload had.
+// The guest's packet that an error is about: protocol, key, the known beginning of its transport header and
+// payload, and the length that both had in the packet.
 struct QuotedPacket {
   std::uint8_t protocol = 0;
   FlowKey key;
@@ -41,14 +41,14 @@ struct QuotedPacket {
   std::size_t transport_bytes = 0;
 };
 
-// How much of a transport header and payload an error can quote at most.
+// The most bytes of transport header and payload that an error can quote.
 inline constexpr std::size_t kIcmpErrorQuote = 1192;
 
-// Says nothing about a packet to a multicast or broadcast address (RFC 1122, 3.2.2).
+// Sends the error, except about a packet to a multicast or broadcast address (RFC 1122, 3.2.2).
 void send_icmp_error(GuestLink& link, const IcmpError& error, const QuotedPacket& packet);
 
-// One ICMP message in place: kIcmpFront bytes for the headers in front, then the message, whose checksum is
-// filled in.
+// Sends one ICMP message in place: kIcmpFront bytes of room for the headers, then the message. The checksum
+// is filled in here.
 inline constexpr std::size_t kIcmpFront = kEthernetHeader + 40;  // an IPv6 header has 40
 void send_icmp(GuestLink& link, std::span<std::uint8_t> front_and_message, const IpAddress& from,
                const IpAddress& to);

@@ -25,7 +25,7 @@ DropReason answer_arp(std::span<const std::uint8_t> arp,
   store_be16(out + kOperation, kReply);
   std::memcpy(out + kSenderMac, kGatewayMac.data(), kGatewayMac.size());
   store_be32(out + kSenderIp, target);
-  std::memcpy(out + kTargetMac, &arp[kSenderMac], 10);  // hardware and protocol address of who asks
+  std::memcpy(out + kTargetMac, &arp[kSenderMac], 10);  // hardware and protocol address of the sender
   return DropReason::kNone;
 }
 

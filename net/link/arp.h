@@ -1,4 +1,4 @@
-// Address resolution for IPv4 (RFC 826): the gateway and the name server answer for themselves.
+// Address resolution for IPv4 (RFC 826): answers for the gateway's and the name server's address. Pure.
 #pragma once
 
 #include <array>
@@ -10,8 +10,8 @@
 
 namespace glassbox::net {
 
-// arp: what follows the Ethernet header, in a private copy. reply: a frame whose Ethernet header is still to
-// be written. Nothing else than kNone means that there is a reply.
+// arp: a private copy of what follows the Ethernet header. reply: a frame, of which the Ethernet header is
+// left to the caller. There is a reply if kNone is returned; otherwise the reason for dropping the request.
 [[nodiscard]] DropReason answer_arp(std::span<const std::uint8_t> arp,
                                     std::span<std::uint8_t, kEthernetHeader + kArpPacket> reply);
 

@@ -26,7 +26,7 @@ constexpr std::uint8_t kVnetGsoTcp6 = 4;
 constexpr std::uint16_t kTcpChecksumOffset = 16;
 constexpr std::uint16_t kUdpChecksumOffset = 6;
 
-// The transport's header begins here in a frame of the flow.
+// Where the transport header begins in a frame of the flow.
 std::size_t transport_offset(const FlowKey& key) {
   return kEthernetHeader + ip_header_bytes(key.guest);
 }
@@ -79,7 +79,7 @@ void GuestLink::put_ethernet(std::uint8_t* out, std::uint16_t ethertype) const {
   store_be16(out + 12, ethertype);
 }
 
-// Ethernet and IP header of a frame of the flow. Returns where the transport's begins.
+// Writes Ethernet and IP header of a frame of the flow. Returns where the transport header begins.
 std::size_t GuestLink::put_network(std::uint8_t* out, const FlowKey& key, std::uint8_t protocol,
                                    std::size_t bytes) const {
   put_ethernet(out, key.guest.is_v4() ? kEthertypeIpv4 : kEthertypeIpv6);
@@ -87,7 +87,8 @@ std::size_t GuestLink::put_network(std::uint8_t* out, const FlowKey& key, std::u
   return transport_offset(key);
 }
 
-// All headers except a checksum over payload that is not offloaded. Returns their length.
+// Writes all headers and returns their length. Without checksum offload the payload must be in place already,
+// since the checksum covers it.
 std::size_t GuestLink::build_tcp(std::uint8_t* out, const TcpSegment& s, std::size_t payload_bytes,
                                  VnetHeader& vnet) const {
   assert(s.options.size() <= kMaxOptions);
@@ -182,7 +183,7 @@ void GuestLink::finish_udp(const FlowKey& key, std::size_t payload_bytes) {
   } else {
     sum.add(std::span<const std::uint8_t>(udp, kUdpHeader));
     sum.add(std::as_const(payload_).span());
-    // 0 would mean that there is no checksum (RFC 768).
+    // A checksum of 0 would mean "none" (RFC 768).
     store_be16(udp + 6, sum.value() == 0 ? std::uint16_t{0xffff} : sum.value());
   }
   iov_scatter(reserved_, headers.data(), start + kUdpHeader);

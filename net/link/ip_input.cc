@@ -5,7 +5,7 @@
 namespace glassbox::net {
 namespace {
 
-constexpr std::uint16_t kFragmentBits = 0x3fff;  // more fragments, and the offset
+constexpr std::uint16_t kFragmentBits = 0x3fff;  // "more fragments" and the offset
 
 // IPv6 extension headers (RFC 8200, 4; RFC 7045 lists them all).
 enum NextHeader : std::uint8_t {
@@ -19,7 +19,8 @@ enum NextHeader : std::uint8_t {
   kShim6 = 140,
 };
 
-// MSS and window scale out of the options; anything malformed ends the list (RFC 9293, 3.1; RFC 7323, 2.2).
+// Reads MSS and window scale from the options. Anything malformed ends the list (RFC 9293, 3.1; RFC 7323,
+// 2.2).
 void parse_options(std::span<const std::uint8_t> options, TcpHeader& tcp) {
   std::size_t at = 0;
   while (at < options.size()) {
@@ -61,8 +62,9 @@ DropReason parse_ipv4(std::span<const std::uint8_t> headers, std::size_t frame_b
   return DropReason::kNone;
 }
 
-// Extension headers are not followed: no TCP, UDP, echo or neighbour message of a sane guest has one, and
-// what hides behind them is a hostile one's. (Listener reports have; they are not for us.)
+// Extension headers are not followed. No ordinary TCP, UDP, echo or neighbour message has one; a hostile
+// guest would use them to hide something. (Listener reports have one, but the NAT does not take part in
+// them.)
 DropReason parse_ipv6(std::span<const std::uint8_t> headers, std::size_t frame_bytes, IpPacket& packet) {
   if (headers.size() < kIpv6Header) return DropReason::kShortFrame;
   if (headers[0] >> 4 != 6) return DropReason::kBadIpHeader;
@@ -87,7 +89,7 @@ DropReason parse_ipv6(std::span<const std::uint8_t> headers, std::size_t frame_b
     default:
       break;
   }
-  // Never valid on a wire (RFC 4038, 4.2), and here they would pass for IPv4.
+  // Never valid on a wire (RFC 4038, 4.2), and to the NAT they would look like IPv4.
   if (packet.source.is_v4() || packet.destination.is_v4()) return DropReason::kMappedAddress;
   return DropReason::kNone;
 }

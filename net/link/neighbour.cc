@@ -16,7 +16,7 @@ enum Type : std::uint8_t {
   kNeighbourAdvertisement = 136,
 };
 
-constexpr std::uint8_t kHopLimit = 255;  // proves that no router passed the message on
+constexpr std::uint8_t kHopLimit = 255;  // proves that no router has forwarded the message
 constexpr std::size_t kNeighbourMessage = 24;
 constexpr std::size_t kTarget = 8;
 constexpr std::uint8_t kSourceLinkAddress = 1;
@@ -29,7 +29,8 @@ constexpr IpAddress solicited_node(const IpAddress& address) {
   return {kAllNodes.hi, 0x1'ff00'0000 | (address.lo & 0xff'ffff)};
 }
 
-// Lengths of options, in units of 8 bytes, are not 0 and end with the message. Says whether one is there.
+// False if the options are malformed: a length, in units of 8 bytes, is 0 or goes beyond the message. Sets
+// found if the wanted option is there.
 bool parse_options(std::span<const std::uint8_t> options, std::uint8_t wanted, bool& found) {
   while (!options.empty()) {
     if (options.size() < 2 || options[1] == 0 || options.size() < std::size_t{8} * options[1]) return false;
@@ -39,7 +40,8 @@ bool parse_options(std::span<const std::uint8_t> options, std::uint8_t wanted, b
   return true;
 }
 
-// RFC 4861, 6.1.1 and 7.1: what solicitations and advertisements have in common. fixed: bytes before options.
+// The rules that all solicitations and advertisements share (RFC 4861, 6.1.1 and 7.1). fixed: bytes before
+// the options.
 bool is_valid(const IpPacket& packet, std::span<const std::uint8_t> message, std::size_t fixed) {
   if (packet.hops != kHopLimit || message[1] != 0 || message.size() < fixed) return false;
   bool has_source = false;
@@ -58,9 +60,9 @@ DropReason NeighbourDiscovery::on_message(const IpPacket& packet, std::span<cons
     case kNeighbourSolicitation:
       if (!is_valid(packet, message, kNeighbourMessage)) return DropReason::kBadNeighbour;
       return answer_neighbour(packet, message);
-    case kNeighbourAdvertisement:  // news for a cache that we do not have
+    case kNeighbourAdvertisement:  // the NAT keeps no neighbour cache
       return is_valid(packet, message, kNeighbourMessage) ? DropReason::kNone : DropReason::kBadNeighbour;
-    default:  // a router's: no guest is one
+    default:  // a router's message, but the guest is not a router
       return DropReason::kBadNeighbour;
   }
 }

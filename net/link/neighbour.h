@@ -1,12 +1,13 @@
 // Neighbour and router discovery (RFC 4861) for the guest's network.
 //
-// The gateway and the name server answer solicitations for their addresses and for no other, so duplicate
-// address detection finds the guest's own addresses free. Nothing is ever solicited: the guest's link address
-// is that of its frames.
+// Solicitations are answered for the gateway's and the name server's addresses and for no other, so duplicate
+// address detection finds the guest's own addresses free. The NAT solicits nothing: it learns the guest's
+// link address from its frames.
 //
-// A guest that solicits routers is told of the network at once and from then on every ten minutes; one that
-// configures itself statically hears nothing. The advertisement makes us the default router only while the
-// host has a way to the IPv6 Internet, so that a guest without one falls back to IPv4 by itself.
+// A guest that solicits routers gets an advertisement at once, and from then on one every ten minutes. A
+// guest that configures itself statically gets none. The advertisement makes the gateway the default router
+// only while the host has a route to the IPv6 Internet, so that otherwise the guest falls back to IPv4 by
+// itself.
 //
 // Thread: the network thread.
 #pragma once
@@ -26,9 +27,9 @@ class NeighbourDiscovery {
   NeighbourDiscovery(EventLoop& loop, GuestLink& link) : loop_(loop), link_(link) {}
 
   [[nodiscard]] static bool is_for(std::uint8_t icmp_type) { return icmp_type >= 133 && icmp_type <= 137; }
-  // Takes one message whose checksum is right; it has at least kIcmpHeader bytes.
+  // Takes one message of at least kIcmpHeader bytes whose checksum is right.
   [[nodiscard]] DropReason on_message(const IpPacket& packet, std::span<const std::uint8_t> message);
-  // Of the next advertisement; 0 when nobody asked for any.
+  // When the next advertisement is due, CLOCK_MONOTONIC in nanoseconds; 0 if the guest has asked for none.
   [[nodiscard]] std::uint64_t next_deadline_ns() const { return next_advertisement_ns_; }
   void on_deadline();
 

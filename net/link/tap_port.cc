@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kFramesPerTurn = 64;
 
-// struct virtio_net_hdr_mrg_rxbuf, little-endian (virtio 1.2, 5.1.6), as TUNSETVNETHDRSZ 12 has it.
+// struct virtio_net_hdr_mrg_rxbuf, little-endian (virtio 1.2, 5.1.6): the header of TUNSETVNETHDRSZ 12.
 void store_vnet(std::uint8_t* out, const VnetHeader& vnet) {
   std::memset(out, 0, 12);
   out[0] = vnet.flags;
@@ -43,20 +43,24 @@ VnetHeader load_vnet(const std::uint8_t* in) {
 Result<UniqueFd> open_tap(const char* name) {
   UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
   if (!fd && errno == ENOENT) {
-    return fail("/dev/net/tun is missing: load the module tun (modprobe tun)");
+    return fail("/dev/net/tun is missing: load the kernel module tun (modprobe tun)");
   }
   if (!fd && errno == EACCES) {
-    return fail("no permission on /dev/net/tun: as root, chmod 0666 /dev/net/tun");
+    return fail("/dev/net/tun may not be opened: as root, run chmod 0666 /dev/net/tun");
   }
   if (!fd) return fail_errno(errno, "cannot open /dev/net/tun");
   ifreq request{};
   std::strncpy(request.ifr_name, name, IFNAMSIZ - 1);
   request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-  if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return fail_errno(errno, "cannot create the tap {}", name);
+  if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) {
+    return fail_errno(errno, "cannot create the tap device {}", name);
+  }
   int header = 12;
-  if (::ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) return fail_errno(errno, "tap {}: vnet header", name);
+  if (::ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) {
+    return fail_errno(errno, "cannot set the vnet header of the tap device {}", name);
+  }
   if (::ioctl(fd.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
-    return fail_errno(errno, "tap {}: offloads", name);
+    return fail_errno(errno, "cannot set the offloads of the tap device {}", name);
   }
   return fd;
 }
@@ -69,7 +73,7 @@ TapPort::TapPort(UniqueFd tap, EventLoop& loop)
 
 Result<std::unique_ptr<TapPort>> TapPort::create(UniqueFd tap, EventLoop& loop) {
   std::unique_ptr<TapPort> port(new TapPort(std::move(tap), loop));
-  // Level-triggered: a turn takes a bounded number of frames, and what is left makes the next turn.
+  // Level-triggered: a turn takes a bounded number of frames, and the rest starts the next turn at once.
   GB_TRY(loop.add(port->tap_.get(), EPOLLIN, port.get()));
   loop.mark_kick_fd(port->tap_.get());
   return port;
@@ -96,7 +100,7 @@ std::size_t TapPort::rx_publish() {
     const RxFrame& frame = frames_[i];
     probe::rx_inject(frame.flow, frame.seq, static_cast<std::uint32_t>(frame.bytes), frame.tcp_flags,
                      ++used_idx_);
-    // The kernel refuses a frame only for want of memory; to the guest that is a lost frame.
+    // The kernel refuses a frame only when it has no memory. To the guest that is a lost frame.
     [[maybe_unused]] const ssize_t written = ::write(tap_.get(), slot(i), kVnetHeader + frame.bytes);
   }
   const std::size_t published = queued_;
@@ -105,8 +109,8 @@ std::size_t TapPort::rx_publish() {
 }
 
 void TapPort::on_fd_ready(std::uint32_t events) {
-  // Without anything to read: the guest has deleted its interface. It does not come back, and as long as it
-  // is watched epoll reports it again and again.
+  // An event with nothing to read: the guest has deleted its interface, which does not come back. While it is
+  // watched, epoll reports it again and again.
   if (!(events & EPOLLIN)) return loop_.remove(tap_.get());
   if (sink_ == nullptr) return;
   probe::tx_kick(0);

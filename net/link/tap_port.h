@@ -1,7 +1,8 @@
 // A tap device as the carrier of the NAT's frames: `glassbox netns`. The kernel's own stack is the guest.
 //
-// Frames carry the 12-byte vnet header both ways, so that large segments and open checksums pass. There is
-// one read and one write a frame; frames for the guest wait in slots of our own until rx_publish().
+// Frames carry the 12-byte vnet header in both directions, so that large segments and incomplete checksums
+// pass. A frame costs one read or one write; frames for the guest wait in this port's slots until
+// rx_publish().
 //
 // Thread: the network thread.
 #pragma once
@@ -19,7 +20,8 @@ namespace glassbox::net {
 
 class TapPort final : public GuestPort, public FdHandler {
  public:
-  // tap: from open_tap(), non-blocking. Registers with the loop, which must outlive the port.
+  // tap: from open_tap(), non-blocking; the port owns it. Registers with the loop, which must outlive the
+  // port.
   [[nodiscard]] static Result<std::unique_ptr<TapPort>> create(UniqueFd tap, EventLoop& loop);
   ~TapPort() override;
 
@@ -43,14 +45,14 @@ class TapPort final : public GuestPort, public FdHandler {
   UniqueFd tap_;
   EventLoop& loop_;
   FrameSink* sink_ = nullptr;
-  std::unique_ptr<std::uint8_t[]> slots_;  // not touched until used; the first ones are used most
+  std::unique_ptr<std::uint8_t[]> slots_;  // touched when used, the first ones most often
   std::array<RxFrame, kSlots> frames_;
   std::uint16_t used_idx_ = 0;
   iovec reserved_{};
   std::unique_ptr<std::uint8_t[]> incoming_;
 };
 
-// Creates the tap interface in the network namespace of the calling thread.
+// Creates the tap interface in the network namespace of the calling thread. Its descriptor is non-blocking.
 [[nodiscard]] Result<UniqueFd> open_tap(const char* name);
 
 }  // namespace glassbox::net

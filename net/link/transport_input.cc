@@ -9,7 +9,8 @@ namespace {
 
 constexpr std::uint8_t kVnetNeedsChecksum = 1;  // virtio 1.2, 5.1.6
 
-// With NEEDS_CSUM the field holds the pseudo-header's sum only: the guest's own memory is not doubted.
+// With NEEDS_CSUM the field holds the sum of the pseudo-header only: the frame has not left the guest's
+// memory, so there is nothing to check.
 bool checksum_is_wrong(const GuestFrame& frame, const IpPacket& packet, std::span<const std::uint8_t> header,
                        const IovSlice& payload) {
   if ((frame.vnet.flags & kVnetNeedsChecksum) != 0) return false;
@@ -48,7 +49,7 @@ DropReason read_udp(const GuestFrame& frame, const IpPacket& packet, FlowKey& ke
   key = {packet.source, packet.destination, load_be16(transport.data()), load_be16(&transport[2])};
   payload.assign(frame.pieces, kEthernetHeader + packet.header_bytes + kUdpHeader, length - kUdpHeader);
   if (payload.bytes() != length - kUdpHeader) return DropReason::kTooLong;
-  // A checksum of 0 means that there is none, which IPv6 does not allow (RFC 768; RFC 8200, 8.1).
+  // A checksum of 0 means "none", which IPv6 does not allow (RFC 768; RFC 8200, 8.1).
   const bool absent = load_be16(&transport[6]) == 0 && packet.source.is_v4();
   if (!absent && checksum_is_wrong(frame, packet, transport.first(kUdpHeader), payload)) {
     return DropReason::kBadChecksum;

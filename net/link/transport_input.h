@@ -1,5 +1,5 @@
-// From a guest's IP packet, whatever its family, to a TCP segment or UDP datagram whose header is checked: a
-// guest's mistake comes back as the reason for dropping the frame.
+// Reads a TCP segment or UDP datagram out of a guest's IP packet of either family, and checks its header and
+// checksum. A guest's mistake is returned as the reason for dropping the frame, kNone if there is none.
 //
 // Thread: the network thread.
 #pragma once
@@ -15,7 +15,7 @@
 
 namespace glassbox::net {
 
-// A frame of the guest: where it lies in guest memory, and a private copy of how it begins.
+// A frame from the guest: its pieces in guest memory, and a private copy of its beginning.
 struct GuestFrame {
   std::span<const iovec> pieces;
   std::span<const std::uint8_t> headers;  // up to kMaxHeaders bytes, Ethernet header first
@@ -27,7 +27,7 @@ struct GuestFrame {
   }
 };
 
-// Sets all of tcp; payload is a part of the frame.
+// Sets all of tcp (or key). payload becomes the part of the frame that is the payload, in guest memory.
 [[nodiscard]] DropReason read_tcp(const GuestFrame& frame, const IpPacket& packet, TcpHeader& tcp,
                                   IovSlice& payload);
 [[nodiscard]] DropReason read_udp(const GuestFrame& frame, const IpPacket& packet, FlowKey& key,

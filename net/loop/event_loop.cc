@@ -1,8 +1,8 @@
-// Theory of operation: see event_loop.h. Registrations live in a table indexed by fd; an epoll event carries
-// the fd and the generation of its registration, so an event for an fd that was removed (and perhaps opened
-// anew) earlier in the same turn meets another generation and is dropped. The table has its full capacity
-// from the start, so registering allocates nothing. Tasks of other threads wait in a list under a mutex that
-// the loop takes only when the wake eventfd says that there are some.
+// Theory of operation: see event_loop.h. Registrations live in a table indexed by fd. An epoll event carries
+// the fd and the generation of its registration, so an event for an fd that was removed earlier in the same
+// turn (and perhaps opened again) meets another generation and is dropped. The table has its full capacity
+// from the start, so registering allocates nothing. Tasks of other threads wait in a list under a mutex,
+// which the loop takes only when the wake eventfd reports a task.
 #include "net/loop/event_loop.h"
 
 #include <sched.h>
@@ -36,14 +36,14 @@ std::uint64_t monotonic_ns() {
   return static_cast<std::uint64_t>(now.tv_sec) * kNsPerSecond + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-// Events that belong to no registration.
+// The data of the wake eventfd's events, which belong to no registration.
 constexpr std::uint64_t kWakeTag = ~std::uint64_t{0};
 
-// How long a wait may last.
+// How long a wait may last; kForever: until an event.
 constexpr std::uint64_t kForever = ~std::uint64_t{0};
 constexpr std::uint64_t kLongestNs = 3600 * kNsPerSecond;
 
-// As the probes have it: -1 for ever, a started millisecond counts.
+// The probes' argument: milliseconds rounded up, -1 for ever.
 int timeout_ms_of(std::uint64_t wait_ns) {
   if (wait_ns == kForever) return -1;
   return static_cast<int>((wait_ns + kNsPerMs - 1) / kNsPerMs);
@@ -135,7 +135,8 @@ class EpollLoop final : public EventLoop {
 
   void post_and_wait(std::function<void()> task) override {
     std::unique_lock lock(mutex_);
-    // Not running: no owner to wait for. The mutex, which run() takes first, stands in for the owner thread.
+    // If the loop does not run there is no owner to wait for. The mutex, which run() takes first, stands in
+    // for the owner thread.
     if (state_ != State::kRunning || owner_ == std::this_thread::get_id()) {
       run_tasks(lock);
       return task();
@@ -186,7 +187,7 @@ class EpollLoop final : public EventLoop {
     [[maybe_unused]] const auto written = ::write(wake_.get(), &one, sizeof(one));
   }
 
-  // All of them are asked, whatever the first one says.
+  // Asks all hooks, whatever the first one returns.
   bool hooks_let_sleep(BeforeWait what) {
     bool may_sleep = true;
     for (auto& hook : before_wait_)
@@ -198,7 +199,7 @@ class EpollLoop final : public EventLoop {
     return deadline_ns <= now_ns_ ? 0 : std::min(deadline_ns - now_ns_, kLongestNs);
   }
 
-  // Arms what is to wake us; 0 if there is something to do already.
+  // Arms the notifications and returns how long to wait; 0 if there is work already.
   std::uint64_t arm() {
     bound_ns_ = deadline_ns_;
     if (!hooks_let_sleep(BeforeWait::kArm)) return 0;
@@ -216,8 +217,8 @@ class EpollLoop final : public EventLoop {
     return count < 0 ? -errno : count;
   }
 
-  // Looks without sleeping until there is an event or a hook has work, or budget_ns are over. Whoever waits
-  // for our core has it between two looks.
+  // Looks without sleeping until there is an event, a hook has work, or budget_ns are over. Between two looks
+  // it offers its core to other threads.
   int spin(std::uint64_t budget_ns) {
     const std::uint64_t end_ns = monotonic_ns() + budget_ns;
     for (;;) {
@@ -228,7 +229,7 @@ class EpollLoop final : public EventLoop {
     }
   }
 
-  // The wait of a turn: a spin where the policy wants one, then the wait that may sleep.
+  // The wait of a turn: a spin if the policy wants one, then the wait that may sleep.
   int wait(bool& posted) {
     hook_has_work_ = false;
     const bool stopping = stop_.load(std::memory_order_relaxed);
@@ -320,11 +321,11 @@ class EpollLoop final : public EventLoop {
   UniqueFd wake_;
   const ProbeMode probes_;
   PollPolicy policy_;
-  bool had_work_ = false;       // the last turn
-  bool hook_has_work_ = false;  // and that ended the spin
+  bool had_work_ = false;       // in the last turn
+  bool hook_has_work_ = false;  // which ended the spin
   std::uint64_t now_ns_;
   std::uint64_t deadline_ns_ = 0;
-  std::uint64_t bound_ns_ = 0;  // of the wait at hand
+  std::uint64_t bound_ns_ = 0;  // when the coming wait must end, 0 for no bound
   std::uint32_t visible_events_ = 0;
   std::vector<Registration> table_;
   std::array<epoll_event, kEventsPerTurn> events_{};
@@ -334,7 +335,7 @@ class EpollLoop final : public EventLoop {
   std::vector<std::function<bool(BeforeWait)>> before_wait_;
 
   std::atomic<bool> stop_{false};
-  std::recursive_mutex mutex_;  // guards what follows; recursive since tasks run under it when nobody owns us
+  std::recursive_mutex mutex_;  // guards what follows; recursive, since without an owner tasks run under it
   std::condition_variable_any task_done_;
   State state_ = State::kIdle;
   std::thread::id owner_;

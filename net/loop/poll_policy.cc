@@ -12,7 +12,7 @@ Result<PollConfig> parse_poll(const std::string& text) {
   std::uint32_t us = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), us);
   if (error != std::errc() || end != text.data() + text.size() || us < 1 || us > kMost) {
-    return fail("--poll {}: is adaptive, off, or microseconds from 1 to {}", text, kMost);
+    return fail("--poll must be adaptive, off, or microseconds from 1 to {}, not {}", kMost, text);
   }
   return PollConfig{.mode = PollConfig::Mode::kFixed, .spin_us = us};
 }
@@ -40,11 +40,11 @@ void PollPolicy::end_window() {
   const std::uint64_t cost_ns = gaps_ns_ + (cpu_clock_() - cpu_start_ns_) / 4;
   if (spins_ == chosen_) {
     watch_for_other_traffic(cost_ns);
-    in_force_cost_ = cost_ns;
+    chosen_cost_ = cost_ns;
     return begin_window(--windows_left_ == 0 ? !chosen_ : chosen_);
   }
   // The end of a trial.
-  const bool better = 100 * cost_ns < (100 - kMarginPercent) * in_force_cost_;
+  const bool better = 100 * cost_ns < (100 - kMarginPercent) * chosen_cost_;
   patience_ = better ? kMinPatience : std::min(2 * patience_, kMaxPatience);
   windows_left_ = patience_;
   if (better) {

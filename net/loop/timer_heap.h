@@ -1,8 +1,8 @@
-// The NAT's one timer structure: a binary heap of (due time, id), at most one entry an id. The capacity is
-// fixed when it is made and nothing allocates later.
+// The timers of TCP: a binary heap of (due time, id) with at most one entry for each id. The capacity is
+// fixed by the constructor, and nothing allocates later. Pure: due times are CLOCK_MONOTONIC in nanoseconds.
 //
-// Users move an entry only when it becomes due earlier; one that moved later is found to be early when it
-// comes up, and is set again. So the common "restart the timer" costs nothing.
+// Users move an entry only when it becomes due earlier. If it becomes due later, the entry comes up early and
+// the user sets it again. So the common "restart the timer" costs nothing.
 #pragma once
 
 #include <cassert>
@@ -15,10 +15,11 @@ class TimerHeap {
  public:
   explicit TimerHeap(std::size_t ids) : position_(ids, kAbsent) { heap_.reserve(ids); }
 
-  // 0 when empty.
+  // 0 if there is no entry.
   [[nodiscard]] std::uint64_t next_due_ns() const { return heap_.empty() ? 0 : heap_.front().due_ns; }
   [[nodiscard]] std::size_t size() const { return heap_.size(); }
 
+  // Adds the entry of this id, or moves it.
   void set(std::uint32_t id, std::uint64_t due_ns) {
     std::uint32_t at = position_[id];
     if (at == kAbsent) {
@@ -42,7 +43,7 @@ class TimerHeap {
     sift_down(sift_up(at));
   }
 
-  // Takes out one entry that is due; false if there is none.
+  // Removes one entry that is due and sets id; false if there is none.
   [[nodiscard]] bool pop_due(std::uint64_t now_ns, std::uint32_t& id) {
     if (heap_.empty() || heap_.front().due_ns > now_ns) return false;
     id = heap_.front().id;

@@ -41,13 +41,14 @@ Status enter_namespaces() {
   const uid_t uid = ::geteuid();
   const gid_t gid = ::getegid();
   if (uid == 0) {
-    if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0)
+    if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0) {
       return fail_errno(errno, "cannot make a network namespace");
+    }
     return {};
   }
   if (::unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0) {
     return fail_errno(errno,
-                      "cannot make a user namespace (sysctl kernel.unprivileged_userns_clone, "
+                      "cannot make a user namespace (see sysctl kernel.unprivileged_userns_clone and "
                       "user.max_user_namespaces)");
   }
   GB_TRY(write_file("/proc/self/setgroups", "deny"));
@@ -110,12 +111,12 @@ class Interfaces {
   UniqueFd socket_;
 };
 
-// A file of our own over /etc/resolv.conf. It lives on a tmpfs that is mounted only as long as it takes to
-// bind the file, so nothing of it can be seen elsewhere or stays behind.
+// Mounts a file that names the NAT's name server over /etc/resolv.conf. The file lives on a tmpfs that is
+// unmounted as soon as the file is bound, so it is visible nowhere else and nothing stays behind.
 Status set_up_resolver(bool ipv6) {
   constexpr const char* kScratch = "/tmp";
   if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-    return fail_errno(errno, "cannot make mounts private");
+    return fail_errno(errno, "cannot make the namespace's mounts private");
   }
   if (::access("/etc/resolv.conf", F_OK) != 0) return {};
   if (::mount("tmpfs", kScratch, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k") != 0) {
@@ -147,8 +148,8 @@ Result<UniqueFd> set_up_inside(const NatConfig& config) {
   return tap;
 }
 
-// The answer of the child: a message and, on success, the tap with it.
-void send_tap(int socket, int tap, const std::string& message) {
+// The child's answer: a message and, on success, the tap's descriptor. False if the parent is gone.
+bool send_tap(int socket, int tap, const std::string& message) {
   iovec piece{const_cast<char*>(message.data()), message.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
   msghdr header{};
@@ -163,7 +164,7 @@ void send_tap(int socket, int tap, const std::string& message) {
     rights->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(rights), &tap, sizeof(int));
   }
-  [[maybe_unused]] const ssize_t sent = ::sendmsg(socket, &header, MSG_NOSIGNAL);
+  return ::sendmsg(socket, &header, MSG_NOSIGNAL) >= 0;
 }
 
 Result<UniqueFd> receive_tap(int socket) {
@@ -176,7 +177,7 @@ Result<UniqueFd> receive_tap(int socket) {
   header.msg_control = control.data();
   header.msg_controllen = control.size();
   const ssize_t n = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
-  if (n <= 0) return fail("the process in the namespace ended before it was set up");
+  if (n <= 0) return fail("the process in the namespace ended before the namespace was set up");
   const cmsghdr* rights = CMSG_FIRSTHDR(&header);
   if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) {
     return fail("{}", std::string_view(text.data(), static_cast<std::size_t>(n)));
@@ -192,9 +193,9 @@ Result<UniqueFd> receive_tap(int socket) {
   if (::getppid() != parent) ::_exit(kCannotRun);
   {
     auto tap = set_up_inside(config);
-    send_tap(socket, tap ? tap->get() : -1, tap ? "ok" : tap.error().message);
+    if (!send_tap(socket, tap ? tap->get() : -1, tap ? "ok" : tap.error().message)) ::_exit(kCannotRun);
   }
-  // The user namespace's credentials change cleared it.
+  // Again: the change of credentials on entering the user namespace has cleared it (prctl(2)).
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   char go = 0;
   if (::recv(socket, &go, 1, 0) != 1) ::_exit(kCannotRun);
@@ -206,33 +207,39 @@ Result<UniqueFd> receive_tap(int socket) {
 Result<NamespaceChild> start_in_namespace(const std::vector<std::string>& command, const NatConfig& config,
                                           const sigset_t& signal_mask) {
   if (::access("/proc/self/stat", F_OK) != 0) {
-    return fail_errno(errno, "/proc is not mounted: what the command leaves behind could not be found there");
+    return fail_errno(
+        errno,
+        "/proc is not mounted: mount it, so that processes that the command leaves behind can be "
+        "found and ended");
   }
   std::array<int, 2> pair;
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-    return fail_errno(errno, "socketpair");
+    return fail_errno(errno, "cannot make a socket pair for the namespace's process");
   }
-  UniqueFd ours(pair[0]);
-  UniqueFd theirs(pair[1]);
+  UniqueFd parent_end(pair[0]);
+  UniqueFd child_end(pair[1]);
   const pid_t parent = ::getpid();
   NamespaceChild child;
   child.pid = ::fork();
-  if (child.pid < 0) return fail_errno(errno, "fork");
+  if (child.pid < 0) return fail_errno(errno, "cannot fork the namespace's process");
   if (child.pid == 0) {
-    ours.reset();
-    run_child(command, config, signal_mask, theirs.get(), parent);
+    parent_end.reset();
+    run_child(command, config, signal_mask, child_end.get(), parent);
   }
-  theirs.reset();
-  auto tap = receive_tap(ours.get());
+  child_end.reset();
+  auto tap = receive_tap(parent_end.get());
   child.pid_fd.reset(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
   if (!tap || !child.pid_fd) {
-    const Error error = tap ? Error{fmt::format("pidfd_open: {}", std::strerror(errno)), errno} : tap.error();
-    ours.reset();
+    const Error error =
+        tap ? Error{fmt::format("cannot open the namespace's process (pidfd_open): {}", std::strerror(errno)),
+                    errno}
+            : tap.error();
+    parent_end.reset();
     ::waitpid(child.pid, nullptr, 0);
     return tl::unexpected<Error>(error);
   }
   child.tap = std::move(*tap);
-  child.go = std::move(ours);
+  child.go = std::move(parent_end);
   return child;
 }
 

@@ -37,7 +37,8 @@ constexpr int kNotFound = 127;
   ::_exit(error == ENOENT ? kNotFound : kCannotRun);
 }
 
-// The parent of a process, out of /proc/PID/stat: the name in brackets may hold anything.
+// The parent of a process, from /proc/PID/stat. The name in parentheses may contain anything, parentheses
+// too.
 pid_t parent_of(const char* pid) {
   std::ifstream file(fmt::format("/proc/{}/stat", pid));
   std::string line;
@@ -58,7 +59,7 @@ void kill_children() {
   ::closedir(proc);
 }
 
-// Each round ends what has become a child by then; what its children leave comes in the next.
+// Each round kills the children of the moment. Their children become this process's own, for the next round.
 void end_all() {
   for (;;) {
     kill_children();
@@ -66,7 +67,7 @@ void end_all() {
   }
 }
 
-// Reaps whatever has ended; true, with its exit status, if the command is among it.
+// Reaps all processes that have ended. True, with the exit status, if the command is among them.
 bool reap(pid_t command, int& exit_status) {
   bool ended = false;
   int status = 0;
@@ -81,7 +82,7 @@ bool reap(pid_t command, int& exit_status) {
 }  // namespace
 
 void keep(const std::vector<std::string>& command, const sigset_t& signal_mask, int socket) {
-  ::prctl(PR_SET_PDEATHSIG, 0);  // the socket tells, and leaves time to clean up
+  ::prctl(PR_SET_PDEATHSIG, 0);  // the socket reports the parent's end, and leaves time to clean up
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   sigset_t watched;
   ::sigprocmask(SIG_BLOCK, nullptr, &watched);
@@ -99,7 +100,7 @@ void keep(const std::vector<std::string>& command, const sigset_t& signal_mask, 
     ::poll(waits.data(), waits.size(), -1);
     signalfd_siginfo info{};
     while (::read(signal_fd.get(), &info, sizeof(info)) == sizeof(info)) {
-      // One that the terminal made has reached the command already, as a member of our group.
+      // A signal of the terminal went to the whole process group, so the command has it already.
       if (info.ssi_signo == SIGCHLD) {
         ended |= reap(pid, exit_status);
       } else if (info.ssi_code != SI_KERNEL && !ended) {

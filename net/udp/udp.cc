@@ -28,8 +28,9 @@ void put_udp_header(std::uint8_t* out, const FlowKey& key, std::size_t payload_b
   store_be16(out + 6, 0);
 }
 
-// What is not the fault of the flow: the datagram alone is lost. kNone: it is, or there is no error.
-DropReason passing(int error) {
+// The reason for dropping the datagram if the error concerns this datagram alone and not the flow. kNone: the
+// error concerns the flow, or there is none.
+DropReason drop_reason_of(int error) {
   if (error == EMSGSIZE) return DropReason::kTooLong;
   const bool full = error == EAGAIN || error == ENOBUFS || error == ENOMEM || error == EINTR;
   return full ? DropReason::kNoBuffer : DropReason::kNone;
@@ -63,13 +64,13 @@ DropReason Udp::on_datagram(const FlowKey& key, std::uint8_t ttl, IovSlice& payl
     set_hops(flow->fd, !key.dst.is_v4(), hops);
   }
   int error = send(*flow, payload);
-  if (error == 0 || passing(error) != DropReason::kNone) return passing(error);
-  // Either the answer to an earlier datagram, which the queue holds and which this call has cleared, or the
-  // host cannot send at all, which the second attempt tells.
+  if (error == 0 || drop_reason_of(error) != DropReason::kNone) return drop_reason_of(error);
+  // Either this is the answer to an earlier datagram, which is in the error queue and which the call has
+  // cleared, or the host cannot send at all. A second attempt tells them apart.
   flow->listener == nullptr ? pass_errors(*flow) : pass_errors(*flow->listener);
   error = send(*flow, payload);
-  if (error != 0 && passing(error) == DropReason::kNone) refuse(key, refuse_reason_of(error), payload);
-  return passing(error);
+  if (error != 0 && drop_reason_of(error) == DropReason::kNone) refuse(key, refuse_reason_of(error), payload);
+  return drop_reason_of(error);
 }
 
 int Udp::send(Flow& flow, IovSlice& payload) {
@@ -112,8 +113,8 @@ Udp::Flow* Udp::open(const FlowKey& key, const IovSlice& payload, DropReason& re
   return flow;
 }
 
-// A peer of a published port. The guest may have spoken to it first, from a socket of its own: from now on it
-// answers from the port that the peer knows.
+// A flow for a peer of a published port. If the guest has sent to this peer first, from a socket of its own,
+// that flow is replaced: from now on the guest answers from the port that the peer knows.
 Udp::Flow* Udp::open_published(UdpListener& listener, const FlowKey& key, const IpAddress& peer) {
   if (Flow* known = table_.find(key)) {
     if (known->listener == &listener && known->host_destination == peer) return known;
@@ -172,8 +173,8 @@ void Udp::on_host_event(Flow& flow, std::uint32_t events) {
   for (int i = 0; i < kDatagramsPerEvent; ++i) {
     if (!receive(flow)) return;
   }
-  // More than a turn should take: the edge is asked for again. A socket that cannot be watched is of no use.
-  if (!loop_.modify(flow.fd, EPOLLIN | EPOLLET, &flow)) close(flow);
+  // The rest can wait for the next turn. A socket that cannot be watched any more is of no use.
+  if (!loop_.rearm(flow.fd, EPOLLIN | EPOLLET, &flow)) close(flow);
 }
 
 void Udp::on_published(UdpListener& listener, std::uint32_t events) {
@@ -181,14 +182,14 @@ void Udp::on_published(UdpListener& listener, std::uint32_t events) {
   for (int i = 0; i < kDatagramsPerEvent; ++i) {
     if (!receive_published(listener)) return;
   }
-  listener.ask_again();
+  listener.rearm();
 }
 
 std::size_t Udp::largest_payload(const IpAddress& guest) const {
   return link_.mtu() - ip_header_bytes(guest) - kUdpHeader;
 }
 
-// The guest gave no buffers: the datagram is lost. False when there was none.
+// Without receive buffers the datagram is lost. False if there was none.
 bool Udp::discard_one(int fd) {
   char byte = 0;
   const ssize_t got = ::recv(fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC);
@@ -197,8 +198,8 @@ bool Udp::discard_one(int fd) {
   return true;
 }
 
-// One datagram into the guest's buffers; false when there is none. One that is too large for the guest's MTU
-// or finds no buffers is lost.
+// Receives one datagram into the guest's buffers; false if there is none. A datagram that is too large for
+// the guest's MTU, or finds no buffers, is lost.
 bool Udp::receive(Flow& flow) {
   if (!link_.begin_udp(flow.key.guest, largest_payload(flow.key.guest))) return discard_one(flow.fd);
   msghdr message{};
@@ -206,7 +207,7 @@ bool Udp::receive(Flow& flow) {
   message.msg_iovlen = link_.payload().span().size();
   const ssize_t got = ::recvmsg(flow.fd, &message, MSG_DONTWAIT | MSG_TRUNC);
   if (got < 0 || (message.msg_flags & MSG_TRUNC)) {
-    const bool more = got >= 0 || errno != EAGAIN;  // an error that the queue has told of
+    const bool more = got >= 0 || errno != EAGAIN;  // pass_errors() has read the error from the queue
     link_.cancel();
     if (got >= 0) count_drop(counters_, DropReason::kTooLong, static_cast<std::size_t>(got));
     return more;
@@ -242,7 +243,7 @@ bool Udp::receive_published(UdpListener& listener) {
   return true;
 }
 
-// What routers and the destination said of the guest's datagrams.
+// Passes on the errors that routers and the destination sent about the guest's datagrams.
 void Udp::pass_errors(Flow& flow) {
   std::array<std::uint8_t, kIcmpErrorQuote> datagram;
   HostError error;
@@ -261,7 +262,7 @@ void Udp::pass_errors(UdpListener& listener) {
   }
 }
 
-// datagram: room for the header, then what was quoted.
+// datagram: room for the header, then the part of the datagram that the error quotes.
 void Udp::tell(const Flow& flow, const HostError& error, std::span<std::uint8_t> datagram) {
   IcmpError told;
   if (!translate(error, policy_, flow.host_destination, flow.key, told)) return;

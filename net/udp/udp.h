@@ -1,11 +1,11 @@
 // UDP between the guest and host sockets.
 //
-// One connected host socket for each (guest port, destination); it goes after a time without traffic.
-// Flows that began outside, at a published port, share the port's socket (net/udp/udp_listener.h) and are
-// told apart by their peers. Datagrams are passed on whole or not at all, and so are the ICMP errors that the
-// network has for them. Nothing here waits.
+// Each (guest port, destination) has one connected host socket, which is closed after two minutes without
+// traffic. Flows that peers began at a published port share that port's socket (net/udp/udp_listener.h) and
+// are told apart by the peer's address. Datagrams are passed on whole or not at all, and ICMP errors about
+// them are passed to the guest.
 //
-// Thread: the network thread.
+// Thread: the network thread. Nothing waits, and nothing allocates after the constructor.
 #pragma once
 
 #include <cstdint>
@@ -31,11 +31,12 @@ class Udp final : public UdpListener::Receiver {
   Udp(const Udp&) = delete;
   Udp& operator=(const Udp&) = delete;
 
-  // Takes one datagram whose header is checked already; ttl as the guest sent it.
+  // Takes one datagram from the guest whose header is checked already. ttl: as the guest sent it. Returns why
+  // it was dropped, kNone if it was not, or if the refusal was reported to the guest.
   [[nodiscard]] DropReason on_datagram(const FlowKey& key, std::uint8_t ttl, IovSlice& payload);
-  // Takes what came to a published port.
+  // Takes the datagrams and errors of a published port's socket.
   void on_published(UdpListener& listener, std::uint32_t events) override;
-  // Ends flows that were idle for too long. 0 when there is nothing to wait for.
+  // When to look for idle flows again, CLOCK_MONOTONIC in nanoseconds; 0 if there is no flow.
   [[nodiscard]] std::uint64_t next_deadline_ns() const { return table_.size() == 0 ? 0 : next_sweep_ns_; }
   void on_deadline();
 
@@ -45,13 +46,13 @@ class Udp final : public UdpListener::Receiver {
     Udp* udp = nullptr;
     FlowKey key;
     IpAddress host_destination;
-    UdpListener* listener = nullptr;  // whose socket it shares
+    UdpListener* listener = nullptr;  // the published port whose socket it shares, null if it has its own
     int fd = -1;
     std::uint16_t index = 0;
     std::uint16_t next = 0;
-    std::uint16_t last_bytes = 0;  // of the payload that the guest sent last
+    std::uint16_t last_bytes = 0;  // length of the last payload that the guest sent
     bool open = false;
-    std::uint8_t hops = 0;  // as set on the socket; 0: the host's own
+    std::uint8_t hops = 0;  // the hop limit that is set on the socket; 0: the host's own
     std::uint64_t active_ns = 0;
   };
 
@@ -77,7 +78,8 @@ class Udp final : public UdpListener::Receiver {
   Admission& admission_;
   NatCounters& counters_;
   DatagramTable<Flow, 1024> table_;
-  // Of them, how many strangers may have begun: they need no leave to, and the guest's own must find a place.
+  // How many of them may belong to peers of published ports. Anyone may open those, and the guest's own flows
+  // must still find a place.
   static constexpr std::uint32_t kMaxPublished = 512;
   std::uint32_t published_ = 0;
   std::uint64_t next_sweep_ns_ = 0;

@@ -14,7 +14,7 @@ Result<std::unique_ptr<UdpListener>> UdpListener::create(const PublishedPort& po
   const SocketAddress address(port.address, port.host_port);
   UniqueFd fd(::socket(address.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int on = 1;
-  // :: is all of IPv6 and none of IPv4, so that it can be published beside 0.0.0.0.
+  // :: takes IPv6 alone, so that 0.0.0.0 can be published as well.
   if (address.family() == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
   if (!fd || ::bind(fd.get(), address.get(), address.length()) != 0) {
     return fail_errno(errno, "cannot publish {}", host_side_of(port));
@@ -33,9 +33,8 @@ FlowKey UdpListener::key_of(const IpAddress& peer, std::uint16_t port) const {
   return {guest(), policy_.seen_by_guest(peer), guest_port_, port};
 }
 
-void UdpListener::ask_again() {
-  // It was registered before: what could fail is memory alone, and then the next datagram brings an edge.
-  [[maybe_unused]] const auto status = loop_.modify(fd_.get(), EPOLLIN | EPOLLET, this);
+void UdpListener::rearm() {
+  loop_.rearm(fd_.get(), EPOLLIN | EPOLLET, this);  // if it fails, the next datagram brings an edge
 }
 
 }  // namespace glassbox::net

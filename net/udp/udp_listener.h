@@ -1,7 +1,8 @@
-// A published UDP port: a socket of the host whose datagrams go to a port of the guest, and the guest's
-// answers back to whom they came from.
+// A published UDP port: a host socket whose datagrams go to a port of the guest, and through which the
+// guest's answers go back to the peer.
 //
-// The guest sees the peer's own address, or the gateway's if the peer is the host itself.
+// The guest sees the peer's own address, or the gateway's if the guest could not answer to the peer's
+// (DestinationPolicy::seen_by_guest).
 //
 // Thread: the network thread.
 #pragma once
@@ -19,7 +20,7 @@ namespace glassbox::net {
 
 class UdpListener final : public FdHandler {
  public:
-  // Takes the datagrams and errors that a listener's socket has. Must outlive the listener.
+  // Takes the datagrams and errors of a listener's socket. Must outlive the listener.
   class Receiver {
    public:
     virtual void on_published(UdpListener& listener, std::uint32_t events) = 0;
@@ -36,12 +37,12 @@ class UdpListener final : public FdHandler {
   void on_fd_ready(std::uint32_t events) override { receiver_.on_published(*this, events); }
 
   [[nodiscard]] int fd() const { return fd_.get(); }
-  // The guest's address, of the port's family.
+  // The guest's address of the port's family.
   [[nodiscard]] IpAddress guest() const;
-  // How the guest sees a flow with this peer.
+  // The key of a flow with this peer, as the guest sees it.
   [[nodiscard]] FlowKey key_of(const IpAddress& peer, std::uint16_t port) const;
-  // More has come than a turn should take: the edge is asked for again.
-  void ask_again();
+  // Leaves the rest of the socket's datagrams to the next turn.
+  void rearm();
 
  private:
   UdpListener(const PublishedPort& port, EventLoop& loop, GuestLink& link, const DestinationPolicy& policy,
