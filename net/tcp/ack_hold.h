@@ -1,17 +1,18 @@
-// Acknowledgements that wait a moment for a reply to carry them.
+// Delayed acknowledgements: they wait a moment for a reply that can carry them.
 //
-// Theory of operation. A request to a server on this host is answered within some tens of microseconds (a
-// millisecond on an emulated machine), and the answer carries the acknowledgement: a frame of its own before
-// it costs both sides more than it tells them. So the acknowledgement of a short request is held, for kHoldNs
-// at the most and only while replies are known to come sooner: a moving average over the replies of all flows
-// to local servers decides, and a hold that ended without a reply counts as a late one. A flow whose hold
+// Theory of operation. A server on this host answers a request within some tens of microseconds (a
+// millisecond on an emulated machine), and the answer carries the acknowledgement. A separate frame for it
+// would cost both sides more than it is worth. So the acknowledgement of a short request is held, for kHoldNs
+// at most, and only while replies usually come sooner. A moving average over the replies of all flows to
+// local servers decides that; a hold that ended without a reply counts as a late reply. A flow whose hold
 // failed is never held again, so that a guest that waits for an acknowledgement (Nagle's algorithm, RFC
-// 9293, 3.7.4) waits once. RFC 9293, 3.8.6.3, allows 500 ms and asks for one for every second full-sized
-// segment; here less than one segment is ever held, for a tenth of the 40 ms that Linux takes at the least.
+// 9293, 3.7.4) waits only once. RFC 9293, 3.8.6.3, allows a delay of 500 ms and requires an acknowledgement
+// for every second full-sized segment. Here less than one segment is held, for a tenth of the 40 ms that
+// Linux delays at least.
 //
-// Every hold lasts equally long, so those that are under way are a ring in the order of their ends. An entry
-// whose flow was acknowledged meanwhile is stale and falls out at the front; when the ring is full nothing
-// more is held.
+// All holds last equally long, so the current ones form a ring in the order of their ends. An entry whose
+// flow was acknowledged in the meantime is stale and falls out at the front. When the ring is full nothing
+// more is held. Pure.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +31,7 @@ class AckHold {
     std::uint32_t flow_index;
   };
 
-  // When the hold of this flow ends, or 0: acknowledge at once.
+  // Begins a hold. Returns when it ends, CLOCK_MONOTONIC in nanoseconds; 0: acknowledge at once instead.
   [[nodiscard]] std::uint64_t begin(std::uint32_t flow_index, std::uint64_t now_ns) {
     if (average_ns_ > kHoldNs / 2 || count_ == entries_.size()) return 0;
     const Entry entry{now_ns + kHoldNs, flow_index};
@@ -38,14 +39,14 @@ class AckHold {
     return entry.due_ns;
   }
 
-  // The hold that ends first; null if there is none.
+  // The hold that ends first, which may be stale; null if there is none.
   [[nodiscard]] const Entry* front() const { return count_ == 0 ? nullptr : &entries_[first_]; }
   void pop_front() {
     first_ = (first_ + 1) % entries_.size();
     --count_;
   }
 
-  // How long after a request the reply came.
+  // Takes the time between a request and its reply.
   void learn(std::uint64_t reply_ns) {
     const std::uint64_t sample = std::min(reply_ns, 4 * kHoldNs);
     average_ns_ = average_ns_ - average_ns_ / 8 + sample / 8;

@@ -1,13 +1,13 @@
-// Whether a guest answers a SYN-ACK with an acknowledgement alone.
+// Predicts whether the guest answers a SYN-ACK with a bare ACK.
 //
-// Theory of operation. As a rule it does: the stack acknowledges, the connection is open, and what the
-// program then sends is a frame of its own. Nobody waits for the first of the two, so the guest need not
-// announce it: that is a kick, an exit and a turn of the network thread less in every connection. Some
-// programs have the acknowledgement ride on their request (Linux: TCP_QUICKACK off, data queued before
-// connect() is through). Taking theirs for a lone one would hold the request back, so it is expected only
-// after kSure connections in a row whose first answer was alone, and one that was not begins the count anew.
+// Theory of operation. Usually it does: the guest's stack acknowledges, the connection is open, and the
+// program's request is a frame of its own. Nothing waits for the bare ACK, so the guest need not announce it.
+// That saves a kick, an exit and a turn of the network thread in every connection. But some programs send the
+// ACK with their request (Linux: TCP_QUICKACK off, data queued before connect() returns). A wrong prediction
+// would delay that request, so a bare ACK is predicted only after kSure connections in a row that sent one,
+// and a single one that did not starts the count again.
 //
-// The acknowledgement of a FIN that comes after the guest's own needs no such caution: nothing can follow it.
+// The ACK of the second FIN of a connection needs no prediction: nothing can follow it.
 //
 // Pure.
 #pragma once
@@ -22,7 +22,8 @@ class BareAckPredictor {
   static constexpr std::uint32_t kSure = 8;
 
   [[nodiscard]] bool expected() const { return streak_ == kSure; }
-  void saw(bool alone) { streak_ = alone ? std::min(streak_ + 1, kSure) : 0; }
+  // The guest has answered a SYN-ACK; bare: without payload and FIN.
+  void saw(bool bare) { streak_ = bare ? std::min(streak_ + 1, kSure) : 0; }
 
  private:
   std::uint32_t streak_ = 0;

@@ -14,8 +14,9 @@ Result<ChunkPool> ChunkPool::create(std::size_t chunks) {
   pool.mapped_bytes_ = chunks * (kChunkBytes + sizeof(std::uint32_t));
   void* memory = ::mmap(nullptr, pool.mapped_bytes_, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED)
-    return fail_errno(errno, "network buffers: cannot map {} bytes", pool.mapped_bytes_);
+  if (memory == MAP_FAILED) {
+    return fail_errno(errno, "cannot reserve {} bytes for the NAT's buffers", pool.mapped_bytes_);
+  }
   pool.memory_ = static_cast<std::uint8_t*>(memory);
   pool.links_ = static_cast<std::uint32_t*>(static_cast<void*>(pool.memory_ + chunks * kChunkBytes));
   pool.chunks_ = chunks;

@@ -1,29 +1,35 @@
 // Theory of operation
 //
-// The guest's TCP ends here and a host socket stands for its peer, so the kernel does TCP with the outer
-// world and this code only with a guest that is a memory copy away: no congestion control and no round-trip
-// estimates, but every rule that keeps two byte streams intact.
+// Problem. The guest's TCP ends here, and a host socket stands for its peer. The kernel does TCP with the
+// outside; this code does TCP only with a guest that is a memory copy away. So it needs no congestion control
+// and no round-trip estimates, but every rule that keeps two byte streams intact.
 //
-// A SYN makes a flow and a non-blocking connect(); the SYN-ACK goes out when the host is connected, a reset
-// when it is refused. A connection to a published port makes a flow and a SYN to the guest (tcp_publish.cc).
-// Guest payload goes to the socket from guest memory within on_segment(). Whatever else happens (payload
-// taken, acknowledgement, socket readable) marks the flow dirty; flush() then visits each dirty flow once,
-// reads from its socket straight into the guest's receive buffers and lets every frame carry the newest
-// acknowledgement and window. A pure acknowledgement is sent only if nothing else did, and that of a short
-// request to a local server only when the reply is late (net/tcp/ack_hold.h).
+// Parts. A flow (tcp_flow.h) has three: `send` and `receive` hold the rules of the two streams and are pure
+// (tcp_send.h, tcp_receive.h); `host` is the socket (tcp_host.h). Tcp moves the bytes between them, keeps the
+// flows that have something to send in a list, and runs the timers.
+//
+// Life of a flow. A SYN makes a flow and a non-blocking connect(); the SYN-ACK goes out when the host is
+// connected, a reset when it is refused (tcp_connect.cc). A connection to a published port makes a flow and a
+// SYN to the guest (tcp_publish.cc). Payload of the guest goes to the socket from guest memory within
+// on_segment() (tcp_input.cc). All other news (payload taken, acknowledgement, socket readable) marks the
+// flow dirty. flush() then visits each dirty flow once (tcp_output.cc): it reads from the socket straight
+// into the guest's receive buffers (tcp_read.cc), and every frame carries the newest acknowledgement and
+// window. An ACK without payload is sent only if no frame carried one, and for a short request to a local
+// server only if the reply is late (ack_hold.h).
 //
 // The host socket is registered once, edge-triggered; `readable` remembers the edge until a read comes up
-// short. A read that is short after EPOLLRDHUP is the end of the stream, so the FIN rides on the last
-// payload.
+// short. A short read after EPOLLRDHUP is the end of the stream, so the FIN goes out with the last payload.
 //
-// Sockets are the buffers. Bulk data towards the guest is read with MSG_PEEK at SO_PEEK_OFF and discarded
-// when the guest acknowledges. The first kilobytes are read for good and copied instead: that is cheaper than
-// the extra system calls, and short exchanges are all that most flows do. Without SO_PEEK_OFF all of it is
-// copied, bounded. Towards the host, what the socket does not take at once waits in bounded memory
-// (`overflow`), since a segment dropped here would cost the guest a retransmission time-out; the window stays
-// shut until it drains and then follows the room in the socket.
+// Sockets are the buffers. Bulk data for the guest is read with MSG_PEEK at SO_PEEK_OFF and discarded when
+// the guest acknowledges it. The first kilobytes are read for good and copied instead, which is cheaper than
+// the extra system calls, and most flows are no longer than that. Without SO_PEEK_OFF all data is copied, up
+// to a bound. Towards the host, bytes that the socket does not take at once wait in bounded memory
+// (`overflow`): a segment dropped here would cost the guest a retransmission time-out. The window stays shut
+// until they are gone and then follows the room in the socket.
 //
-// Memory: fixed tables and one pool. Thread: one.
+// What can go wrong. Without receive buffers the dirty flows wait for on_rx_space(). A guest that stops
+// acknowledging is given up after kMaxRetries intervals. A socket that breaks is read to its end first, then
+// the guest gets a reset. Memory is bounded by fixed tables and one pool.
 #include "net/tcp/tcp.h"
 
 #include <netinet/in.h>
@@ -85,17 +91,10 @@ void TcpFlow::on_fd_ready(std::uint32_t events) {
 
 void Tcp::on_host_event(TcpFlow& flow, std::uint32_t events) {
   flow.active_ns = now();
-  if (events & EPOLLIN) flow.readable = true;
-  if (events & (EPOLLRDHUP | EPOLLHUP)) flow.readable = flow.peer_closed = true;
-  if (events & EPOLLPRI) {
-    // Urgent data is delivered in line, as RFC 6093 recommends; reads stop at its mark.
-    const int on = 1;
-    flow.urgent = flow.readable = true;
-    ::setsockopt(flow.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-  }
+  flow.host.take_events(events);
   if (flow.state == TcpFlow::State::kConnecting) return finish_connect(flow, events);
-  if (events & EPOLLERR) flow.readable = flow.host_error = true;
-  if ((events & EPOLLOUT) && !flow.overflow.empty()) flush_overflow(flow);
+  if (events & EPOLLERR) flow.host.break_after_read();
+  if ((events & EPOLLOUT) && !flow.receive.overflow.empty()) flush_overflow(flow);
   mark_dirty(flow);
 }
 
@@ -133,22 +132,24 @@ void Tcp::unmark_dirty(TcpFlow& flow) {
       flow.prev_dirty;
 }
 
-// Both directions ended: the socket goes as soon as nothing more is to be read from or written to it, the
-// flow when the guest has acknowledged our FIN and got the acknowledgement of its own.
+// Both directions ended. The socket goes as soon as nothing more is to be read from it or written to it; the
+// flow goes when the guest has acknowledged the FIN and has got the acknowledgement of its own.
 void Tcp::finish_if_done(TcpFlow& flow) {
-  if (!flow.guest_fin || !flow.host_eof || !flow.overflow.empty()) return;
-  if (flow.fd >= 0 && flow.sock_seq == flow.eof_seq) close_socket(flow, false);
-  const bool fin_acknowledged = flow.snd_una == flow.eof_seq + 1;
-  if (flow.fd < 0 && fin_acknowledged && !flow.ack_due) close_flow(flow, CloseReason::kFinished);
+  if (!flow.receive.fin() || !flow.send.ends() || !flow.receive.overflow.empty()) return;
+  if (flow.host.fd >= 0 && flow.send.socket_is_drained()) close_socket(flow, false);
+  if (flow.host.fd < 0 && flow.send.fin_was_acknowledged() && !flow.receive.ack_due()) {
+    close_flow(flow, CloseReason::kFinished);
+  }
 }
 
 void Tcp::close_socket(TcpFlow& flow, bool reset) {
-  if (flow.fd < 0) return;
-  loop_.remove_closing(flow.fd);
-  const bool carries_fin = !reset && flow.guest_fin && !flow.host_shut;
-  const Closing closing{flow.fd, reset, carries_fin, flow.id, flow.rcv_nxt - 1};
-  flow.fd = -1;
-  flow.host_shut = true;
+  TcpHost& host = flow.host;
+  if (host.fd < 0) return;
+  loop_.remove_closing(host.fd);
+  const bool carries_fin = !reset && flow.receive.fin() && !host.shut;
+  const Closing closing{host.fd, reset, carries_fin, flow.id, flow.receive.next() - 1};
+  host.fd = -1;
+  host.shut = true;
   if (closing_count_ == closing_.size()) return close_now(closing);
   closing_[closing_count_++] = closing;
 }
@@ -169,13 +170,13 @@ void Tcp::close_flow(TcpFlow& flow, CloseReason reason) {
   // A socket whose peer is gone or never came needs no reset; other early ends must not look like a FIN.
   close_socket(flow, reason == CloseReason::kGuestReset || reason == CloseReason::kGuestSilent ||
                          reason == CloseReason::kIdle || reason == CloseReason::kShutdown);
-  probe::flow_close(flow.id, static_cast<std::uint32_t>(reason), flow.bytes_in, flow.bytes_out);
+  probe::flow_close(flow.id, static_cast<std::uint32_t>(reason), flow.send.bytes(), flow.receive.bytes());
   --counters_.flows_open;
   ++counters_.closed[static_cast<std::size_t>(reason)];
-  counters_.bytes_in += flow.bytes_in;
-  counters_.bytes_out += flow.bytes_out;
-  flow.stored.clear(pool_);
-  flow.overflow.clear(pool_);
+  counters_.bytes_in += flow.send.bytes();
+  counters_.bytes_out += flow.receive.bytes();
+  flow.send.stored.clear(pool_);
+  flow.receive.overflow.clear(pool_);
   unmark_dirty(flow);
   timers_.remove(flow.index);
   table_->erase(flow);
@@ -195,7 +196,7 @@ void Tcp::start_timer(TcpFlow& flow, std::uint64_t due_ns) {
 std::uint64_t Tcp::next_deadline_ns() {
   const std::uint64_t timer = timers_.next_due_ns();
   while (const AckHold::Entry* hold = holds_.front()) {
-    if (table_->at(hold->flow_index).ack_by_ns == hold->due_ns) {
+    if (table_->at(hold->flow_index).receive.hold_ends_at(hold->due_ns)) {
       return timer == 0 ? hold->due_ns : std::min(timer, hold->due_ns);
     }
     holds_.pop_front();
@@ -203,14 +204,13 @@ std::uint64_t Tcp::next_deadline_ns() {
   return timer;
 }
 
-// No reply has come to carry these acknowledgements.
+// No reply came in time to carry these acknowledgements: send them alone.
 void Tcp::end_holds() {
   for (const AckHold::Entry* hold = holds_.front(); hold != nullptr && hold->due_ns <= now();
        hold = holds_.front()) {
     TcpFlow& flow = table_->at(hold->flow_index);
-    if (flow.ack_by_ns == hold->due_ns) {
-      flow.ack_by_ns = 0;
-      flow.ack_due = flow.hold_failed = true;
+    if (flow.receive.hold_ends_at(hold->due_ns)) {
+      flow.receive.hold_failed();
       holds_.learn_failure();
       mark_dirty(flow);
     }
@@ -226,60 +226,53 @@ void Tcp::on_deadline() {
 }
 
 void Tcp::run_timer(TcpFlow& flow) {
+  RetransmitTimer& timer = flow.send.timer;
   flow.timer_ns = 0;
   if (flow.state == TcpFlow::State::kConnecting) {
     if (now() - flow.active_ns >= kConnectNs) return connect_failed(flow, ETIMEDOUT);
     return start_timer(flow, flow.active_ns + kConnectNs);
   }
-  if (flow.retransmit_ns != 0 && flow.retransmit_ns <= now()) {
+  if (timer.is_due(now())) {
     const std::uint64_t id = flow.id;
     retransmit_timeout(flow);
     if (flow.id != id) return;
   }
-  const bool opening = flow.state == TcpFlow::State::kSynSent || flow.state == TcpFlow::State::kSynReceived;
-  if (opening && flow.retransmit_ns == 0) {
-    // Our SYN or SYN-ACK never found a buffer of the guest's, so there is nothing to repeat and count.
+  if (flow.is_opening() && !timer.running()) {
+    // The SYN or SYN-ACK never found a receive buffer, so there is nothing to repeat and count.
     if (now() - flow.active_ns >= kConnectNs) return reset_both(flow, CloseReason::kGuestSilent);
     return start_timer(flow, flow.active_ns + kConnectNs);
   }
   if (now() - flow.active_ns >= kIdleNs) {
-    if (flow.retries > kMaxRetries) return reset_both(flow, CloseReason::kIdle);
+    if (timer.exhausted()) return reset_both(flow, CloseReason::kIdle);
     // A keepalive probe (RFC 9293, 3.8.4) to either side; an answer counts as activity.
-    if (!flow.keepalive_on && flow.fd >= 0) {
-      const int on = 1;
-      ::setsockopt(flow.fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-      flow.keepalive_on = true;
-    }
-    ++flow.retries;
-    [[maybe_unused]] const bool sent = send_control(flow, flow.snd_una - 1, kTcpAck);
+    flow.host.start_keepalive();
+    timer.count_attempt();
+    send_ack(flow, flow.send.una() - 1);
     start_timer(flow, now() + kMaxRetransmitNs);
   } else {
     start_timer(flow, flow.active_ns + kIdleNs);
   }
-  if (flow.retransmit_ns != 0) start_timer(flow, flow.retransmit_ns);
+  if (timer.running()) start_timer(flow, timer.due_ns());
 }
 
-// Nothing was acknowledged for a time-out: send the first outstanding frame again, or ask for the window.
+// The guest acknowledged nothing for an interval: repeat the first outstanding frame, or ask for the window.
 void Tcp::retransmit_timeout(TcpFlow& flow) {
-  const bool outstanding = flow.snd_una != flow.snd_max;
-  // Not where only a share of the pool was waited for.
-  if (outstanding || flow.snd_wnd == 0) ++flow.retries;
-  if (flow.retries > kMaxRetries) return reset_both(flow, CloseReason::kGuestSilent);
-  // The peer is gone, and for a time-out the guest has shut its window to what it said last. A guest that
-  // writes all the while would wait for room for ever: nobody will take what it has sent.
-  if (flow.host_error && flow.snd_wnd == 0 && !flow.overflow.empty()) {
+  TcpSend& send = flow.send;
+  const bool shut = send.window() == 0;
+  if (!send.time_out(now())) return reset_both(flow, CloseReason::kGuestSilent);
+  // The peer is gone, and for a whole interval the guest has kept its window shut to the peer's last words. A
+  // guest that writes all the while would wait for room for ever, since nothing will take what it has sent.
+  if (flow.host.broken && shut && !flow.receive.overflow.empty()) {
     return reset_both(flow, CloseReason::kHostReset);
   }
-  const unsigned doublings = std::min(flow.retries, kMaxDoublings);
-  flow.retransmit_ns = now() + std::min(kRetransmitNs << doublings, kMaxRetransmitNs);
-  start_timer(flow, flow.retransmit_ns);
-  if (flow.state == TcpFlow::State::kSynReceived || flow.state == TcpFlow::State::kSynSent) {
-    flow.syn_ack_due = true;
-  } else if (outstanding && flow.snd_wnd != 0) {
-    rewind(flow);
-  } else if (flow.snd_wnd == 0) {
+  start_timer(flow, send.timer.due_ns());
+  if (flow.is_opening()) {
+    flow.syn_due = true;
+  } else if (shut) {
     // A zero-window probe: an old sequence number, which the guest must answer (RFC 9293, 3.8.6.1).
-    [[maybe_unused]] const bool sent = send_control(flow, flow.snd_una - 1, kTcpAck);
+    send_ack(flow, send.una() - 1);
+  } else if (send.outstanding()) {
+    send.rewind();
   }
   mark_dirty(flow);
 }

@@ -1,6 +1,9 @@
 // TCP between the guest and host sockets. See the theory of operation in net/tcp/tcp.cc.
 //
-// Thread: the network thread.
+// A turn of the event loop calls on_segment() for every segment, on_host_event() for every socket that has
+// news, on_deadline() if it is time, then flush(), and after_publish() once the frames are with the guest.
+//
+// Thread: the network thread. Nothing waits, and nothing allocates after create().
 #pragma once
 
 #include <array>
@@ -23,6 +26,7 @@ namespace glassbox::net {
 
 class Tcp {
  public:
+  // All arguments must outlive it. Fails if the memory of the tables cannot be reserved.
   [[nodiscard]] static Result<std::unique_ptr<Tcp>> create(EventLoop& loop, GuestLink& link,
                                                            DestinationPolicy& policy, Admission& admission,
                                                            NatCounters& counters);
@@ -32,12 +36,16 @@ class Tcp {
   std::uint64_t on_segment(const TcpHeader& header, IovSlice& payload);
   // Takes a connection that was accepted for a published port; key says how the guest is to see it.
   void open_from_host(UniqueFd connection, const FlowKey& key);
-  // Sends what there is to send for every flow that changed.
+  // Sends what there is to send for every flow that changed, as long as there are receive buffers.
   void flush();
-  // After the frames were published: what must not delay them.
+  // Closes the sockets of flows that ended: it must not delay the frames, so it comes after they are
+  // published.
   void after_publish();
+  // The guest has added receive buffers.
   void on_rx_space() { rx_full_ = false; }
+  // Runs what is due at the loop's now_ns().
   void on_deadline();
+  // CLOCK_MONOTONIC in nanoseconds, 0 if nothing is to be waited for.
   [[nodiscard]] std::uint64_t next_deadline_ns();
   // Flows that wait for receive buffers (argument of drain_to_guest).
   [[nodiscard]] std::uint32_t backlog() const { return rx_full_ ? dirty_count_ : 0; }
@@ -45,6 +53,7 @@ class Tcp {
   void on_host_event(TcpFlow& flow, std::uint32_t events);
 
  private:
+  // A socket that after_publish() closes.
   struct Closing {
     int fd;
     bool reset;        // abort the connection instead of ending it
@@ -61,22 +70,22 @@ class Tcp {
   std::uint64_t open_flow(const TcpHeader& header);
   void begin_flow(TcpFlow& flow);
   void take_syn(TcpFlow& flow, const TcpHeader& header);
-  void connect_host(TcpFlow& flow, const IpAddress& address, bool local);
+  void connect_host(TcpFlow& flow, const IpAddress& address);
   [[nodiscard]] bool pass_error(TcpFlow& flow, RefuseReason reason);
   void finish_connect(TcpFlow& flow, std::uint32_t events);
   void connected(TcpFlow& flow, bool immediate);
   void connect_failed(TcpFlow& flow, int error);
-  void refuse(const FlowKey& key, Seq isn, RefuseReason reason);
+  void refuse(const FlowKey& key, Seq initial, RefuseReason reason);
   void while_connecting(TcpFlow& flow, const TcpHeader& header);
 
   // tcp_publish.cc
   void while_syn_sent(TcpFlow& flow, const TcpHeader& header);
 
   // tcp_input.cc
-  bool check_control(TcpFlow& flow, const TcpHeader& header);
-  bool take_ack(TcpFlow& flow, const TcpHeader& header, bool has_payload);
+  [[nodiscard]] bool check_control(TcpFlow& flow, const TcpHeader& header);
+  [[nodiscard]] bool take_ack(TcpFlow& flow, const TcpHeader& header, bool has_payload);
+  [[nodiscard]] bool take_ack_of_syn(TcpFlow& flow, const TcpHeader& header, bool has_payload);
   void acknowledge(TcpFlow& flow, Seq ack);
-  void take_duplicate_ack(TcpFlow& flow);
   void take_payload(TcpFlow& flow, const TcpHeader& header, IovSlice& payload);
   void deliver(TcpFlow& flow, IovSlice& payload);
   void hold_ack(TcpFlow& flow);
@@ -85,25 +94,28 @@ class Tcp {
   static void shut_host_if_due(TcpFlow& flow);
   void no_flow(const TcpHeader& header, std::size_t payload_bytes);
 
-  // tcp_output.cc
+  // tcp_output.cc: one flow's frames. Those that return bool say whether it is worth trying another frame.
   void output(TcpFlow& flow);
   [[nodiscard]] bool send_next(TcpFlow& flow);
-  [[nodiscard]] bool send_stored(TcpFlow& flow, std::size_t max_bytes);
-  [[nodiscard]] bool send_from_socket(TcpFlow& flow, std::size_t max_bytes);
-  [[nodiscard]] std::ptrdiff_t receive(TcpFlow& flow, bool peek);
-  [[nodiscard]] bool set_peek_offset(TcpFlow& flow);
+  bool send_payload(TcpFlow& flow, std::size_t max_bytes);
   [[nodiscard]] bool begin_frame(TcpFlow& flow, std::size_t max_bytes);
   void finish_frame(TcpFlow& flow, std::size_t bytes);
-  void carried_ack(TcpFlow& flow);
-  [[nodiscard]] bool send_syn_ack(TcpFlow& flow);
-  [[nodiscard]] bool send_control(TcpFlow& flow, Seq seq, std::uint8_t flags);
-  [[nodiscard]] std::uint16_t offer_window(TcpFlow& flow);
-  [[nodiscard]] std::uint32_t small_window(const TcpFlow& flow) const;
-  [[nodiscard]] std::uint32_t window_limit(const TcpFlow& flow) const;
-  void discard_acknowledged(TcpFlow& flow);
-  void retransmit_first(TcpFlow& flow);
-  void rewind(TcpFlow& flow);
+  [[nodiscard]] bool send_syn(TcpFlow& flow);
+  void send_ack(TcpFlow& flow, Seq seq);
+  [[nodiscard]] bool send_fin(TcpFlow& flow);
+  bool send_empty(TcpFlow& flow, Seq seq, std::uint8_t flags);
+  void repeat_first(TcpFlow& flow);
   void send_reset(TcpFlow& flow);
+  [[nodiscard]] std::uint16_t offer_window(TcpFlow& flow);
+  [[nodiscard]] bool memory_is_scarce() const { return pool_.free_bytes() < pool_.total_bytes() / 2; }
+  [[nodiscard]] std::uint32_t segment_of(const TcpFlow& flow) const { return link_.max_mss(flow.key); }
+
+  // tcp_read.cc: bytes out of the host socket.
+  [[nodiscard]] bool send_stored(TcpFlow& flow, std::size_t max_bytes);
+  [[nodiscard]] bool send_from_socket(TcpFlow& flow, std::size_t max_bytes);
+  [[nodiscard]] bool choose_peek(TcpFlow& flow, std::size_t& max_bytes, bool& peek);
+  [[nodiscard]] bool take_end(TcpFlow& flow, std::ptrdiff_t got);
+  void discard_acknowledged(TcpFlow& flow);
 
   // tcp.cc
   void mark_dirty(TcpFlow& flow);
@@ -112,7 +124,7 @@ class Tcp {
   void close_socket(TcpFlow& flow, bool reset);
   void close_flow(TcpFlow& flow, CloseReason reason);
   void reset_both(TcpFlow& flow, CloseReason reason);
-  void close_now(const Closing& closing);
+  static void close_now(const Closing& closing);
   void start_timer(TcpFlow& flow, std::uint64_t due_ns);
   void run_timer(TcpFlow& flow);
   void end_holds();
@@ -131,7 +143,7 @@ class Tcp {
   AckHold holds_;
   BareAckPredictor bare_acks_;
   const bool can_peek_;
-  bool rx_full_ = false;
+  bool rx_full_ = false;  // the guest has no receive buffers left
   std::uint32_t dirty_head_ = TcpFlowTable::kNone;
   std::uint32_t dirty_tail_ = TcpFlowTable::kNone;
   std::uint32_t dirty_count_ = 0;

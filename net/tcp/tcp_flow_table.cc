@@ -11,12 +11,12 @@ Result<std::unique_ptr<TcpFlowTable>> TcpFlowTable::create() {
   std::unique_ptr<TcpFlowTable> table(new TcpFlowTable);
   void* memory = ::mmap(nullptr, kMaxFlows * sizeof(TcpFlow), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) return fail_errno(errno, "flow table: cannot map memory");
+  if (memory == MAP_FAILED) return fail_errno(errno, "cannot reserve memory for the NAT's flow table");
   table->flows_ = static_cast<TcpFlow*>(memory);
   table->slots_.assign(kSlots, kNone);
   table->free_.reserve(kMaxFlows);
   if (::getrandom(&table->secret_, sizeof(table->secret_), 0) != sizeof(table->secret_)) {
-    return fail_errno(errno, "flow table: getrandom");
+    return fail_errno(errno, "cannot get random bytes for the NAT's flow table");
   }
   return table;
 }
@@ -56,7 +56,7 @@ TcpFlow* TcpFlowTable::insert(const FlowKey& key) {
   return flow;
 }
 
-// Deletion by shifting back what probing had pushed past the hole, so that no tombstones pile up.
+// Moves records that probing had pushed past the hole back into it, so that no tombstones pile up.
 void TcpFlowTable::erase(TcpFlow& flow) {
   std::uint32_t hole = flow.hash_slot;
   for (std::uint32_t slot = (hole + 1) & (kSlots - 1); slots_[slot] != kNone;

@@ -1,11 +1,10 @@
 // Segments from the guest (RFC 9293, 3.10.7.4; RFC 5961 for resets and SYNs), and their payload to the host.
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "bpf/probes.h"
 #include "net/tcp/tcp.h"
@@ -15,7 +14,6 @@ namespace glassbox::net {
 namespace {
 
 constexpr std::uint32_t kEventsAndWritable = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLOUT | EPOLLET;
-constexpr std::uint8_t kFastRetransmit = 3;  // duplicate acknowledgements (RFC 5681, 3.2)
 constexpr std::size_t kFlushPieces = 64;
 
 }  // namespace
@@ -48,24 +46,24 @@ std::uint64_t Tcp::on_segment(const TcpHeader& header, IovSlice& payload) {
 // Resets and SYNs. False when the segment is done with; the flow may be gone then.
 bool Tcp::check_control(TcpFlow& flow, const TcpHeader& header) {
   if (header.has(kTcpRst)) {
-    if (header.seq == flow.rcv_nxt) {
+    if (header.seq == flow.receive.next()) {
       close_flow(flow, CloseReason::kGuestReset);
       return false;
     }
     count(DropReason::kBadReset, 0);
-    if (seq_gt(header.seq, flow.rcv_nxt) && seq_lt(header.seq, flow.rcv_edge)) {
-      flow.ack_due = true;  // the challenge of RFC 5961, 3.2
+    if (flow.receive.is_within_window(header.seq)) {
+      flow.receive.require_ack();  // the challenge of RFC 5961, 3.2
       mark_dirty(flow);
     }
     return false;
   }
   if (header.has(kTcpSyn)) {
-    if (flow.state == TcpFlow::State::kSynReceived && header.seq == flow.irs) {
+    if (flow.state == TcpFlow::State::kSynReceived && header.seq == flow.receive.initial()) {
       count(DropReason::kDuplicate, 0);
-      flow.syn_ack_due = true;
+      flow.syn_due = true;
     } else {
       count(DropReason::kUnexpectedSyn, 0);
-      flow.ack_due = true;  // RFC 5961, 4.2
+      flow.receive.require_ack();  // RFC 5961, 4.2
     }
     mark_dirty(flow);
     return false;
@@ -79,207 +77,144 @@ bool Tcp::take_ack(TcpFlow& flow, const TcpHeader& header, bool has_payload) {
     count(DropReason::kBadAck, 0);
     return false;
   }
-  if (flow.state == TcpFlow::State::kSynReceived) {
-    const bool sent = flow.retransmit_ns != 0;  // our SYN-ACK; before that nothing can acknowledge it
-    if (!sent || !seq_gt(header.ack, flow.iss) || seq_gt(header.ack, flow.snd_max)) {
-      no_flow(header, 0);  // answered by a reset; the flow stays (RFC 9293, 3.10.7.4, fifth)
-      return false;
-    }
-    flow.state = TcpFlow::State::kOpen;
-    bare_acks_.saw(!has_payload && !header.has(kTcpFin));
-    flow.syn_ack_due = false;  // a repeated SYN came just before
-    flow.snd_una = flow.iss + 1;
-    flow.retries = 0;
-    flow.retransmit_ns = flow.snd_una == flow.snd_max ? 0 : now() + kRetransmitNs;
-  }
-  if (seq_gt(header.ack, flow.snd_max)) {
+  TcpSend& send = flow.send;
+  if (flow.state == TcpFlow::State::kSynReceived && !take_ack_of_syn(flow, header, has_payload)) return false;
+  if (seq_gt(header.ack, send.max())) {
     count(DropReason::kBadAck, 0);
-    flow.ack_due = true;
+    flow.receive.require_ack();
     mark_dirty(flow);
     return false;
   }
+  const bool same_window = send.same_window(header.window);
   // A segment from outside the window proves nothing about the window (RFC 9293, 3.10.7.4).
-  const bool acceptable = seq_le(header.seq, flow.rcv_edge);
-  const std::uint32_t window = std::uint32_t{header.window} << flow.snd_scale;
-  const bool same_window = window == flow.snd_wnd;
-  // One that acknowledges anew is no old news whatever its sequence number (a retransmission): its window
-  // must count, or the edge would move on by what it acknowledges.
-  if (acceptable && seq_ge(header.ack, flow.snd_una) &&
-      (seq_gt(header.ack, flow.snd_una) || seq_lt(flow.snd_wl1, header.seq) ||
-       (flow.snd_wl1 == header.seq && seq_le(flow.snd_wl2, header.ack)))) {
-    flow.snd_wnd = window;
-    flow.snd_wl1 = header.seq;
-    flow.snd_wl2 = header.ack;
-  }
-  if (seq_gt(header.ack, flow.snd_una)) {
+  if (flow.receive.is_acceptable(header.seq)) send.take_window(header.seq, header.ack, header.window);
+  if (seq_gt(header.ack, send.una())) {
     acknowledge(flow, header.ack);
-  } else if (header.ack == flow.snd_una) {
-    if (flow.snd_wnd == 0) {
-      // The answer to a probe: however long the window is shut, a guest that answers is not silent (RFC 9293,
-      // 3.8.6.1). The time between probes stays as long as it has grown.
-      flow.retries = std::min(flow.retries, kMaxDoublings);
-    } else if (flow.snd_una == flow.snd_max) {
-      flow.retries = 0;
-    } else if (!has_payload && same_window) {
-      take_duplicate_ack(flow);
+  } else if (header.ack == send.una()) {
+    if (send.window() == 0) {
+      send.timer.keep_probing();
+    } else if (!send.outstanding()) {
+      send.timer.forget_attempts();
+    } else if (!has_payload && same_window && send.is_loss_after_duplicate()) {
+      repeat_first(flow);
     }
   }
   return true;
 }
 
+// The segment that ends the handshake. False if it is answered by a reset; the flow stays (RFC 9293,
+// 3.10.7.4, fifth).
+bool Tcp::take_ack_of_syn(TcpFlow& flow, const TcpHeader& header, bool has_payload) {
+  if (!flow.send.is_ack_of_syn(header.ack)) {
+    no_flow(header, 0);
+    return false;
+  }
+  flow.state = TcpFlow::State::kOpen;
+  bare_acks_.saw(!has_payload && !header.has(kTcpFin));
+  flow.syn_due = false;  // a repeated SYN came just before
+  flow.send.open(now());
+  return true;
+}
+
 void Tcp::acknowledge(TcpFlow& flow, Seq ack) {
-  const Seq stored_end = seq_min(ack, flow.sock_seq);
-  if (seq_gt(stored_end, flow.snd_una)) {
-    flow.stored.drop_front(pool_, std::min<std::size_t>(stored_end - flow.snd_una, flow.stored.size()));
-  }
-  flow.snd_una = ack;
-  flow.snd_nxt = seq_max(flow.snd_nxt, ack);
-  flow.retries = 0;
-  flow.one_frame = false;
-  flow.duplicate_acks = 0;
-  flow.retransmit_ns = ack == flow.snd_max ? 0 : now() + kRetransmitNs;
+  flow.send.acknowledge(pool_, ack, now());
   discard_acknowledged(flow);
-  // A partial acknowledgement while recovering: the next hole (RFC 6582, 3.2).
-  if (seq_lt(ack, flow.recover) && flow.snd_nxt == flow.snd_max && ack != flow.snd_max) {
-    retransmit_first(flow);
-  }
+  if (flow.send.has_hole()) repeat_first(flow);
 }
 
-void Tcp::take_duplicate_ack(TcpFlow& flow) {
-  if (++flow.duplicate_acks != kFastRetransmit || seq_lt(flow.snd_una, flow.recover)) return;
-  flow.recover = flow.snd_max;
-  retransmit_first(flow);
-}
-
-// In-order delivery only: what comes after a gap is dropped, and the acknowledgement says what is missing.
 void Tcp::take_payload(TcpFlow& flow, const TcpHeader& header, IovSlice& payload) {
-  Seq seq = header.seq;
-  bool fin = header.has(kTcpFin);
+  TcpReceive& receive = flow.receive;
   const std::size_t bytes = payload.bytes();
-  if (bytes == 0 && !fin) {
-    if (seq != flow.rcv_nxt) flow.ack_due = true;  // a keepalive, or an old or stray acknowledgement
+  if (bytes == 0 && !header.has(kTcpFin)) {
+    if (header.seq != receive.next())
+      receive.require_ack();  // a keepalive, or an old or stray acknowledgement
     return;
   }
-  const bool only_this = !flow.ack_due;
-  flow.ack_due = true;
-  if (seq_gt(seq, flow.rcv_nxt)) {
-    return count(seq_lt(seq, flow.rcv_edge) ? DropReason::kOutOfOrder : DropReason::kOutOfWindow, bytes);
-  }
-  const std::uint32_t seen = flow.rcv_nxt - seq;
-  if (seen > bytes || (seen == bytes && !fin)) return count(DropReason::kDuplicate, bytes);
-  payload.drop_front(seen);
-  seq = flow.rcv_nxt;
-  if (flow.guest_fin) return count(DropReason::kOutOfWindow, bytes);  // nothing may follow a FIN
-
-  const std::uint32_t room = flow.rcv_edge - seq;
-  if (payload.bytes() > room) {
-    payload.truncate(room);
-    fin = false;
-    count(DropReason::kOutOfWindow, bytes);
-  }
-  const std::size_t wanted = payload.bytes();
-  if (wanted != 0) deliver(flow, payload);
-  if (fin && flow.rcv_nxt == seq + wanted) {
-    flow.guest_fin = true;
-    ++flow.rcv_nxt;
-    // A FIN right at the edge lies beyond it. The window ends where the guest's stream does: with an edge
-    // behind rcv_nxt all that follows would count as outside, the guest's own window with it.
-    flow.rcv_edge = seq_max(flow.rcv_edge, flow.rcv_nxt);
+  const bool only_this = !receive.ack_due();
+  receive.require_ack();
+  const TcpReceive::Part part = receive.part_of(header.seq, bytes, header.has(kTcpFin));
+  if (part.drop != DropReason::kNone) count(part.drop, bytes);
+  payload.drop_front(part.skip);
+  payload.truncate(part.bytes);
+  const Seq end = receive.next() + part.bytes;
+  if (part.bytes != 0) deliver(flow, payload);
+  if (receive.next() != end) return;  // what could not be kept comes again
+  if (part.fin) {
+    receive.took_fin();
     shut_host_if_due(flow);
-  } else if (only_this && flow.rcv_nxt == seq + bytes - seen) {
+  } else if (only_this && part.drop == DropReason::kNone) {
     hold_ack(flow);
   }
 }
 
 // The acknowledgement is due; a reply may be about to carry it.
 void Tcp::hold_ack(TcpFlow& flow) {
-  const std::uint32_t most = std::min<std::uint32_t>(flow.mss, AckHold::kMaxBytes);
-  const bool short_request = flow.rcv_nxt - flow.acked < most && flow.overflow.empty();
-  if (!flow.local || flow.hold_failed || flow.host_error || !short_request) return;
-  if (flow.ack_by_ns == 0) flow.ack_by_ns = holds_.begin(flow.index, now());
-  flow.ack_due = flow.ack_by_ns == 0;
+  TcpReceive& receive = flow.receive;
+  if (!flow.host.local || flow.host.broken || !receive.may_hold_ack(flow.send.mss())) return;
+  receive.hold_ack(holds_, flow.index, now());
 }
 
-// To the socket, and what it does not take to the overflow queue; rcv_nxt moves by what was kept.
+// To the socket, and what it does not take to the overflow queue. receive.next() moves by what was kept.
 void Tcp::deliver(TcpFlow& flow, IovSlice& payload) {
+  TcpReceive& receive = flow.receive;
+  TcpHost& host = flow.host;
   const std::size_t bytes = payload.bytes();
   std::size_t taken = 0;
-  if (flow.overflow.empty() && !flow.host_error) {
-    // The first send cannot be held back, since nothing is outstanding; later ones must not be (RFC
-    // 1122, 4.2.3.4: the guest's own TCP has decided already).
-    if (flow.sent_once && !flow.no_delay) {
-      const int on = 1;
-      ::setsockopt(flow.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-      flow.no_delay = true;
-    }
-    msghdr message{};
-    message.msg_iov = payload.span().data();
-    message.msg_iovlen = payload.span().size();
-    const ssize_t sent = ::sendmsg(flow.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (receive.overflow.empty() && !host.broken) {
+    host.send_at_once();
+    const std::ptrdiff_t sent = host.send(payload.span());
+    probe::host_send(flow.id, receive.next(), static_cast<std::uint32_t>(bytes),
+                     static_cast<std::int32_t>(sent));
     if (sent >= 0) {
-      probe::host_send(flow.id, flow.rcv_nxt, static_cast<std::uint32_t>(bytes),
-                       static_cast<std::int32_t>(sent));
       taken = static_cast<std::size_t>(sent);
-      flow.sent_once = true;
-      if (flow.asked_ns == 0) flow.asked_ns = now();
+      if (host.asked_ns == 0) host.asked_ns = now();
       payload.drop_front(taken);
-    } else {
-      const int error = errno;
-      probe::host_send(flow.id, flow.rcv_nxt, static_cast<std::uint32_t>(bytes), -error);
-      if (error != EAGAIN && error != EINTR && error != ENOBUFS) flow.host_error = flow.readable = true;
     }
   }
   if (taken < bytes) {
     watch_writable(flow);
-    const std::size_t kept = flow.overflow.append(pool_, payload.span(), payload.bytes());
+    const std::size_t kept = receive.overflow.append(pool_, payload.span(), payload.bytes());
     counters_.overflow_bytes += kept;
     if (taken + kept < bytes) count(DropReason::kNoBuffer, bytes - taken - kept);
     taken += kept;
   }
-  flow.rcv_nxt += static_cast<std::uint32_t>(taken);
-  flow.bytes_out += taken;
+  receive.took(taken);
 }
 
-// Registered again at most once a flow: most never fill their socket, and without EPOLLOUT they are not woken
-// for changes that nobody waits for. Modifying reports at once if the socket is writable by now.
+// Registered again at most once a flow. Most flows never fill their socket, and without EPOLLOUT no event
+// reports room that nothing waits for. Modifying reports at once if the socket is writable by now.
 void Tcp::watch_writable(TcpFlow& flow) {
-  flow.congested = true;
-  if (flow.watches_writable) return;
-  flow.watches_writable = true;
-  if (!loop_.modify(flow.fd, kEventsAndWritable, &flow)) flow.host_error = flow.readable = true;
+  flow.receive.follow_room();
+  if (flow.host.watches_writable) return;
+  flow.host.watches_writable = true;
+  if (!loop_.modify(flow.host.fd, kEventsAndWritable, &flow)) flow.host.break_after_read();
 }
 
 void Tcp::flush_overflow(TcpFlow& flow) {
-  std::array<iovec, kFlushPieces> pieces;
-  while (!flow.overflow.empty()) {
-    const Seq seq =
-        flow.rcv_nxt - static_cast<std::uint32_t>(flow.overflow.size()) - (flow.guest_fin ? 1 : 0);
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = flow.overflow.view(pool_, 0, flow.overflow.size(), pieces);
-    const std::size_t offered = iov_bytes(std::span(pieces).first(message.msg_iovlen));
-    const ssize_t sent = ::sendmsg(flow.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    const int error = sent < 0 ? errno : 0;
-    probe::host_send(flow.id, seq, static_cast<std::uint32_t>(offered),
-                     sent < 0 ? -error : static_cast<std::int32_t>(sent));
-    if (sent < 0) {
-      if (error != EAGAIN && error != EINTR && error != ENOBUFS) flow.host_error = flow.readable = true;
-      return;
-    }
-    flow.overflow.drop_front(pool_, static_cast<std::size_t>(sent));
+  ByteQueue& overflow = flow.receive.overflow;
+  std::array<iovec, kFlushPieces> room;
+  while (!overflow.empty()) {
+    const Seq seq = flow.receive.overflow_begin();
+    const auto pieces = std::span(room).first(overflow.view(pool_, 0, overflow.size(), room));
+    const std::size_t offered = iov_bytes(pieces);
+    const std::ptrdiff_t sent = flow.host.send(pieces);
+    probe::host_send(flow.id, seq, static_cast<std::uint32_t>(offered), static_cast<std::int32_t>(sent));
+    if (sent < 0) return;
+    overflow.drop_front(pool_, static_cast<std::size_t>(sent));
     if (static_cast<std::size_t>(sent) < offered) return;
   }
-  flow.ack_due = true;  // the window opens again
+  flow.receive.require_ack();  // the window opens again
   shut_host_if_due(flow);
 }
 
 // Passes the guest's FIN on. Where the host's stream has ended as well, close() will do it.
 void Tcp::shut_host_if_due(TcpFlow& flow) {
-  if (!flow.guest_fin || flow.host_shut || !flow.overflow.empty() || flow.fd < 0) return;
-  if (flow.host_eof && flow.sock_seq == flow.eof_seq) return;
-  flow.host_shut = true;
-  const int result = ::shutdown(flow.fd, SHUT_WR) == 0 ? 0 : -errno;
-  probe::host_send(flow.id, flow.rcv_nxt - 1, 0, result);
+  TcpHost& host = flow.host;
+  if (!flow.receive.fin() || host.shut || !flow.receive.overflow.empty() || host.fd < 0) return;
+  if (flow.send.socket_is_drained()) return;
+  host.shut = true;
+  const int result = ::shutdown(host.fd, SHUT_WR) == 0 ? 0 : -errno;
+  probe::host_send(flow.id, flow.receive.next() - 1, 0, result);
 }
 
 // RFC 9293, 3.10.7.1: a reset that the sender of the segment will believe.

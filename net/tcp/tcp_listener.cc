@@ -10,21 +10,22 @@
 namespace glassbox::net {
 namespace {
 
-constexpr int kBacklog = 4096;  // the kernel's own limit cuts it
+constexpr int kBacklog = 4096;  // the kernel cuts it to net.core.somaxconn
 constexpr std::uint64_t kRetryNs = kNsPerSecond;
 constexpr int kAcceptsPerEvent = 64;
 
 }  // namespace
 
 Result<std::unique_ptr<TcpListener>> TcpListener::create(const PublishedPort& port, EventLoop& loop,
-                                                           GuestLink& link, const DestinationPolicy& policy,
-                                                           Tcp& tcp) {
+                                                         GuestLink& link, const DestinationPolicy& policy,
+                                                         Tcp& tcp) {
   const SocketAddress address(port.address, port.host_port);
   UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno(errno, "cannot publish {}", host_side_of(port));
   const int on = 1;
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));  // over TIME_WAIT, not over a listener
-  // :: is all of IPv6 and none of IPv4, so that it can be published beside 0.0.0.0.
+  // Ports in TIME_WAIT may be bound, but not a port with a listener (socket(7)).
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  // :: takes IPv6 alone, so that 0.0.0.0 can be published as well.
   if (address.family() == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
   if (::bind(fd.get(), address.get(), address.length()) != 0 || ::listen(fd.get(), kBacklog) != 0) {
     return fail_errno(errno, "cannot publish {}", host_side_of(port));
@@ -39,8 +40,8 @@ void TcpListener::on_deadline() {
   if (retry_ns_ != 0 && loop_.now_ns() >= retry_ns_) on_fd_ready(0);
 }
 
-// Out of descriptors or memory, the rest waits in the backlog. Another connection's edge may never come: it
-// is looked at again after a while.
+// Without descriptors or memory the connections wait in the backlog. There may never be another edge, so
+// accepting is tried again after kRetryNs.
 void TcpListener::on_fd_ready(std::uint32_t /*events*/) {
   retry_ns_ = 0;
   for (int i = 0; i < kAcceptsPerEvent; ++i) {
@@ -58,8 +59,8 @@ void TcpListener::on_fd_ready(std::uint32_t /*events*/) {
     key.guest_port = guest_port_;
     tcp_.open_from_host(std::move(fd), key);
   }
-  // More than a turn should take: the edge is asked for again.
-  if (!loop_.modify(fd_.get(), EPOLLIN | EPOLLET, this)) retry_ns_ = loop_.now_ns() + kRetryNs;
+  // The rest can wait for the next turn.
+  if (!loop_.rearm(fd_.get(), EPOLLIN | EPOLLET, this)) retry_ns_ = loop_.now_ns() + kRetryNs;
 }
 
 }  // namespace glassbox::net

@@ -1,5 +1,5 @@
-// Connections that come from outside, to a published port: accepted on the host, then opened towards the
-// guest by a SYN of our own (RFC 9293, 3.10.7.3).
+// Connections from outside to a published port: accepted on the host, then opened towards the guest by a SYN
+// of the NAT (RFC 9293, 3.10.7.3).
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -29,39 +29,39 @@ void Tcp::open_from_host(UniqueFd connection, const FlowKey& key) {
   }
   begin_flow(*flow);
   flow->state = TcpFlow::State::kSynSent;
-  flow->fd = connection.release();
-  flow->scale_ok = true;  // so that the SYN offers it; the answer decides
-  flow->syn_ack_due = true;
+  flow->host.fd = connection.release();
+  flow->receive.offer_scaling();
+  flow->syn_due = true;
   probe::tcp_syn(flow->id, key.guest.is_v4() ? AF_INET : AF_INET6, key.guest.hi, key.guest.lo, key.guest_port,
-                 key.dst.hi, key.dst.lo, key.dst_port, flow->iss);
-  if (!loop_.add(flow->fd, kEvents, flow)) return close_flow(*flow, CloseReason::kHostError);
+                 key.dst.hi, key.dst.lo, key.dst_port, flow->send.initial());
+  if (!loop_.add(flow->host.fd, kEvents, flow)) return close_flow(*flow, CloseReason::kHostError);
   mark_dirty(*flow);
 }
 
-// We have sent a SYN and wait for the guest's.
+// The SYN is with the guest, whose own is awaited.
 void Tcp::while_syn_sent(TcpFlow& flow, const TcpHeader& header) {
   const bool acknowledges = header.has(kTcpAck);
-  if (acknowledges && header.ack != flow.iss + 1) {
+  if (acknowledges && header.ack != flow.send.initial() + 1) {
     if (!header.has(kTcpRst)) return no_flow(header, 0);
     return count(DropReason::kBadReset, 0);
   }
   if (header.has(kTcpRst)) {
-    if (acknowledges) return close_flow(flow, CloseReason::kGuestReset);  // nobody listens
+    if (acknowledges) return close_flow(flow, CloseReason::kGuestReset);  // no program listens there
     return count(DropReason::kBadReset, 0);
   }
   if (!header.has(kTcpSyn)) return count(DropReason::kBadAck, 0);
   take_syn(flow, header);
   --counters_.flows_connecting;
-  flow.retries = 0;
-  flow.retransmit_ns = 0;
   if (acknowledges) {
     flow.state = TcpFlow::State::kOpen;
-    flow.snd_una = flow.iss + 1;
-    flow.syn_ack_due = false;
-    flow.ack_due = true;
+    flow.send.open(now());
+    flow.syn_due = false;
+    flow.receive.require_ack();
   } else {  // both opened at once (RFC 9293, figure 8)
     flow.state = TcpFlow::State::kSynReceived;
-    flow.syn_ack_due = true;
+    flow.send.timer.forget_attempts();
+    flow.send.timer.stop();
+    flow.syn_due = true;
   }
   start_timer(flow, now() + kIdleNs);
   mark_dirty(flow);
