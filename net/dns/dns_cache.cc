@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "net/inet.h"
-#include "net/tcp/tcp_limits.h"
+#include "vmm/base/clock.h"
 
 namespace glassbox::net {
 namespace {

@@ -10,7 +10,7 @@
 #include "net/count.h"
 #include "net/host/socket_address.h"
 #include "net/icmp/icmp_error.h"
-#include "net/tcp/tcp_limits.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {

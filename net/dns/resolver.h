@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "net/inet.h"
+#include "vmm/base/clock.h"
 
 namespace glassbox::net {
 
@@ -44,7 +45,7 @@ class Resolver {
  private:
   void refresh(std::uint64_t now_ns);
 
-  static constexpr std::uint64_t kFreshNs = 5'000'000'000;
+  static constexpr std::uint64_t kFreshNs = 5 * kNsPerSecond;
   const bool named_;
   NameServers servers_;
   std::uint32_t version_ = 0;

@@ -10,13 +10,16 @@
 
 #include "net/counters.h"
 #include "net/nat_config.h"
+#include "vmm/base/clock.h"
 
 namespace glassbox::net {
 
 class Admission {
  public:
   Admission(const NatConfig& config, const NatCounters& counters)
-      : max_flows_(config.max_flows), interval_ns_(kSecondNs / config.max_new_flows), counters_(counters) {}
+      : max_flows_(config.max_flows),
+        interval_ns_(kNsPerSecond / config.max_new_flows),
+        counters_(counters) {}
 
   // Admits one flow and counts it against the rate (kNone), or returns the reason for refusing it.
   [[nodiscard]] RefuseReason admit(std::uint64_t now_ns) {
@@ -25,13 +28,12 @@ class Admission {
     if (open >= max_flows_) return RefuseReason::kTooManyFlows;
     // A token bucket of one second's worth, kept as the time at which it will be full again.
     const std::uint64_t full_ns = std::max(full_ns_, now_ns) + interval_ns_;
-    if (full_ns > now_ns + kSecondNs) return RefuseReason::kTooManyNewFlows;
+    if (full_ns > now_ns + kNsPerSecond) return RefuseReason::kTooManyNewFlows;
     full_ns_ = full_ns;
     return RefuseReason::kNone;
   }
 
  private:
-  static constexpr std::uint64_t kSecondNs = 1'000'000'000;
   const std::uint32_t max_flows_;
   const std::uint64_t interval_ns_;
   const NatCounters& counters_;

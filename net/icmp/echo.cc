@@ -13,7 +13,7 @@
 #include "net/host/host_refusal.h"
 #include "net/host/socket_address.h"
 #include "net/link/checksum.h"
-#include "net/tcp/tcp_limits.h"
+#include "vmm/base/clock.h"
 
 namespace glassbox::net {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "net/config/router_advertisement.h"
 #include "net/icmp/icmp_error.h"
-#include "net/tcp/tcp_limits.h"
+#include "vmm/base/clock.h"
 
 namespace glassbox::net {
 namespace {

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "bpf/probes.h"
+#include "vmm/base/io.h"
 
 namespace glassbox::net {
 namespace {
@@ -101,7 +102,7 @@ std::size_t TapPort::rx_publish() {
     probe::rx_inject(frame.flow, frame.seq, static_cast<std::uint32_t>(frame.bytes), frame.tcp_flags,
                      ++used_idx_);
     // The kernel refuses a frame only when it has no memory. To the guest that is a lost frame.
-    [[maybe_unused]] const ssize_t written = ::write(tap_.get(), slot(i), kVnetHeader + frame.bytes);
+    write_once(tap_.get(), slot(i), kVnetHeader + frame.bytes);
   }
   const std::size_t published = queued_;
   queued_ = 0;

@@ -20,6 +20,8 @@
 #include <vector>
 
 #include "bpf/probes.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/io.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {
@@ -27,14 +29,6 @@ namespace {
 
 constexpr std::size_t kEventsPerTurn = 128;
 constexpr std::size_t kMaxFds = 1U << 20;
-constexpr std::uint64_t kNsPerMs = 1'000'000;
-constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
-
-std::uint64_t monotonic_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * kNsPerSecond + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 // The data of the wake eventfd's events, which belong to no registration.
 constexpr std::uint64_t kWakeTag = ~std::uint64_t{0};
@@ -181,11 +175,7 @@ class EpollLoop final : public EventLoop {
     return &scratch_;
   }
 
-  void wake() {
-    const std::uint64_t one = 1;
-    // Fails only when the counter is full, and then the loop is awake anyway.
-    [[maybe_unused]] const auto written = ::write(wake_.get(), &one, sizeof(one));
-  }
+  void wake() { signal_event(wake_.get()); }
 
   // Asks all hooks, whatever the first one returns.
   bool hooks_let_sleep(BeforeWait what) {
@@ -295,8 +285,7 @@ class EpollLoop final : public EventLoop {
   }
 
   void run_posted() {
-    std::uint64_t count = 0;
-    [[maybe_unused]] const auto got = ::read(wake_.get(), &count, sizeof(count));
+    clear_event(wake_.get());
     std::unique_lock lock(mutex_);
     run_tasks(lock);
   }

@@ -22,6 +22,7 @@
 #include "net/inet.h"
 #include "net/link/tap_port.h"
 #include "net/netns/netns_keeper.h"
+#include "vmm/base/io.h"
 
 namespace glassbox::net {
 namespace {
@@ -31,9 +32,7 @@ constexpr int kCannotRun = 126;
 
 Status write_file(const char* path, const std::string& text) {
   const UniqueFd fd(::open(path, O_WRONLY | O_CLOEXEC));
-  if (!fd || ::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    return fail_errno(errno, "cannot write {}", path);
-  }
+  if (!fd || !write_all(fd.get(), text)) return fail_errno(errno, "cannot write {}", path);
   return {};
 }
 
@@ -127,7 +126,7 @@ Status set_up_resolver(bool ipv6) {
     const UniqueFd file(::open("/tmp/resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     const std::string_view text =
         ipv6 ? "nameserver 10.0.2.3\nnameserver fd00:10:0:2::3\n" : "nameserver 10.0.2.3\n";
-    if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+    if (!file || !write_all(file.get(), text) ||
         ::mount("/tmp/resolv.conf", "/etc/resolv.conf", nullptr, MS_BIND, nullptr) != 0) {
       result = fail_errno(errno, "cannot set /etc/resolv.conf in the namespace");
     }

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "vmm/base/io.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {
@@ -33,7 +34,7 @@ constexpr int kNotFound = 127;
   ::execvp(argv[0], argv.data());
   const int error = errno;
   const std::string text = fmt::format("glassbox: cannot run {}: {}\n", command[0], std::strerror(error));
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+  write_once(STDERR_FILENO, text);
   ::_exit(error == ENOENT ? kNotFound : kCannotRun);
 }
 

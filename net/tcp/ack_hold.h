@@ -19,11 +19,13 @@
 #include <array>
 #include <cstdint>
 
+#include "vmm/base/clock.h"
+
 namespace glassbox::net {
 
 class AckHold {
  public:
-  static constexpr std::uint64_t kHoldNs = 4'000'000;
+  static constexpr std::uint64_t kHoldNs = 4 * kNsPerMs;
   static constexpr std::uint32_t kMaxBytes = 1460;  // of a request; a larger segment is part of a stream
 
   struct Entry {

@@ -4,10 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace glassbox::net {
+#include "vmm/base/clock.h"
 
-inline constexpr std::uint64_t kNsPerMs = 1'000'000;
-inline constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
+namespace glassbox::net {
 
 // The guest is a few microseconds away and delays acknowledgements by at most 40 ms (RFC 9293, 3.8.6.3,
 // allows 500 ms), so a fixed first time-out is enough. It is long, since an emulated guest may stall.

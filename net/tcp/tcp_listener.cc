@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include "net/host/socket_address.h"
-#include "net/tcp/tcp_limits.h"
+#include "vmm/base/clock.h"
 
 namespace glassbox::net {
 namespace {

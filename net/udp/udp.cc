@@ -11,7 +11,7 @@
 #include "net/host/hops.h"
 #include "net/host/host_error.h"
 #include "net/host/host_refusal.h"
-#include "net/tcp/tcp_limits.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {

@@ -21,6 +21,7 @@
 #include "tests/fuzz/tcp_connection.h"
 #include "tests/unit/net/fake_port.h"
 #include "tests/unit/net/loop/virtual_loop.h"
+#include "vmm/base/clock.h"
 
 namespace glassbox::net {
 namespace {
@@ -34,7 +35,6 @@ constexpr std::uint16_t kGuestPort = 40000;
 constexpr unsigned kConnections = 3;
 constexpr int kMostTurns = 200;
 constexpr std::size_t kMostFrames = 4096;
-constexpr std::uint64_t kNsPerMs = 1'000'000;
 constexpr std::uint64_t kLifeNs = 4ULL * 3600 * 1000 * kNsPerMs;  // longer than any time-out
 
 UniqueFd listen_on_loopback(std::uint16_t& port) {
