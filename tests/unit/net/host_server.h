@@ -1,4 +1,4 @@
-// Servers on the host: real sockets in threads, and what they say.
+// Servers on the host: real sockets, served by threads.
 #pragma once
 
 #include <sys/socket.h>
@@ -19,7 +19,7 @@ struct Listener {
   UniqueFd fd;
   std::uint16_t port = 0;
 };
-// flags: of socket(2), beside SOCK_CLOEXEC.
+// flags: of socket(2), in addition to SOCK_CLOEXEC.
 [[nodiscard]] Listener listen_on_loopback(int backlog, int flags = 0);
 
 // A listener on 127.0.0.1 that serves connections one after the other with a function, in a thread.
@@ -42,7 +42,7 @@ std::string read_all(int fd);
 std::string read_some(int fd, std::size_t at_least);
 void write_all(int fd, const std::string& data);
 [[nodiscard]] std::string pattern(std::size_t bytes, unsigned seed = 1);
-// A port of 127.0.0.1 on which nobody listens.
+// A port of 127.0.0.1 without a listener.
 [[nodiscard]] std::uint16_t closed_port(int type = SOCK_STREAM);
 
 }  // namespace glassbox::net

@@ -1,6 +1,6 @@
-// Guests and servers that do what they should not: nothing hangs, nothing grows without bound, each flow ends
-// with a reason, and other flows go on. Time is virtual, the host's sockets are real and driven by the test
-// itself.
+// Guests and servers that break the rules: nothing hangs, nothing grows without bound, each flow ends with a
+// reason, and other flows go on. Time is virtual; the host's sockets are real, and the test itself drives
+// them.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -12,7 +12,7 @@ namespace {
 
 class HostileTest : public VirtualNat {
  protected:
-  // A connection each, from port 1024 on, begun and not gone on with.
+  // Begins one connection from each port from 1024 on, and does not continue it.
   void flood_with_syns(std::uint16_t dst_port, unsigned count) {
     for (unsigned i = 0; i < count; ++i) {
       inject({.guest_port = static_cast<std::uint16_t>(1024 + i),
@@ -29,7 +29,7 @@ TEST_F(HostileTest, SynFloodIsBoundedAndOtherFlowsGoOn) {
   Puppet first(loop, port, *nat, good.port);
   ASSERT_TRUE(first.connect());
   ASSERT_TRUE(good.accept());
-  // Nobody accepts: but for a few, all of the host's connects stay in progress.
+  // No server accepts, so all but a few of the host's connects stay in progress.
   constexpr unsigned kSyns = 6000;
   flood_with_syns(slow.port, kSyns);
   EXPECT_LE(counters().flows_connecting, 4096U);
@@ -60,7 +60,7 @@ TEST_F(HostileTest, HalfOpenFlowsEndByThemselves) {
   EXPECT_EQ(loop.watched(), watched_at_start);
 }
 
-// It asks for connections and takes no answers.
+// The guest asks for connections and takes no answers.
 TEST_F(HostileTest, HalfOpenFlowsOfAGuestWithoutBuffersEndAsSoon) {
   Host open(4096);
   port.frames_left = 0;
@@ -255,7 +255,7 @@ TEST_F(HostileTest, ServerThatClosesWithBytesUnreadResetsTheGuest) {
   EXPECT_EQ(counters().flows_open, 0U);
 }
 
-// The guest reads nothing and writes on: the reset must not wait behind bytes that it will never take.
+// The guest reads nothing and goes on writing: the reset must not wait behind bytes that it will never take.
 TEST_F(HostileTest, ServersResetReachesAGuestThatWritesWithItsWindowShut) {
   Host host;
   Puppet guest(loop, port, *nat, host.port);
@@ -300,7 +300,8 @@ TEST_F(HostileTest, ServerThatNeverReadsTakesBoundedMemoryAndOthersGoOn) {
   expect_cycle(good, other);
 }
 
-// RFC 5681, 3.2: the third says that a frame is lost and later ones arrive; nobody waits for the timer.
+// RFC 5681, 3.2: the third duplicate shows that a frame is lost and later ones arrive. The frame is repeated
+// without waiting for the timer.
 TEST_F(HostileTest, ThreeDuplicateAcknowledgementsBringTheLostFrameAtOnce) {
   port.offered.rx_tso4 = false;
   Host host;
@@ -322,7 +323,7 @@ TEST_F(HostileTest, ThreeDuplicateAcknowledgementsBringTheLostFrameAtOnce) {
   EXPECT_EQ(counters().retransmissions, 1U);
 }
 
-// RFC 5681, 2: one that says something of the window is no duplicate.
+// RFC 5681, 2: an acknowledgement that changes the window is not a duplicate.
 TEST_F(HostileTest, WindowUpdatesAreNoDuplicateAcknowledgements) {
   Host host;
   Puppet guest(loop, port, *nat, host.port);

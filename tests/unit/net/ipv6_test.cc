@@ -75,7 +75,7 @@ class NatIpv6 : public testing::Test {
     EXPECT_EQ(bench.nat->counters()[reason], before + 1) << name_of(reason);
     EXPECT_TRUE(bench.quiet());
   }
-  int segmented = 0;  // frames that the guest's side is to cut
+  int segmented = 0;  // frames that the guest's side must cut
   Bench bench;
 };
 
@@ -213,7 +213,7 @@ TEST_F(NatIpv6, WhatIsDroppedHasItsReason) {
   expect_dropped(build_ipv6({kProtocolTcp, kGuestIp6, kAllNodes}, syn, 16), DropReason::kNotForUs);
   const MacAddress reports = {0x33, 0x33, 0, 0, 0, 0x16};
   expect_dropped(build_ipv6({.mac = reports}, syn, 16), DropReason::kNotForUs);
-  Bytes udp = udp_datagram(5000, 9, "x");  // a checksum of 0 is none, and IPv6 wants one
+  Bytes udp = udp_datagram(5000, 9, "x");  // a checksum of 0 means none, and IPv6 requires one
   expect_dropped(build_ipv6({kProtocolUdp, kGuestIp6, kGatewayIp6}, udp, 99), DropReason::kBadChecksum);
 }
 

@@ -1,4 +1,4 @@
-// How many flows there may be and how many may begin in a second, over all protocols.
+// The limits on open flows and on new flows in a second, over all protocols.
 #include <gtest/gtest.h>
 
 #include "net/flow/admission.h"
@@ -42,7 +42,7 @@ TEST(Admission, AllOpenFlowsCountTogether) {
   EXPECT_EQ(admission.admit(kSecond), RefuseReason::kTooManyFlows);
 }
 
-// The defaults let through what a benchmark of short connections does to them.
+// The defaults admit a benchmark of short connections.
 TEST(Admission, DefaultsAreOutOfTheWay) {
   NatCounters counters;
   Admission admission({}, counters);

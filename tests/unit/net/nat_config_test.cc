@@ -1,4 +1,4 @@
-// What a user may choose: how it is written, and that the NAT does it.
+// The NAT's options: how they are written, and that they take effect.
 #include "net/nat_config.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Single frames: what the NAT answers, refuses and drops, and that no frame whatever breaks it.
+// Single frames: which of them the NAT answers, refuses and drops, and that none breaks it.
 #include <gtest/gtest.h>
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -91,7 +91,7 @@ TEST_F(NatFrames, FramesThatAreNotForUs) {
   frame[0] ^= 2;
   expect_dropped(frame, DropReason::kNotForUs);
   std::fill_n(frame.begin(), 6, std::uint8_t{0xff});
-  expect_dropped(frame, DropReason::kNotForUs);  // nobody opens a connection by broadcast
+  expect_dropped(frame, DropReason::kNotForUs);  // a connection is not opened by broadcast
   frame = build_segment({.flags = kTcpSyn});
   store_be16(&frame[12], kEthertypeIpv6);
   expect_dropped(frame, DropReason::kBadIpHeader);  // it says that it is IPv4

@@ -1,5 +1,4 @@
-// The host's own IPv6 addresses, in a network namespace of the test's own: closed as its loopback is,
-// whichever of them a guest thinks of.
+// The host's own IPv6 addresses, in a network namespace of the test: all of them are closed, as loopback is.
 #include <gtest/gtest.h>
 
 #include "ipv6_frames.h"
@@ -36,7 +35,7 @@ class OwnAddresses : public testing::Test {
   PrivateNet world;
 };
 
-// Global, link-local, and the anycast address that the kernel answers for beside each (RFC 4291, 2.6.1).
+// Global, link-local, and the anycast address that goes with each of them (RFC 4291, 2.6.1).
 TEST_F(OwnAddresses, AreClosedLikeTheLoopback) {
   Bench bench({.allow_host_loopback = false, .mtu = 1500, .deny = {}});
   for (const IpAddress& own : {kGlobal, kAnycast, kLinkLocal, kAnycastOfLink, PrivateNet::kAddress6}) {
@@ -52,7 +51,7 @@ TEST_F(OwnAddresses, LinkLocalOfOthersIsUnreachableEvenWhereItIsNotDenied) {
   EXPECT_EQ(refused(bench, kOtherLinkLocal, RefuseReason::kUnreachable), 3U);
 }
 
-// What is on this very host is known as such: its connects end at once, and its hops are not counted.
+// Destinations on this host are recognized: their connects end at once, and their hops are not counted.
 TEST_F(OwnAddresses, AreKnownToBeOnThisHost) {
   auto loop = std::move(*EventLoop::create(ProbeMode::kNone));
   const auto policy_with = [&](const IpAddress& dns) {
@@ -75,7 +74,7 @@ TEST_F(OwnAddresses, AreKnownToBeOnThisHost) {
   EXPECT_TRUE(near.dns && near.local && near.connect_to == own);
 }
 
-// Peers that the guest could not answer to are the gateway to it.
+// The guest sees peers that it could not answer to as the gateway.
 TEST_F(OwnAddresses, PeersOfTheHostsOwnAndOfLinksAreSeenAsTheGateway) {
   auto loop = std::move(*EventLoop::create(ProbeMode::kNone));
   const NatConfig config;
@@ -100,10 +99,10 @@ TEST_F(OwnAddresses, NewOnesAreLearnt) {
   EXPECT_EQ(refused(bench, kGlobal, RefuseReason::kHostAddressClosed), 3U);
 }
 
-// An IPv4 address of the loopback interface brings its whole network: services of the host answer at all of
-// its addresses, as they do at those of 127/8.
+// With an IPv4 address of the loopback interface its whole network is the host's own: services of the host
+// answer at all of its addresses, as they do in 127/8.
 TEST_F(OwnAddresses, NetworksOfTheLoopbackInterfaceAreClosedWhole) {
-  constexpr Ipv4 kNeighbour = PrivateNet::kAddress + 1;  // within the /24, and nobody's address
+  constexpr Ipv4 kNeighbour = PrivateNet::kAddress + 1;  // within the /24, and not assigned
   const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const SocketAddress anywhere(IpAddress::from_v4(0), 0);
   ASSERT_EQ(::bind(listener.get(), anywhere.get(), anywhere.length()), 0);

@@ -93,7 +93,7 @@ class PrivateNet {
     std::strcpy(request.ifr_name, "lo:1");
     ASSERT_EQ(::ioctl(socket.get(), SIOCSIFFLAGS, &request), 0);
   }
-  // Packets for this network of 256 addresses go out and meet nobody.
+  // Packets for this network of 256 addresses go out and reach no host.
   static void route_nowhere(Ipv4 network) {
     const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     rtentry route{};

@@ -1,4 +1,4 @@
-// The DNS forwarder against name servers of the test's own, on port 53 of loopback addresses of a network
+// The DNS forwarder against name servers of the test, on port 53 of loopback addresses in a network
 // namespace. Time is virtual.
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -166,7 +166,8 @@ TEST_F(DnsForwarding, ForgedAnswersAreRejected) {
   EXPECT_NE(got(), "");
 }
 
-// A server that floods, or who can forge its address: the turn is not theirs, and the answer still comes.
+// A server that floods the guest's question, or an attacker who forges its address, cannot hold up the turn,
+// and the right answer still gets through.
 TEST_F(DnsForwarding, FloodOfWrongAnswersIsTakenOverSeveralTurns) {
   NameServer server(kFirst);
   ask(dns_message({.id = 7}));
@@ -208,7 +209,7 @@ TEST_F(DnsForwarding, SilentServersAreAskedInTurnThenItFails) {
 }
 
 TEST_F(DnsForwarding, AnswerOfTheSecondMakesItTheFirst) {
-  NameServer second(kSecond);  // nobody listens at the first: refused at once, no time passes
+  NameServer second(kSecond);  // the first has no listener: it refuses at once, no time passes
   ask(dns_message({.id = 7}));
   EXPECT_EQ(got(), "");
   DnsSpec reply = dns_answer(300);
@@ -221,7 +222,7 @@ TEST_F(DnsForwarding, AnswerOfTheSecondMakesItTheFirst) {
   EXPECT_NE(second.take(), "");
 }
 
-// A file of the test's own in place of the host's list of name servers, for the rest of this thread's life.
+// Puts a file of the test in place of the host's list of name servers, for the rest of this thread's life.
 class PrivateResolvConf {
  public:
   explicit PrivateResolvConf(const std::string& text) : fd_(::mkstemp(path_.data())) {
@@ -245,8 +246,8 @@ class PrivateResolvConf {
   UniqueFd fd_;
 };
 
-// Another network brings its own names and servers: what the old ones said and were preferred for is
-// forgotten.
+// Another network has other names and servers: the answers of the old servers are dropped, and so is the
+// preference for one of them.
 TEST_F(DnsForwarding, OtherServersBeginAnew) {
   bool may = false;
   std::thread([&] {
@@ -286,7 +287,7 @@ TEST_F(DnsForwarding, ServerThatCannotIsLeftForAnother) {
   EXPECT_EQ(got(), "");
   reply.id = id_of(second.take());
   reply.flags = kDnsResponse | 5;
-  second.answer(dns_message(reply));  // nobody is left: the guest gets to know
+  second.answer(dns_message(reply));  // no server is left: the guest gets this answer
   const std::string refused = got();
   ASSERT_FALSE(refused.empty());
   EXPECT_EQ(refused[3] & 15, 5);

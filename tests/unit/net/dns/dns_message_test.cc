@@ -1,4 +1,4 @@
-// DNS messages and the cache: what is kept, for how long, and what hostile messages do.
+// DNS messages and the cache: which answers are kept, for how long, and what hostile messages cause.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -66,7 +66,7 @@ TEST(DnsMessage, LeastTtlOfAllRecordsCounts) {
 TEST(DnsMessage, NegativeAnswersByTheSoa) {
   DnsSpec none;
   none.flags = kDnsResponse | static_cast<std::uint16_t>(DnsRcode::kNameError);
-  EXPECT_EQ(seconds_of(none), 0U);  // nobody says for how long
+  EXPECT_EQ(seconds_of(none), 0U);  // no record says for how long
   none.authority = dns_soa(dns_name("example.com"), 900, 60);
   none.authorities = 1;
   EXPECT_EQ(seconds_of(none), 60U);
@@ -80,7 +80,7 @@ TEST(DnsMessage, NegativeAnswersByTheSoa) {
   EXPECT_EQ(seconds_of(none), 0U);
   DnsSpec chain = dns_answer(300);
   chain.answer = dns_record(kToQuestion, kTypeCname, 300, dns_name("other.example"));
-  EXPECT_EQ(seconds_of(chain), 0U);  // leads nowhere, nobody says for how long
+  EXPECT_EQ(seconds_of(chain), 0U);  // leads nowhere, and no record says for how long
   chain.authority = dns_soa(dns_name("example"), 900, 45);
   chain.authorities = 1;
   EXPECT_EQ(seconds_of(chain), 45U);

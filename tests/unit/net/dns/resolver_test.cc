@@ -1,4 +1,4 @@
-// Which name servers the host asks.
+// The name servers that the host asks.
 #include "net/dns/resolver.h"
 
 #include <gtest/gtest.h>

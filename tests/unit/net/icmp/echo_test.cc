@@ -1,5 +1,5 @@
-// ICMP echo to the world and what the guest is told when there is no way: real sockets in a network namespace
-// of the test's own.
+// ICMP echo to other hosts, and the errors that the guest gets: real sockets in a network namespace of the
+// test.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -156,7 +156,7 @@ TEST_P(NatEcho, NoWayIsToldAtOnce) {
   EXPECT_EQ(bench.nat->counters()[RefuseReason::kNetworkUnreachable], 1U);
 }
 
-// The identifier of the next echo request on the host's wire.
+// The identifier of the next echo request outside.
 std::uint16_t next_id_on(const UniqueFd& wire) {
   std::array<std::uint8_t, 2000> packet{};
   do {
@@ -165,7 +165,8 @@ std::uint16_t next_id_on(const UniqueFd& wire) {
   return load_be16(&packet[kIpv4Header + 4]);
 }
 
-// What a router says of one of two requests quotes the identifier it saw; the guest hears of its own.
+// A router's error about one of two requests quotes the identifier that the router saw. The guest gets its
+// own.
 TEST_P(NatEcho, ErrorsOfTheNetworkQuoteTheGuestsIdentifier) {
   const UniqueFd wire(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP));
   if (!wire) GTEST_SKIP() << "no right to listen on a wire here";
@@ -196,7 +197,7 @@ TEST_P(NatEcho, ErrorsOfTheNetworkQuoteTheGuestsIdentifier) {
   EXPECT_EQ(bench.nat->counters().icmp_errors_passed, 1U);
 }
 
-// The way went while the flow was open: the refusal quotes the request as the guest sent it.
+// The route was removed while the flow was open: the refusal quotes the request as the guest sent it.
 TEST_P(NatEcho, LostWayIsToldInTheGuestsWords) {
   Bench bench({.allow_host_loopback = true, .mtu = 1500});
   bench.inject(build_ipv4(kProtocolIcmp, kPeer, echo_request(77, 1, "")));

@@ -1,4 +1,4 @@
-// Whom ICMP errors are not sent about.
+// The packets about which no ICMP error is sent, and the fields of those that are.
 #include <gtest/gtest.h>
 
 #include <utility>
@@ -22,7 +22,8 @@ std::string echo_request() {
   return as_text(icmp);
 }
 
-// RFC 1122, 3.2.2: a destination that is not one host's. Neither the refusal nor the end of the hops is told.
+// RFC 1122, 3.2.2: a destination that is not a single host. Neither the refusal nor the end of the hops is
+// reported.
 TEST(NatIcmpErrors, NothingIsSaidAboutGroupsAndBroadcasts) {
   for (const Ipv4 group :
        {ipv4(224, 0, 0, 1), ipv4(239, 1, 2, 3), ipv4(240, 0, 0, 1), ~Ipv4{0}, ipv4(10, 0, 2, 255)}) {

@@ -1,4 +1,4 @@
-// A tap device whose guest is the machine's own kernel, in a network namespace of the test's own.
+// A tap device whose guest is the machine's own kernel, in a network namespace of the test.
 #include "net/link/tap_port.h"
 
 #include <gtest/gtest.h>
@@ -40,8 +40,8 @@ bool delete_interface(const char* name) {
          answer.error.error == 0;
 }
 
-// A command that is root in its namespace may do that. Nothing can come from the guest any more, and the
-// network thread must not be told so for ever.
+// A command that is root in its namespace may delete the interface. Then nothing comes from the guest any
+// more, and epoll must not wake the network thread for it again and again.
 TEST(TapPort, InterfaceThatTheGuestDeletesWakesNobody) {
   const PrivateNet world;
   if (!world.ok) GTEST_SKIP() << "no right to make a network namespace here";

@@ -164,7 +164,7 @@ TEST(EventLoop, ReadyEventsCountsHandlersOnly) {
   RecordingFdHandler handler([](std::uint32_t) {});
   ASSERT_TRUE(loop->add(fd.get(), EPOLLIN | EPOLLET, &handler));
   loop->mark_kick_fd(fd.get());
-  loop->post([] {});  // the wake-up for it is no event of anybody's
+  loop->post([] {});  // its wake-up does not count as an event
   std::uint32_t ready = 0;
   loop->at_turn_end([&] {
     ready = loop->ready_events();

@@ -72,7 +72,7 @@ TEST(PollPolicy, SpinsOnlyAfterWork) {
   EXPECT_EQ(policy.spin_ns(true, 0), 50 * kUs);
 }
 
-// What nothing is known of is treated as the peers treat it; a guest's port asks for the other.
+// As long as nothing is known about the traffic the thread sleeps, as its peers do; with a guest it spins.
 TEST(PollPolicy, SleepsUntilSpinningHasShownThatItPays) {
   PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
   std::uint64_t now_ns = 0;
@@ -88,7 +88,7 @@ TEST(PollPolicy, GoesOnWhereTurnsComeFaster) {
   EXPECT_GT(spins_in(policy, now_ns, 400'000, constant(20, 40, 20, 10)), 0.97);
 }
 
-// Spinning that puts the others on another core, whose wake-ups cost more than the sleep did.
+// Spinning moves the other threads to another core, where their wake-ups cost more than the sleep saved.
 TEST(PollPolicy, StopsWhereTurnsComeSlower) {
   PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
   std::uint64_t now_ns = 0;
@@ -117,8 +117,8 @@ TEST(PollPolicy, ALongerSpinJudgesLongerSteps) {
   EXPECT_GT(spins_in(longer, now_ns, 400'000, guest), 0.97);
 }
 
-// One workload follows another, of which the opposite is true: that is noticed by what a turn costs, however
-// long the first has lasted. (The rest are trials, which are frequent at first.)
+// After one workload comes another that needs the opposite. The policy notices that by the cost of a turn,
+// however long the first has lasted. (The other spins are trials, which are frequent at first.)
 TEST(PollPolicy, OtherTrafficIsTriedSoon) {
   PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
   std::uint64_t now_ns = 0;
@@ -134,7 +134,8 @@ TEST(PollPolicy, OtherTrafficIsTriedSoon) {
   }
 }
 
-// A window in ten costs twice as much, since something else ran: no other traffic, so no more trials.
+// One window in ten costs twice as much, because something else ran. The traffic is the same, so there are no
+// more trials.
 TEST(PollPolicy, ABusyMachineIsNotOtherTraffic) {
   PollPolicy policy = policy_of(PollConfig::Mode::kAdaptive);
   std::uint64_t now_ns = 0;

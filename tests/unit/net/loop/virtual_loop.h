@@ -1,5 +1,5 @@
-// An event loop on virtual time: host sockets are real, the clock is not. Time passes only when the test says
-// so, so a minute of retransmissions takes no time at all and a run depends on nothing but its inputs.
+// An event loop on virtual time: host sockets are real, the clock is not. Time passes only when the test
+// moves it, so a minute of retransmissions takes no time, and a run depends on its inputs alone.
 #pragma once
 
 #include <sys/epoll.h>

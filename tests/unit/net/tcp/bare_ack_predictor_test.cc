@@ -1,4 +1,4 @@
-// A SYN-ACK whose answer nobody waits for: when it is marked so, and when not.
+// When a SYN-ACK or FIN is marked as one that the guest answers with a bare ACK, and when not.
 #include "net/tcp/bare_ack_predictor.h"
 
 #include <gtest/gtest.h>
@@ -10,15 +10,15 @@ namespace {
 
 class BareAckPredictorTest : public testing::Test {
  protected:
-  // Opens a connection; whether the answer to its SYN-ACK was expected to come alone.
-  bool expected(bool answers_alone = true) {
+  // Opens a connection. Returns whether a bare ACK was predicted for its SYN-ACK.
+  bool expected(bool answers_bare = true) {
     GuestTcp guest(bench_, server_.port(), ++guest_port_);
     guest.auto_ack = false;
     guest.send_syn();
     EXPECT_TRUE(guest.run_until([&] { return guest.syn_acked; }));
     const bool marked = bench_.port.last.expects_bare_ack;
     EXPECT_EQ(bench_.port.last.tcp_flags, kTcpSyn | kTcpAck);
-    if (answers_alone) {
+    if (answers_bare) {
       guest.send_ack();
     } else {
       guest.send(kTcpAck | kTcpPsh, "request");
@@ -42,15 +42,15 @@ TEST_F(BareAckPredictorTest, IsExpectedAfterManyInARow) {
   EXPECT_TRUE(expected());
 }
 
-TEST_F(BareAckPredictorTest, ARequestThatComesWithItBeginsTheCountAnew) {
+TEST_F(BareAckPredictorTest, ARequestThatComesWithTheAckStartsTheCountAgain) {
   see_many();
   EXPECT_TRUE(expected(false));
   see_many();
   EXPECT_TRUE(expected());
 }
 
-// To a FIN that comes after its own the guest has nothing to say but that it came.
-TEST_F(BareAckPredictorTest, TheLastFinIsAnsweredAlone) {
+// A FIN that comes after the guest's own can only be acknowledged.
+TEST_F(BareAckPredictorTest, TheLastFinIsAnsweredByABareAck) {
   GuestTcp guest(bench_, server_.port(), ++guest_port_);
   ASSERT_TRUE(guest.connect());
   guest.send(kTcpAck | kTcpFin);
@@ -58,7 +58,7 @@ TEST_F(BareAckPredictorTest, TheLastFinIsAnsweredAlone) {
   EXPECT_TRUE(bench_.port.last.expects_bare_ack);
 }
 
-// After the first the program may say a lot, or close, which others wait for.
+// After the first FIN the guest's program may still send data, or close, and the peer waits for that.
 TEST_F(BareAckPredictorTest, TheFirstFinIsNot) {
   Server closes([](int) {});
   see_many();

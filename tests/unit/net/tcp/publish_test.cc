@@ -241,7 +241,7 @@ class NoDescriptors {
   std::vector<UniqueFd> taken_;
 };
 
-// The edge that told of it is gone, and nobody else connects.
+// The edge that reported it is gone, and there is no other connection to bring one.
 TEST(NatPublish, ConnectionThatFoundNoDescriptorIsAcceptedLater) {
   const std::uint16_t port = closed_port();
   VirtualLoop loop;

@@ -96,7 +96,7 @@ class VirtualNat : public testing::Test {
   std::size_t watched_at_start = 0;
 };
 
-// A guest's end that does exactly what it is told.
+// A guest's end of a connection that does nothing by itself.
 class Puppet {
  public:
   Puppet(VirtualLoop& loop, FakePort& port, Nat& nat, std::uint16_t to, std::uint16_t from = 40000)

@@ -1,4 +1,4 @@
-// Connections on which nothing happens: kept for hours, then asked; and what the host's sockets are set to.
+// Idle connections: they are kept for hours and then probed. And the options of the host's sockets.
 #include <netinet/tcp.h>
 
 #include "puppet.h"

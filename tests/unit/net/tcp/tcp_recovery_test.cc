@@ -1,4 +1,4 @@
-// Loss towards the guest, frame by frame on virtual time: what is sent again, what is not, and when (RFC
+// Loss of frames for the guest, on virtual time: which frames are repeated, which are not, and when (RFC
 // 5681, RFC 6582).
 #include "puppet.h"
 
@@ -30,7 +30,7 @@ class TcpRecovery : public VirtualNat {
     }
     return numbers;
   }
-  // The guest has the first so many.
+  // The guest acknowledges this many frames.
   void acknowledge(std::uint32_t frames) {
     guest.rcv_nxt = start + frames * kFrame;
     guest.acknowledge();
@@ -44,7 +44,7 @@ class TcpRecovery : public VirtualNat {
 TEST_F(TcpRecovery, AfterATimeOutOneFrameUntilItIsAcknowledgedThenEachOnce) {
   pass(kSecondNs * 6 / 10);
   EXPECT_EQ(sent(), Numbers{0});
-  // What the frames from before the time-out bring about is no news (RFC 6582, 4.1).
+  // Duplicates that frames from before the time-out cause do not mean a loss (RFC 6582, 4.1).
   for (int i = 0; i < 4; ++i)
     acknowledge(0);
   EXPECT_EQ(sent(), Numbers{});
@@ -82,7 +82,7 @@ TEST_F(TcpRecovery, EachHoleIsFilledOnce) {
   EXPECT_EQ(counters().retransmissions, 2U);
 }
 
-// A guest that shut its window gets no payload, however often it says what it lacks.
+// A guest that has shut its window gets no payload, however many duplicate acknowledgements it sends.
 TEST_F(TcpRecovery, NothingIsSentAgainIntoAClosedWindow) {
   for (int i = 0; i < 3; ++i)
     acknowledge(0);

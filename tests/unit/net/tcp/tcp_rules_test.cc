@@ -1,4 +1,4 @@
-// Rules of RFC 9293, 5961 and 7323 that only a hostile or unlucky guest puts to the test.
+// Rules of RFC 9293, 5961 and 7323 that matter only with a hostile or unlucky guest.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
@@ -101,7 +101,8 @@ TEST(NatTcpRules, PayloadAfterAFinIsDroppedAndTheFlowGoesOn) {
   EXPECT_FALSE(guest.reset_received);
 }
 
-// One of a window that nobody can have seen would shut the flow for good: what comes later looks older.
+// A window from a sequence number beyond the offered window must not count: it would shut the flow for good,
+// since all later segments would look older.
 TEST(NatTcpRules, WindowOfASegmentOutsideTheWindowIsNotBelieved) {
   std::promise<void> go;
   auto may_write = go.get_future().share();
@@ -150,8 +151,8 @@ TEST(NatTcpRules, WindowOfAnOldSegmentIsNotBelieved) {
   guest.send(kTcpRst);
 }
 
-// The flow is not forgotten before its last acknowledgement is out: the guest's FIN would come again, to
-// nobody.
+// The flow stays until its last acknowledgement was sent. Otherwise the guest would repeat its FIN and meet
+// no flow.
 TEST(NatTcpRules, LastAcknowledgementWaitsForAReceiveBuffer) {
   Server server([](int) {});
   Bench bench;

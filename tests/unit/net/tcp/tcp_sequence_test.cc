@@ -1,5 +1,4 @@
-// What the NAT makes of a segment that does not fit: sequence checks, resets, options (RFC 9293, RFC 5961,
-// RFC 7323).
+// Segments that do not fit: sequence checks, resets, options (RFC 9293, RFC 5961, RFC 7323).
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -86,7 +85,7 @@ TEST(NatTcp, WhileTheHostIsBeingConnectedSynsAreOneFlow) {
   guest.send_syn();
   EXPECT_EQ(bench.nat->counters().flows_connecting, 1U);
   EXPECT_EQ(bench.nat->counters()[DropReason::kDuplicate], 1U);
-  guest.iss += 5000;  // the guest gave up and begins anew from the same port
+  guest.iss += 5000;  // the guest gave up and opens a new connection from the same port
   guest.send_syn();
   bench.run_for_ms(20);
   EXPECT_TRUE(bench.quiet());  // connect first, then SYN-ACK

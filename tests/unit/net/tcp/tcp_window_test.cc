@@ -19,7 +19,7 @@ constexpr std::uint16_t kLargeMtu = 65520;
 constexpr std::size_t kReadBytes = 65536;
 constexpr int kPatienceMs = 60'000;  // only ends a test that hangs
 
-// A connection whose server reads what it is told to and no more.
+// A connection whose server reads only when the test makes it read.
 class SlowServer {
  public:
   explicit SlowServer(Bench& bench, std::uint16_t guest_port = 40000)
@@ -112,7 +112,7 @@ INSTANTIATE_TEST_SUITE_P(Links, NatWindow,
                                          Link{"large_mtu", 65520, 7}, Link{"large_mtu_unscaled", 65520, {}}),
                          [](const auto& link) { return link.param.name; });
 
-// Other flows that hold half of the pool, so that everybody's window gets small.
+// Other flows that hold half of the pool, so that all windows get small.
 class FullPool {
  public:
   explicit FullPool(Bench& bench) {

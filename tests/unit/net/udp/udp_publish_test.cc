@@ -189,7 +189,7 @@ TEST(NatUdpPublish, StrangersLeaveTheGuestRoomForFlowsOfItsOwn) {
   EXPECT_EQ(bench.nat->counters().udp_flows_open, before + 1);
 }
 
-// More at once than a turn takes: the edge that told of them comes only once.
+// More datagrams at once than a turn takes: their edge comes only once.
 TEST(NatUdpPublish, ManyDatagramsAtOnceAllArrive) {
   const std::uint16_t port = closed_port(SOCK_DGRAM);
   Bench bench(publishing(port));
@@ -202,7 +202,8 @@ TEST(NatUdpPublish, ManyDatagramsAtOnceAllArrive) {
     EXPECT_EQ(bench.next_frame()->payload.substr(kUdpHeader), std::to_string(i));
 }
 
-// A guest cannot use the published socket to reach what is closed: only who has spoken to it is answered.
+// A guest cannot use the published socket to reach closed destinations: it can answer only to peers that have
+// sent to the port.
 TEST(NatUdpPublish, StrangersAreStillBehindThePolicy) {
   const std::uint16_t port = closed_port(SOCK_DGRAM);
   Bench bench(publishing(port));

@@ -224,7 +224,7 @@ TEST(NatUdp, MalformedIsDropped) {
   EXPECT_EQ(bench.nat->counters()[DropReason::kBadUdp], 4U);
 }
 
-// What the host does not take of a datagram is as lost as what it drops: it has its reason.
+// A datagram that the host does not take is lost and counted under a reason, as a dropped frame is.
 TEST(NatUdp, DatagramThatTheHostRefusesForItsSizeIsCounted) {
   const PrivateNet world;
   if (!world.ok) GTEST_SKIP() << "no right to make a network namespace here";
@@ -316,7 +316,7 @@ TEST(NatUdp, ErrorsAboutLargeDatagramsHaveTheirLength) {
   EXPECT_EQ(load_be16(ip + kIpv4Header + 4), kUdpHeader + kBytes);
 }
 
-// More datagrams at once than a turn takes: the edge that told of them comes only once.
+// More datagrams at once than a turn takes: their edge comes only once.
 TEST(NatUdp, ManyAnswersAtOnceAllArrive) {
   UdpServer server;
   Bench bench;
