@@ -26,7 +26,7 @@ enum class DhcpOutcome : std::uint8_t {
   kMalformed,  // not a client's message, or its fields contradict each other
 };
 
-// request: a private copy of the UDP payload. mtu: told to the client.
+// request: a private copy of the UDP payload. mtu: for the client's option 26.
 [[nodiscard]] DhcpOutcome answer_dhcp(std::span<const std::uint8_t> request, std::uint16_t mtu,
                                       DhcpReply& reply);
 

@@ -41,7 +41,7 @@ struct TcpFlow final : FdHandler {
   bool syn_due = false;    // a SYN-ACK, in kSynSent a SYN
 
   std::uint64_t active_ns = 0;  // last sign of life of either side
-  std::uint64_t timer_ns = 0;   // when the heap wakes us, 0 if it does not
+  std::uint64_t timer_ns = 0;   // when its entry in the timer heap is due, 0 if it has none
 
   TcpSend send;
   TcpReceive receive;

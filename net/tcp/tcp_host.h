@@ -1,4 +1,4 @@
-// The host socket of one TCP flow: what it may still give or take, as the events and calls so far have told.
+// The host socket of one TCP flow, and what is known about it from its events and earlier calls.
 //
 // The socket is registered once, edge-triggered: `readable` remembers the edge until a read comes up short.
 // Owns the descriptor only in so far as Tcp closes it (Tcp::close_socket()); -1 when there is none.

@@ -36,7 +36,7 @@ class TcpReceive {
 
   // Takes the sequence number of the guest's SYN. scaled: it offers window scaling.
   void take_syn(Seq seq, bool scaled);
-  // A SYN of ours offers window scaling; the guest's answer decides (take_syn).
+  // The NAT's own SYN offers window scaling; the guest's answer decides (take_syn).
   void offer_scaling() { scaled_ = true; }
 
   [[nodiscard]] Seq initial() const { return initial_; }
@@ -104,7 +104,7 @@ class TcpReceive {
   Seq initial_ = 0;
   Seq next_ = 0;
   Seq edge_ = 0;
-  Seq acked_ = 0;  // the next that the guest was told last
+  Seq acked_ = 0;  // next_ as of the last acknowledgement
   bool scaled_ = false;
   bool fin_ = false;
   bool ack_due_ = false;
