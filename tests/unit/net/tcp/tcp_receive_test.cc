@@ -10,8 +10,8 @@ namespace glassbox::net {
 namespace {
 
 constexpr std::uint32_t kSegment = 1460;
-constexpr std::uint16_t kMss = 1460;
-constexpr std::uint64_t kNow = 1'000'000'000;
+constexpr std::uint16_t kGuestMss = 1460;
+constexpr std::uint64_t kHeldAtNs = 1'000'000'000;
 
 // Each case from an ordinary and from a wrapping initial sequence number.
 class TcpReceiveTest : public testing::TestWithParam<Seq> {
@@ -192,15 +192,15 @@ TEST_P(TcpReceiveTest, HoldsTheAckOfAShortRequest) {
   receive_.ack_sent();
   receive_.took(100);
   receive_.require_ack();
-  ASSERT_TRUE(receive_.may_hold_ack(kMss));
-  receive_.hold_ack(holds, 3, kNow);
+  ASSERT_TRUE(receive_.may_hold_ack(kGuestMss));
+  receive_.hold_ack(holds, 3, kHeldAtNs);
   EXPECT_FALSE(receive_.ack_due());
-  EXPECT_TRUE(receive_.hold_ends_at(kNow + AckHold::kHoldNs));
-  receive_.took(kMss);
-  EXPECT_FALSE(receive_.may_hold_ack(kMss)) << "more than a segment";
+  EXPECT_TRUE(receive_.hold_ends_at(kHeldAtNs + AckHold::kHoldNs));
+  receive_.took(kGuestMss);
+  EXPECT_FALSE(receive_.may_hold_ack(kGuestMss)) << "more than a segment";
   receive_.ack_sent();
-  EXPECT_FALSE(receive_.hold_ends_at(kNow + AckHold::kHoldNs));
-  EXPECT_TRUE(receive_.may_hold_ack(kMss));
+  EXPECT_FALSE(receive_.hold_ends_at(kHeldAtNs + AckHold::kHoldNs));
+  EXPECT_TRUE(receive_.may_hold_ack(kGuestMss));
 }
 
 TEST_P(TcpReceiveTest, AFlowWhoseHoldFailedIsNotHeldAgain) {
@@ -208,19 +208,19 @@ TEST_P(TcpReceiveTest, AFlowWhoseHoldFailedIsNotHeldAgain) {
   open(10'000);
   receive_.ack_sent();
   receive_.took(100);
-  receive_.hold_ack(holds, 3, kNow);
+  receive_.hold_ack(holds, 3, kHeldAtNs);
   receive_.hold_failed();
   EXPECT_TRUE(receive_.ack_due());
   receive_.ack_sent();
   receive_.took(100);
-  EXPECT_FALSE(receive_.may_hold_ack(kMss));
+  EXPECT_FALSE(receive_.may_hold_ack(kGuestMss));
 }
 
 TEST_P(TcpReceiveTest, WhatTheHostHasNotTakenIsNotHeld) {
   open_scaled();
   receive_.ack_sent();
   overflow(100);
-  EXPECT_FALSE(receive_.may_hold_ack(kMss));
+  EXPECT_FALSE(receive_.may_hold_ack(kGuestMss));
 }
 
 INSTANTIATE_TEST_SUITE_P(InitialSequenceNumbers, TcpReceiveTest,
