@@ -1,5 +1,5 @@
-// What probes.def and events.def say, as data: for `glassbox-trace probes`, the documentation page, printing
-// of events and the tests that hold the programs to the contract.
+// probes.def and events.def as data: for `glassbox-trace probes`, for PROBES.md, for printing events, and for
+// the tests that check the programs against the contract.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 #include <span>
 #include <string_view>
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 
 struct ArgumentInfo {
   std::string_view name;
@@ -25,13 +25,13 @@ struct EventInfo {
 // The USDT probes, in the order of probes.def.
 std::span<const EventInfo> probes();
 
-// Everything of events.def. An argument named "-" is unused.
+// The events of events.def, in its order. An argument named "-" is unused.
 std::span<const EventInfo> kernel_events();
 
 // The entry of either list, or nullptr for a kind that does not exist.
 const EventInfo* find_event(std::uint16_t kind);
 
-// Bytes an argument type has in a probe note; negative for a signed one, which is how the notes spell it.
+// The size in bytes of an argument type in a probe note; negative for a signed type, as in the notes.
 int note_size(std::string_view type);
 
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

@@ -1,4 +1,4 @@
-// The reading end of a tracer's ring buffer (bpf/emit.bpf.h has the writing end).
+// The reading end of a tracer's ring buffer; bpf/emit.bpf.h has the writing end.
 //
 // Thread: one at a time.
 #pragma once
@@ -14,13 +14,13 @@
 #include "bpf/libbpf_log.h"
 #include "vmm/base/result.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 
 class EventRing {
  public:
   using Consumer = std::function<void(const gb_event&)>;
 
-  // `bytes` is the size of the map. An EventRing stays where it is: libbpf has its address.
+  // `bytes` is the size of the map. Do not move an open EventRing: libbpf has its address.
   Status open(int map_fd, std::size_t bytes) {
     most_ = bytes / (sizeof(gb_event) + kRecordHeader);
     ring_.reset(ring_buffer__new(map_fd, on_event, this, nullptr));
@@ -29,8 +29,8 @@ class EventRing {
   }
   void close() { ring_.reset(); }
 
-  // Hands out what is there and returns how many: at most what the ring holds, so that it ends where events
-  // come faster than they are taken. Never blocks.
+  // Hands out the events in the ring and returns their number: at most as many as the ring holds, so that it
+  // returns even if events come faster than they are taken. Never blocks.
   Result<std::size_t> consume(const Consumer& consumer) {
     consumer_ = &consumer;
     left_ = most_;
@@ -59,4 +59,4 @@ class EventRing {
   std::size_t most_ = 0, left_ = 0;
 };
 
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

@@ -5,25 +5,25 @@
 //
 // USDT: one program a probe, generated from probes.def; the loader attaches each to every site of the probe.
 //
-// Kernel side: a connection of the NAT is followed from both ends. inet_sock_set_state tells about the NAT's
-// own sockets (the one that the target process takes to SYN_SENT is the NAT's; its later changes come in any
-// context, often in softirq) and, when such a socket is established, the 4-tuple goes into `flows`, seen from
-// the server. A server-side socket that becomes ESTABLISHED out of SYN_RECV and whose 4-tuple is in `flows`
-// is the other end if the server is on this machine: on loopback that happens inside the NAT's connect(),
-// after the NAT's own socket was established and in whatever context the softirq runs. It goes into
-// `server_socks`.
+// Kernel side: a connection of the NAT is followed from both ends, through inet_sock_set_state. A socket that
+// the target process takes to SYN_SENT is the NAT's; its later changes come in any context, often in softirq.
+// When it is established, its 4-tuple goes into `flows`, as the server sees it. If the server is on this
+// machine, its socket goes from SYN_RECV to ESTABLISHED and its 4-tuple is in `flows`: it goes into
+// `server_socks`. On loopback this happens inside the NAT's connect(), after the NAT's own socket was
+// established, in the context that the softirq runs in.
 //
-// A process that accepts such a socket is a server: its reads, writes, close and shutdown of such sockets are
-// reported from the raw system call tracepoints, as are those of children it forks. Every system call of the
-// machine passes here, so the programs look at the number first and at the process next. accept() is reported
-// when it has returned a connection of the NAT, its entry then too, with the time it had: before, nobody can
-// know whose connection it will be. The host has tracepoints only, no kprobes; io_uring is not seen.
+// A process that accepts such a socket is a server. Its reads, writes, closes and shutdowns of such sockets
+// are reported from the raw system call tracepoints, and so are those of its children. Every system call of
+// the machine comes through here, so the programs look at the call's number first and at the process next.
+// accept() is reported when it has returned a connection of the NAT. Its entry is reported then too, with the
+// time of the entry, because only the return says whose connection it is. The host's hooks are tracepoints,
+// not kprobes; io_uring is not seen.
 //
-// What bounds a flow is told a second time when it ends (bpf/flow_span.bpf.h).
+// The events that bound a flow are repeated when it ends (bpf/flow_span.bpf.h).
 //
-// Scheduling: what sched_switch and sched_wakeup do to the threads of the target and of the servers. Both run
-// under the run queue's lock, where a submission that woke the consumer could not; ours wakes nobody. Of the
-// vCPU threads also how long each exit took, in one event when the guest runs again.
+// Scheduling: sched_switch and sched_wakeup of the threads of the target and of the servers. Both tracepoints
+// run under the run queue's lock, where a program must not wake the consumer; submissions here never do. For
+// vCPU threads, one event when the guest runs again says how long the exit took.
 #include "bpf/emit.bpf.h"
 #include "bpf/sock_view.bpf.h"
 
@@ -61,24 +61,17 @@ static __always_inline int gb_usdt(struct pt_regs* ctx, __u16 kind, int count) {
   for (int i = 0; i < count; i++) {
     if (bpf_usdt_arg(ctx, i, (long*)&e->arg[i])) __sync_fetch_and_add(&usdt_errors, 1);
   }
-  const __u64 first = e->arg[0];
+  const __u64 closed = kind == GB_KIND_flow_close ? e->flow_close.flow : 0;
   note_span(kind, e);
   gb_end(e);
-  if (kind == GB_KIND_flow_close) emit_span(first);
+  if (kind == GB_KIND_flow_close) emit_span(closed);
   return 0;
 }
 
-#define GB_USDT(name, count)                         \
-  SEC("usdt") int usdt_##name(struct pt_regs* ctx) { \
-    return gb_usdt(ctx, GB_KIND_##name, count);      \
+#define GB_PROBE(name, fires, ...)                              \
+  SEC("usdt") int usdt_##name(struct pt_regs* ctx) {            \
+    return gb_usdt(ctx, GB_KIND_##name, GB_COUNT(__VA_ARGS__)); \
   }
-#define GB_PROBE1(name, ...) GB_USDT(name, 1)
-#define GB_PROBE2(name, ...) GB_USDT(name, 2)
-#define GB_PROBE3(name, ...) GB_USDT(name, 3)
-#define GB_PROBE4(name, ...) GB_USDT(name, 4)
-#define GB_PROBE5(name, ...) GB_USDT(name, 5)
-#define GB_PROBE7(name, ...) GB_USDT(name, 7)
-#define GB_PROBE9(name, ...) GB_USDT(name, 9)
 #include "bpf/probes.def"
 
 struct server_sock {
@@ -96,7 +89,7 @@ static __always_inline void emit_state(const struct sock* sk, int old_state, int
                                        const struct gb_sock_view* view, __u64 now) {
   struct gb_event* e = gb_begin_at(GB_KIND_host_sock_state, now);
   if (!e) return;
-  gb_fill_sock_state(e->arg, sk, old_state, new_state, view);
+  GB_FILL_SOCK_STATE(e->host_sock_state, sk, old_state, new_state, view);
   gb_end(e);
 }
 
@@ -113,7 +106,7 @@ int BPF_PROG(sock_set_state, const struct sock* sk, int old_state, int new_state
   if (!gb_is_tcp(sk)) return 0;
   gb_view_sock(sk, &view);
 
-  if (new_state == GB_TCP_SYN_SENT) { /* only connect() does this, in the caller's own context */
+  if (new_state == BPF_TCP_SYN_SENT) { /* only connect() does this, in the caller's own context */
     if (bpf_get_current_pid_tgid() >> 32 != target_tgid) return 0;
     const __u8 one = 1;
     put(&nat_socks, &skaddr, &one);
@@ -123,15 +116,15 @@ int BPF_PROG(sock_set_state, const struct sock* sk, int old_state, int new_state
   if (bpf_map_lookup_elem(&nat_socks, &skaddr)) {
     emit_state(sk, old_state, new_state, &view, now);
     const struct gb_sock_view server = {view.peer, view.local, view.peer_port, view.local_port};
-    if (new_state == GB_TCP_ESTABLISHED) {
+    if (new_state == BPF_TCP_ESTABLISHED) {
       put(&flows, &server, &skaddr);
-    } else if (new_state == GB_TCP_CLOSE) {
+    } else if (new_state == BPF_TCP_CLOSE) {
       bpf_map_delete_elem(&flows, &server);
       bpf_map_delete_elem(&nat_socks, &skaddr);
     }
     return 0;
   }
-  if (old_state == GB_TCP_SYN_RECV && new_state == GB_TCP_ESTABLISHED) {
+  if (old_state == BPF_TCP_SYN_RECV && new_state == BPF_TCP_ESTABLISHED) {
     put(&passive, &skaddr, &now);
     if (!bpf_map_lookup_elem(&flows, &view)) return 0;
     add_server_sock(skaddr, &view);
@@ -139,13 +132,13 @@ int BPF_PROG(sock_set_state, const struct sock* sk, int old_state, int new_state
     return 0;
   }
   emit_state(sk, old_state, new_state, &view, now);
-  if (new_state == GB_TCP_CLOSE) bpf_map_delete_elem(&server_socks, &skaddr);
+  if (new_state == BPF_TCP_CLOSE) bpf_map_delete_elem(&server_socks, &skaddr);
   return 0;
 }
 
 #include "bpf/server_calls.bpf.h"
 
-/* A child of a server inherits its connections. */
+/* A child of a server inherits its connections, so it is a server too. */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(server_fork, struct task_struct* parent, struct task_struct* child) {
   const __u32 parent_tgid = BPF_CORE_READ(parent, tgid), child_tgid = BPF_CORE_READ(child, tgid);
@@ -161,7 +154,7 @@ static __always_inline int is_followed(__u32 tgid) {
 
 #include "bpf/sched_states.bpf.h"
 
-/* Kernels before 5.18 have no prev_state here; they lack other things that we need too. */
+/* Kernels before 5.18 have no prev_state here. They are not supported for other reasons too. */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switch, bool preempted, struct task_struct* prev, struct task_struct* next,
              unsigned int prev_state) {
@@ -173,8 +166,8 @@ int BPF_PROG(sched_wakeup, struct task_struct* task) {
   return gb_woken(GB_KIND_host_sched_wakeup, task);
 }
 
-/* raw_tp, not tp_btf: the tracepoint is a module's, which may not be there, and its arguments are not needed.
- */
+/* raw_tp and not tp_btf: the tracepoint belongs to a module that may not be loaded, and its arguments are not
+ * needed. */
 GB_LRU(vcpu_exits, __u32, __u64, 4096); /* by thread: when it left the guest */
 
 SEC("raw_tp/kvm_exit")
@@ -194,7 +187,7 @@ int vcpu_entry(void* ctx) {
   if (!exit_ns) return 0;
   struct gb_event* e = gb_begin(GB_KIND_host_vcpu_exit);
   if (!e) return 0;
-  e->arg[0] = *exit_ns;
+  e->host_vcpu_exit.exit_ns = *exit_ns;
   gb_end(e);
   return 0;
 }

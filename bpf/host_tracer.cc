@@ -18,7 +18,7 @@
 #include "bpf/sdt_notes.h"
 #include "gb_host.skel.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 namespace {
 
 constexpr std::string_view kUsdtPrefix = "usdt_";
@@ -57,7 +57,7 @@ Status check_rights(pid_t pid) {
   return {};
 }
 
-// Sites of each probe of ours in the program, by name.
+// The number of sites of each glassbox probe in the program, by name.
 Result<std::map<std::string, std::size_t>> probe_sites(const std::string& exe, pid_t pid) {
   auto notes = read_sdt_notes(exe);
   if (!notes) return fail("cannot trace process {}: {}", pid, notes.error().message);
@@ -74,7 +74,7 @@ Result<std::map<std::string, std::size_t>> probe_sites(const std::string& exe, p
   return sites;
 }
 
-// A vCPU's exits are the business of a process with a VM only.
+// The programs for vCPU exits are for a process with a VM only.
 bool is_wanted(const bpf_program* program, bool kernel_events, bool has_vm) {
   switch (bpf_program__type(program)) {
     case BPF_PROG_TYPE_TRACING:
@@ -104,13 +104,13 @@ struct HostTracer::Impl {
                    const std::map<std::string, std::size_t>& sites) {
     const auto site = sites.find(name);
     if (site == sites.end()) {
-      hooks.push_back({name, "missing", "the program has no such probe: it is of another version"});
+      hooks.push_back({name, "", "the program has no such probe: it is of another version", false});
       return;
     }
     LinkPtr link(
         bpf_program__attach_usdt(program, pid, exe.c_str(), kProvider.data(), name.c_str(), nullptr));
     if (!link) {
-      hooks.push_back({name, "missing", take_libbpf_error(errno)});
+      hooks.push_back({name, "", take_libbpf_error(errno), false});
       return;
     }
     links.push_back(std::move(link));
@@ -123,7 +123,7 @@ struct HostTracer::Impl {
     const std::string name(section.substr(section.find('/') + 1));
     LinkPtr link(bpf_program__attach(program));
     if (!link) {
-      hooks.push_back({name, "missing", take_libbpf_error(errno)});
+      hooks.push_back({name, "", take_libbpf_error(errno), false});
       return;
     }
     links.push_back(std::move(link));
@@ -210,4 +210,4 @@ void HostTracer::detach() {
   silence(impl_->skeleton->bss->stopped);
 }
 
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

@@ -1,9 +1,9 @@
 // Host side of a trace: attaches the BPF programs of bpf/host.bpf.c to one running glassbox process (`run` or
-// `netns`) and hands out its events and those of the kernel for its connections.
+// `netns`). It hands out the events of the process's probes, and the kernel's events for its connections.
 //
-// Needs CAP_SYS_ADMIN in the initial user namespace. The process is traced through /proc/PID/exe, so it does
-// not matter whether its binary was rebuilt or deleted meanwhile. Connections that exist when tracing begins
-// are not followed on the server's side. Two tracers of two processes are independent.
+// Needs CAP_SYS_ADMIN in the initial user namespace. The tracer uses /proc/PID/exe, so the process may be
+// traced after its binary was rebuilt or deleted. Connections that exist when tracing begins are not followed
+// on the server's side. Two tracers of two processes are independent.
 //
 // Not thread-safe: one thread opens, polls and destroys. Events come in ring order, which is not quite time
 // order: sort by ts_ns behind a watermark.
@@ -21,15 +21,10 @@
 #include <vector>
 
 #include "bpf/events.h"
+#include "bpf/hook.h"
 #include "vmm/base/result.h"
 
-namespace glassbox::trace {
-
-struct Hook {
-  std::string name;    // "rx_inject", "inet_sock_set_state"
-  std::string how;     // "usdt", "tp_btf", "raw_tp" or "missing"
-  std::string remark;  // of a missing one, why; of a probe with several sites, how many. May be empty
-};
+namespace glassbox::bpf {
 
 // All counts are cumulative since open().
 struct HostDrops {
@@ -37,7 +32,7 @@ struct HostDrops {
   std::array<std::uint64_t, GB_KIND_LIMIT> ring_full_by_kind{};
   std::uint64_t recursion_misses = 0;  // the kernel skipped a program that was running already on the CPU
   std::map<std::string, std::uint64_t> misses_by_hook;  // bpf/recursion.h
-  std::uint64_t map_errors = 0;  // a connection or a call could not be remembered: its events are missing
+  std::uint64_t map_errors = 0;       // a connection or a call could not be stored: its events are missing
   std::uint64_t argument_errors = 0;  // an argument of a probe could not be read and is 0 in the event
 
   [[nodiscard]] std::uint64_t total() const { return ring_full + recursion_misses + map_errors; }
@@ -49,15 +44,15 @@ struct HostDrops {
 class HostTracer {
  public:
   struct Options {
-    std::size_t ring_bytes = 16u << 20;  // a power of two; 136 bytes an event
-    // Kernel events of the NAT's connections and of the servers at their other end. They cost every system
-    // call of the machine a little, so that they can be left out.
+    std::size_t ring_bytes = 16u << 20;  // a power of two; an event takes 136 bytes
+    // Kernel events of the NAT's connections and of the servers at their other end. They slow down every
+    // system call of the machine a little. Set this to false to do without them.
     bool kernel_events = true;
   };
   using Consumer = std::function<void(const gb_event&)>;
 
-  // Fails, in one line for people, if the process does not exist or has no probes, or rights are missing. A
-  // single hook that cannot be attached is not a failure: see attached().
+  // Fails, with one line for people, if the process does not exist, has no probes, or may not be traced. A
+  // single hook that cannot be attached is not a failure: attached() says so.
   static Result<std::unique_ptr<HostTracer>> open(pid_t pid, const Options& options);
   static Result<std::unique_ptr<HostTracer>> open(pid_t pid) { return open(pid, Options{}); }
 
@@ -65,18 +60,18 @@ class HostTracer {
   HostTracer(const HostTracer&) = delete;
   HostTracer& operator=(const HostTracer&) = delete;
 
-  // Every hook that was wanted, the missing ones included.
+  // Every hook that was wanted, also those that could not be attached.
   [[nodiscard]] const std::vector<Hook>& attached() const;
 
-  // Hands every event that is in the ring to `consumer` and returns how many: at most what the ring holds, so
-  // that it ends where events come faster than they are taken. Never blocks, and nothing wakes the caller:
-  // come round every 10 to 100 ms. The reference is valid during the call only.
+  // Hands the events in the ring to `consumer` and returns their number. It takes at most as many as the ring
+  // holds, so it returns even if events come faster than they are taken. Never blocks, and nothing wakes the
+  // caller: call it every 10 to 100 ms. The reference is valid during the call only.
   Result<std::size_t> poll(const Consumer& consumer);
 
   [[nodiscard]] HostDrops drops() const;
 
-  // No events are made after this; those in the ring remain for one last poll(). Idempotent. The programs
-  // leave the kernel with the destructor, which takes a second or two.
+  // Ends the making of events; those in the ring remain for one last poll(). Idempotent. The destructor takes
+  // the programs out of the kernel, which lasts a second or two.
   void detach();
 
  private:
@@ -85,4 +80,4 @@ class HostTracer {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

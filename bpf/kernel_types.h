@@ -1,9 +1,9 @@
-// The few kernel structures our BPF programs look into, each with just the fields that are read.
+// The few kernel structures that the BPF programs look into, each with only the fields that are read.
 //
-// CO-RE makes this enough: preserve_access_index records every access by structure and field name, and libbpf
-// looks up where that field is in the BTF of the kernel it loads into. Layout and completeness here do not
-// matter; names and kinds do. A generated vmlinux.h would tie the build to a machine that has BTF and hide
-// which fields we depend on. Checked against Debian's 6.1 (guest, lab) and 6.18.
+// With CO-RE that is enough. preserve_access_index records each access by structure and field name, and
+// libbpf finds the field's place in the BTF of the kernel that it loads into. So the layout here does not
+// matter; names and types do. A generated vmlinux.h would need a build machine with BTF, and would hide which
+// fields the programs depend on. Checked against Debian's 6.1 (guest, lab) and 6.18.
 #ifndef GLASSBOX_BPF_KERNEL_TYPES_H
 #define GLASSBOX_BPF_KERNEL_TYPES_H
 
@@ -82,8 +82,7 @@ struct task_struct {
   struct signal_struct* signal;
 };
 
-/* The kernel's own view of the registers at a system call (the userspace header spells the fields otherwise).
- */
+/* The kernel's names for the registers at a system call; the userspace header has other names. */
 struct pt_regs___kernel {
   unsigned long di;
   unsigned long si;

@@ -1,5 +1,5 @@
-// libbpf explains its failures on stderr only. These keep the explanation for our own one-line errors
-// instead.
+// libbpf explains its failures on stderr only. These functions keep the explanation for one-line error
+// messages instead.
 #pragma once
 
 #include <bpf/libbpf.h>
@@ -9,7 +9,7 @@
 #include <cstring>
 #include <string>
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 
 inline std::string& libbpf_last_warning() {
   thread_local std::string warning;
@@ -28,7 +28,7 @@ inline void capture_libbpf_log() {
   });
 }
 
-// "<strerror> (<what libbpf said first>)"; forgets what it said.
+// "<strerror> (<libbpf's first warning>)". The warning is then forgotten.
 inline std::string take_libbpf_error(int errnum) {
   std::string text = std::strerror(errnum);
   if (!libbpf_last_warning().empty()) text += " (" + libbpf_last_warning() + ")";
@@ -36,4 +36,4 @@ inline std::string take_libbpf_error(int errnum) {
   return text;
 }
 
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

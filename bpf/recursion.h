@@ -1,5 +1,5 @@
-// Runs of BPF programs that the kernel skipped because the program was running already on that CPU: it counts
-// them, and nothing else tells of them, since a program that did not run takes no sequence number.
+// Runs of BPF programs that the kernel skipped, because the program was already running on that CPU. The
+// kernel's count is the only trace of them: a program that did not run takes no sequence number.
 #pragma once
 
 #include <bpf/bpf.h>
@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 
-// By hook, those that have any: "tp_btf/inet_sock_set_state"; of a USDT probe its name alone.
+// The counts that are not 0, by hook: "tp_btf/inet_sock_set_state", or the name alone of a USDT probe.
 inline std::map<std::string, std::uint64_t> recursion_misses(bpf_object* object) {
   constexpr std::string_view kUsdtPrefix = "usdt_";
   std::map<std::string, std::uint64_t> misses;
@@ -31,4 +31,4 @@ inline std::map<std::string, std::uint64_t> recursion_misses(bpf_object* object)
   return misses;
 }
 
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

@@ -1,5 +1,5 @@
-// When a followed thread had a CPU, the same on both sides. Included where is_followed(tgid) is known; the
-// kinds of the events are the side's own.
+// When a followed thread had a CPU: the code that both sides share. The includer defines is_followed(tgid)
+// and passes the kinds of its side.
 #ifndef GLASSBOX_BPF_SCHED_STATES_BPF_H
 #define GLASSBOX_BPF_SCHED_STATES_BPF_H
 
@@ -10,13 +10,26 @@
 
 #include <bpf/bpf_core_read.h>
 
+/* What every scheduling event has, and the state of those that have one. */
+#define GB_SCHED(name, state_argument)      \
+  case GB_KIND_##name:                      \
+    e->name.tid = BPF_CORE_READ(task, pid); \
+    e->name.tgid = tgid;                    \
+    state_argument;                         \
+    break;
+
 static __always_inline void gb_emit_sched(__u16 kind, __u64 now, const struct task_struct* task, __u32 tgid,
                                           __u64 state) {
   struct gb_event* e = gb_begin_at(kind, now);
   if (!e) return;
-  e->arg[0] = BPF_CORE_READ(task, pid);
-  e->arg[1] = tgid;
-  e->arg[2] = state;
+  switch (kind) { /* a constant of the caller's */
+    GB_SCHED(host_sched_out, e->host_sched_out.state = state)
+    GB_SCHED(host_sched_in, )
+    GB_SCHED(host_sched_wakeup, )
+    GB_SCHED(guest_sched_out, e->guest_sched_out.state = state)
+    GB_SCHED(guest_sched_in, )
+    GB_SCHED(guest_sched_wakeup, )
+  }
   gb_end(e);
 }
 

@@ -13,7 +13,7 @@
 
 #include "vmm/base/unique_fd.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 namespace {
 
 constexpr GElf_Word kSdtNoteType = 3;
@@ -103,4 +103,4 @@ Result<std::vector<SdtNote>> read_sdt_notes(const std::string& path) {
   return notes;
 }
 
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

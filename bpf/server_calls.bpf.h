@@ -1,5 +1,5 @@
-// The system calls of servers on this machine, and of the target where it accepts a connection itself
-// (host.bpf.c has the theory).
+// The system calls of servers on this machine, and the accept() calls of the target itself. The theory of
+// operation is in host.bpf.c.
 //
 // Included by host.bpf.c alone, which has put(), GB_LRU and the maps of sockets and processes.
 #ifndef GLASSBOX_BPF_SERVER_CALLS_BPF_H
@@ -10,7 +10,7 @@
 
 #include <bpf/bpf_tracing.h>
 
-/* A system call of a server that is under way. */
+/* A system call of a server that has not returned yet. */
 struct call {
   __u64 enter_ns;
   __u64 fd;
@@ -65,18 +65,30 @@ static __always_inline struct sock* sock_of_fd(__u64 fd) {
 
 static __always_inline int is_compat_call(void) {
   const struct task_struct* task = (const struct task_struct*)bpf_get_current_task();
-  return BPF_CORE_READ(task, thread_info.status) & 2; /* TS_COMPAT: other call numbers */
+  return BPF_CORE_READ(task, thread_info.status) & 2; /* TS_COMPAT: a 32-bit call, which has other numbers */
 }
+
+/* What every event of a server's call has, and the last argument of those that have one. */
+#define GB_SERVER_CALL(name, last_argument) \
+  case GB_KIND_##name:                      \
+    e->name.fd = fd;                        \
+    e->name.skaddr = skaddr;                \
+    e->name.local_port = sock->local_port;  \
+    e->name.peer_port = sock->peer_port;    \
+    last_argument;                          \
+    break;
 
 static __always_inline void emit_call(__u16 kind, __u64 now, __u64 fd, __u64 skaddr,
                                       const struct server_sock* sock, __s64 last) {
   struct gb_event* e = gb_begin_at(kind, now);
   if (!e) return;
-  e->arg[0] = fd;
-  e->arg[1] = skaddr;
-  e->arg[2] = sock->local_port;
-  e->arg[3] = sock->peer_port;
-  e->arg[4] = last;
+  switch (kind) { /* a constant of the caller's */
+    GB_SERVER_CALL(host_server_read_enter, )
+    GB_SERVER_CALL(host_server_read, e->host_server_read.result = last)
+    GB_SERVER_CALL(host_server_write_enter, )
+    GB_SERVER_CALL(host_server_write, e->host_server_write.result = last)
+    GB_SERVER_CALL(host_server_shutdown, e->host_server_shutdown.how = last)
+  }
   gb_end(e);
 }
 
@@ -97,7 +109,7 @@ int BPF_PROG(sys_enter, struct pt_regs___kernel* regs, long nr) {
   if (!sk) return 0;
   struct call call = {.enter_ns = now, .fd = fd, .skaddr = skaddr, .nr = nr};
   if (op == OP_ACCEPT) {
-    if (BPF_CORE_READ(sk, __sk_common.skc_state) != GB_TCP_LISTEN) return 0;
+    if (BPF_CORE_READ(sk, __sk_common.skc_state) != BPF_TCP_LISTEN) return 0;
     call.local_port = gb_local_port(sk);
     put(&calls, &tid, &call);
     return 0;
@@ -105,7 +117,8 @@ int BPF_PROG(sys_enter, struct pt_regs___kernel* regs, long nr) {
   struct server_sock* sock = bpf_map_lookup_elem(&server_socks, &skaddr);
   if (!sock) return 0;
   if (op == OP_CLOSE || op == OP_SHUTDOWN) {
-    emit_call(GB_KIND_host_server_shutdown, now, fd, skaddr, sock, op == OP_CLOSE ? 2 : 1);
+    emit_call(GB_KIND_host_server_shutdown, now, fd, skaddr, sock,
+              op == OP_CLOSE ? GB_HOW_CLOSE : GB_HOW_SHUTDOWN);
     return 0;
   }
   emit_call(op == OP_READ ? GB_KIND_host_server_read_enter : GB_KIND_host_server_write_enter, now, fd, skaddr,
@@ -125,8 +138,8 @@ static __always_inline void accepted(__u64 now, __u32 tgid, __u64 new_fd, const 
   if (!sk) return;
   gb_view_sock(sk, &view);
   if (!bpf_map_lookup_elem(&server_socks, &skaddr)) {
-    /* An accept() that polls can win the race with the softirq that queued the connection and has yet to say
-     * so. */
+    /* An accept() that polls may return before the softirq that queued the connection has run the state
+     * tracepoint. */
     if (!bpf_map_lookup_elem(&flows, &view)) return;
     add_server_sock(skaddr, &view);
   }
@@ -135,22 +148,22 @@ static __always_inline void accepted(__u64 now, __u32 tgid, __u64 new_fd, const 
   if (call->enter_ns) {
     struct gb_event* enter = gb_begin_at(GB_KIND_host_accept_enter, call->enter_ns);
     if (enter) {
-      enter->arg[0] = call->fd;
-      enter->arg[1] = call->skaddr;
-      enter->arg[2] = call->local_port;
+      enter->host_accept_enter.fd = call->fd;
+      enter->host_accept_enter.listener_skaddr = call->skaddr;
+      enter->host_accept_enter.local_port = call->local_port;
       gb_end(enter);
     }
   }
   struct gb_event* e = gb_begin_at(GB_KIND_host_accept, now);
   if (!e) return;
-  e->arg[0] = new_fd;
-  e->arg[1] = skaddr;
-  e->arg[2] = view.local_port;
-  e->arg[3] = view.peer_port;
-  e->arg[4] = view.local.hi;
-  e->arg[5] = view.local.lo;
-  e->arg[6] = view.peer.hi;
-  e->arg[7] = view.peer.lo;
+  e->host_accept.new_fd = new_fd;
+  e->host_accept.skaddr = skaddr;
+  e->host_accept.local_port = view.local_port;
+  e->host_accept.peer_port = view.peer_port;
+  e->host_accept.local_hi = view.local.hi;
+  e->host_accept.local_lo = view.local.lo;
+  e->host_accept.peer_hi = view.peer.hi;
+  e->host_accept.peer_lo = view.peer.lo;
   gb_end(e);
 }
 
@@ -164,11 +177,11 @@ static __always_inline void accepted_inbound(__u64 now, __u64 new_fd) {
   inbound_begin_ns = since ? since : now;
   struct gb_event* e = gb_begin_at(GB_KIND_host_inbound, now);
   if (!e) return;
-  e->arg[0] = new_fd;
-  e->arg[1] = skaddr;
-  e->arg[2] = gb_local_port(sk);
-  e->arg[3] = gb_peer_port(sk);
-  e->arg[4] = since;
+  e->host_inbound.new_fd = new_fd;
+  e->host_inbound.skaddr = skaddr;
+  e->host_inbound.local_port = gb_local_port(sk);
+  e->host_inbound.peer_port = gb_peer_port(sk);
+  e->host_inbound.established_ns = since;
   gb_end(e);
 }
 

@@ -1,27 +1,22 @@
-// What the BPF programs of host and guest read out of a struct sock: ports in host order and addresses as two
-// 64-bit halves, IPv4 in its mapped form (::ffff:a.b.c.d), which is how events.def spells every address. A
-// dual-stack IPv6 socket that talks IPv4 and a plain IPv4 socket so have the same address.
+// Reads a struct sock for the BPF programs of both sides: ports in host byte order, addresses as two 64-bit
+// halves, IPv4 in its mapped form (::ffff:a.b.c.d), as events.def has every address. A dual-stack IPv6 socket
+// that talks IPv4 therefore has the same address as a plain IPv4 socket.
 #ifndef GLASSBOX_BPF_SOCK_VIEW_BPF_H
 #define GLASSBOX_BPF_SOCK_VIEW_BPF_H
 
 #include "bpf/kernel_types.h"
 
+#include <linux/bpf.h>
+
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+/* Not in any header that a BPF program can include; TCP states are (BPF_TCP_* of linux/bpf.h). */
 #define GB_AF_INET 2
 #define GB_AF_INET6 10
 #define GB_IPPROTO_TCP 6
 #define GB_SOCK_STREAM 1
-
-enum gb_tcp_state {
-  GB_TCP_ESTABLISHED = 1,
-  GB_TCP_SYN_SENT = 2,
-  GB_TCP_SYN_RECV = 3,
-  GB_TCP_CLOSE = 7,
-  GB_TCP_LISTEN = 10,
-};
 
 struct gb_addr {
   __u64 hi;
@@ -52,8 +47,8 @@ static __always_inline int gb_is_tcp(const struct sock* sk) {
   return (family == GB_AF_INET || family == GB_AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == GB_IPPROTO_TCP;
 }
 
-/* inet_sport and not skc_num: the port is given back, and skc_num zeroed, just before a socket's last state
- * change. */
+/* Reads inet_sport, because the kernel gives the port back and sets skc_num to 0 just before a socket's last
+ * state change. */
 static __always_inline __u64 gb_local_port(const struct sock* sk) {
   return bpf_ntohs(BPF_CORE_READ((const struct inet_sock*)sk, inet_sport));
 }
@@ -77,19 +72,19 @@ static __always_inline void gb_view_sock(const struct sock* sk, struct gb_sock_v
   }
 }
 
-/* The arguments of host_sock_state and guest_sock_state. */
-static __always_inline void gb_fill_sock_state(__u64* arg, const struct sock* sk, int old_state,
-                                               int new_state, const struct gb_sock_view* view) {
-  arg[0] = (__u64)sk;
-  arg[1] = BPF_CORE_READ(sk, __sk_common.skc_family);
-  arg[2] = old_state;
-  arg[3] = new_state;
-  arg[4] = view->local_port;
-  arg[5] = view->peer_port;
-  arg[6] = view->local.hi;
-  arg[7] = view->local.lo;
-  arg[8] = view->peer.hi;
-  arg[9] = view->peer.lo;
-}
+/* The arguments of host_sock_state and guest_sock_state: `args` is e-><kind>. */
+#define GB_FILL_SOCK_STATE(args, sk, before, after, view)      \
+  do {                                                         \
+    (args).skaddr = (__u64)(sk);                               \
+    (args).family = BPF_CORE_READ(sk, __sk_common.skc_family); \
+    (args).old_state = (before);                               \
+    (args).new_state = (after);                                \
+    (args).local_port = (view)->local_port;                    \
+    (args).peer_port = (view)->peer_port;                      \
+    (args).local_hi = (view)->local.hi;                        \
+    (args).local_lo = (view)->local.lo;                        \
+    (args).peer_hi = (view)->peer.hi;                          \
+    (args).peer_lo = (view)->peer.lo;                          \
+  } while (0)
 
 #endif /* GLASSBOX_BPF_SOCK_VIEW_BPF_H */

@@ -6,11 +6,11 @@
 #include "bpf/drop_share.h"
 #include "guest/protocol.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 
 struct GuestDrops {
   protocol::TraceDrops totals;
   std::vector<DropShare> shares;  // none that is 0
 };
 
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

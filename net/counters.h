@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "net/reasons.h"
+#include "bpf/reasons.h"
 
 namespace glassbox::net {
 

@@ -12,7 +12,7 @@
 // host sockets report edges, timers run. At the end of the turn all flows that changed send what they have,
 // and everything that was queued is published to the guest at once, with one interrupt.
 //
-// Every frame that is not acted upon is counted under a reason (net/reasons.h) and fires frame_drop.
+// Every frame that is not acted upon is counted under a reason (bpf/reasons.h) and fires frame_drop.
 #include "net/nat.h"
 
 #include <algorithm>

@@ -13,11 +13,11 @@
 #include <memory>
 #include <vector>
 
+#include "bpf/reasons.h"
 #include "net/dns/resolver.h"
 #include "net/inet.h"
 #include "net/loop/event_loop.h"
 #include "net/nat_config.h"
-#include "net/reasons.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {

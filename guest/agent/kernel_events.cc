@@ -12,17 +12,17 @@ constexpr std::size_t kRingBytes = 4U << 20;
 class KernelEvents : public EventSource {
  public:
   Result<std::vector<std::string>> open() override {
-    GB_ASSIGN(tracer_, trace::GuestTracer::open(kRingBytes));
+    GB_ASSIGN(tracer_, bpf::GuestTracer::open(kRingBytes));
     return tracer_->hooks();
   }
   void consume(const std::function<void(const gb_event&)>& take) override {
     if (const auto count = tracer_->consume(take); !count) say("{}", count.error().message);
   }
   void stop() override { tracer_->stop(); }
-  trace::GuestDrops drops() override { return tracer_->drops(); }
+  bpf::GuestDrops drops() override { return tracer_->drops(); }
 
  private:
-  std::unique_ptr<trace::GuestTracer> tracer_;
+  std::unique_ptr<bpf::GuestTracer> tracer_;
 };
 
 }  // namespace

@@ -139,7 +139,7 @@ class TraceSession {
   }
 
   Status send_drops() {
-    trace::GuestDrops drops = source_.drops();
+    bpf::GuestDrops drops = source_.drops();
     for (std::size_t kind = 0; kind < buffer_.refused().size(); ++kind) {
       const std::uint64_t count = buffer_.refused().at(kind);
       if (count == 0) continue;
@@ -147,7 +147,7 @@ class TraceSession {
       drops.shares.push_back({"buffer_full", std::to_string(kind), count});
     }
     std::string text;
-    for (const trace::DropShare& share : drops.shares)
+    for (const bpf::DropShare& share : drops.shares)
       text += fmt::format("{} {} {}\n", share.counter, share.what, share.count);
     if (!text.empty()) GB_TRY(protocol::send_message(fd_, MessageType::kTraceShares, text));
     return protocol::send_message(fd_, MessageType::kTraceDrops, protocol::as_payload(drops.totals));

@@ -47,7 +47,7 @@ class EventSource {
   // Detaches the programs. Events that are in the ring buffer can still be consumed.
   virtual void stop() = 0;
   // Losses since open(), cumulative.
-  [[nodiscard]] virtual trace::GuestDrops drops() = 0;
+  [[nodiscard]] virtual bpf::GuestDrops drops() = 0;
 };
 
 struct TraceEnvironment {

@@ -1,6 +1,6 @@
-// What the guest's programs share: the agent's own events, which are filtered and counted, and the function
-// that a thread is in. What a function's exit must report is kept by thread from its entry, because a return
-// probe has no arguments and because the socket may be gone by then.
+// What the guest's programs share: the filter for the agent's own events, and the table of the functions that
+// threads are in. A function's exit reports values that were stored at its entry, because a return probe has
+// no arguments and because the socket may be gone by then.
 #ifndef GLASSBOX_GUEST_TRACE_CALLS_BPF_H
 #define GLASSBOX_GUEST_TRACE_CALLS_BPF_H
 
@@ -29,7 +29,7 @@ struct call {
   struct sock* sk;
   __u64 local_port;
   __u64 peer_port;
-  __u64 ns; /* when it was entered, or what the operation says */
+  __u64 ns; /* when it was entered; OP_RELEASE: when the close() inside it ended, 0 until then */
 };
 
 struct {
@@ -39,6 +39,7 @@ struct {
   __type(value, struct call);
 } calls SEC(".maps");
 
+/* True in the agent's own system calls, which are counted and not reported. */
 static __always_inline int is_own(void) {
   if (bpf_get_current_pid_tgid() >> 32 != own_tgid) return 0;
   __sync_fetch_and_add(&own_events, 1);
@@ -59,7 +60,7 @@ static __always_inline void remember(enum op op, struct sock* sk, __u64 ns) {
   if (bpf_map_update_elem(&calls, &key, &call, BPF_ANY)) __sync_fetch_and_add(&map_errors, 1);
 }
 
-/* Takes back what remember() kept; 0, and *out all zero, if there was nothing. */
+/* Takes the entry of remember() out of the table. Returns 0, with *out all zero, if there was none. */
 static __always_inline int recall(__u32 tid, enum op op, struct call* out) {
   const __u64 key = call_key(tid, op);
   const struct call* call = bpf_map_lookup_elem(&calls, &key);

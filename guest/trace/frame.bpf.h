@@ -1,18 +1,21 @@
-// TCP frames: out at net_dev_start_xmit, just before the driver. In at dev_gro_receive, where the driver has
-// handed the frame over and nothing has been merged yet; the headers may lie in the first page fragment,
-// which GRO's control block points at. len counts the Ethernet header on both ways, although it has been
-// pulled on the way in.
+// TCP frames of the guest.
+//
+// Outgoing frames are seen at net_dev_start_xmit, just before the driver. Incoming frames are seen at
+// dev_gro_receive: the driver has handed the frame over, and GRO has not merged it with others yet. There,
+// the headers may lie in the first page fragment, which GRO's control block points at. len counts the
+// Ethernet header in both directions, although the kernel has already removed it from an incoming frame.
 #ifndef GLASSBOX_GUEST_TRACE_FRAME_BPF_H
 #define GLASSBOX_GUEST_TRACE_FRAME_BPF_H
 
 #include "bpf/emit.bpf.h"
 #include "bpf/sock_view.bpf.h"
 
+#include <linux/if_ether.h>
+
 #include <bpf/bpf_tracing.h>
 
-__u64 unread_frames = 0; /* received frames whose headers are where we cannot read them */
+__u64 unread_frames = 0; /* received frames whose headers could not be read */
 
-#define ETH_HEADER_BYTES 14
 #define ARPHRD_ETHER 1
 
 struct tcp_fields {
@@ -24,8 +27,8 @@ struct tcp_fields {
   __u8 flags;
 };
 
-/* A frame whose IP header is at `ip` and whose IP packet has at most `ip_bytes` bytes, `readable` of them
- * there. */
+/* A frame with its IP header at `ip`. The IP packet has at most `ip_bytes` bytes; `readable` of them lie at
+ * `ip` without a gap. */
 struct frame {
   const unsigned char* ip;
   __u32 ip_bytes;
@@ -34,12 +37,27 @@ struct frame {
   __be16 protocol;
 };
 
+/* The arguments of guest_xmit and guest_receive: `args` is e-><kind>. */
+#define FILL_FRAME(args, own_port, other_port, own, other) \
+  do {                                                     \
+    (args).local_port = bpf_ntohs(own_port);               \
+    (args).peer_port = bpf_ntohs(other_port);              \
+    (args).seq = bpf_ntohl(tcp.seq);                       \
+    (args).len = frame->frame_bytes;                       \
+    (args).tcp_flags = tcp.flags;                          \
+    (args).peer_hi = (other).hi;                           \
+    (args).peer_lo = (other).lo;                           \
+    (args).local_hi = (own).hi;                            \
+    (args).local_lo = (own).lo;                            \
+    (args).payload = payload;                              \
+  } while (0)
+
 static __always_inline void emit_frame(__u16 kind, __u64 now, const struct frame* frame) {
   struct gb_addr src, dst;
   struct tcp_fields tcp;
   __u32 tcp_at, ip_bytes = frame->ip_bytes;
 
-  if (frame->protocol == bpf_htons(0x0800)) {
+  if (frame->protocol == bpf_htons(ETH_P_IP)) {
     struct {
       __u8 version_ihl, tos;
       __be16 total;
@@ -55,7 +73,7 @@ static __always_inline void emit_frame(__u16 kind, __u64 now, const struct frame
     if (bpf_ntohs(ip.total) < ip_bytes) ip_bytes = bpf_ntohs(ip.total); /* Ethernet pads short frames */
     src = gb_addr_v4(ip.source);
     dst = gb_addr_v4(ip.dest);
-  } else if (frame->protocol == bpf_htons(0x86dd)) {
+  } else if (frame->protocol == bpf_htons(ETH_P_IPV6)) {
     struct {
       __be32 version_flow;
       __be16 payload;
@@ -77,18 +95,12 @@ static __always_inline void emit_frame(__u16 kind, __u64 now, const struct frame
   }
   struct gb_event* e = gb_begin_at(kind, now);
   if (!e) return;
-  const int out = kind == GB_KIND_guest_xmit;
   const __u32 headers = tcp_at + (tcp.offset >> 4) * 4;
-  e->arg[0] = bpf_ntohs(out ? tcp.source : tcp.dest);
-  e->arg[1] = bpf_ntohs(out ? tcp.dest : tcp.source);
-  e->arg[2] = bpf_ntohl(tcp.seq);
-  e->arg[3] = frame->frame_bytes;
-  e->arg[4] = tcp.flags;
-  e->arg[5] = out ? dst.hi : src.hi;
-  e->arg[6] = out ? dst.lo : src.lo;
-  e->arg[7] = out ? src.hi : dst.hi;
-  e->arg[8] = out ? src.lo : dst.lo;
-  e->arg[9] = ip_bytes > headers ? ip_bytes - headers : 0;
+  const __u32 payload = ip_bytes > headers ? ip_bytes - headers : 0;
+  if (kind == GB_KIND_guest_xmit)
+    FILL_FRAME(e->guest_xmit, tcp.source, tcp.dest, src, dst);
+  else
+    FILL_FRAME(e->guest_receive, tcp.dest, tcp.source, dst, src);
   gb_end(e);
   return;
 unread:
@@ -118,7 +130,7 @@ static __always_inline int on_receive(const struct sk_buff* skb, int has_gro_blo
   struct frame frame = {.ip = BPF_CORE_READ(skb, data),
                         .ip_bytes = bytes,
                         .readable = bytes - BPF_CORE_READ(skb, data_len),
-                        .frame_bytes = bytes + ETH_HEADER_BYTES,
+                        .frame_bytes = bytes + ETH_HLEN,
                         .protocol = BPF_CORE_READ(skb, protocol)};
   if (has_gro_block && frame.readable == 0) {
     const struct napi_gro_cb* gro = __builtin_preserve_access_index((const void*)&skb->cb);
@@ -129,8 +141,7 @@ static __always_inline int on_receive(const struct sk_buff* skb, int has_gro_blo
   return 0;
 }
 
-/* Of kernels where dev_gro_receive cannot be hooked: frames with their headers in a fragment cannot be read.
- */
+/* For kernels in which dev_gro_receive cannot be hooked. Headers in a fragment cannot be read here. */
 SEC("tp_btf/napi_gro_receive_entry")
 int BPF_PROG(tp_receive, const struct sk_buff* skb) {
   return on_receive(skb, 0);

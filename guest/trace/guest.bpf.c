@@ -2,23 +2,23 @@
 //
 // Theory of operation
 //
-// Tracepoints (tp_btf) tell what they can: fork, exec done, exit, scheduling, TCP states, frames handed to
-// the driver. The rest has no tracepoint. fork and exec begin at kprobes on kernel_clone and bprm_execve;
-// socket, connect, accept, send, receive, shutdown, close, reaping and the frame's way in are fentry/fexit
-// programs, each with a kprobe twin for kernels that have no fentry: the loader loads one set or the other.
+// Tracepoints (tp_btf) cover fork, the end of exec, exit, scheduling, TCP states and frames that go to the
+// driver. Nothing else has a tracepoint. The beginnings of fork and exec are kprobes on kernel_clone and
+// bprm_execve. socket, connect, accept, send, receive, shutdown, close, reaping and incoming frames are
+// fentry/fexit programs. Each of those has a kprobe twin for kernels without fentry; the loader loads one set
+// or the other.
 //
-// One file an idea: process.bpf.h, sched.bpf.h, socket.bpf.h, frame.bpf.h; this one has the hooks.
+// process.bpf.h, sched.bpf.h, socket.bpf.h and frame.bpf.h have one topic each. This file has the hooks.
 //
-// The agent's own system calls are filtered and counted. Frames and state changes are not: in softirq context
-// the current process is whoever was interrupted.
+// System calls of the agent itself are counted and not reported. That filter does not apply to frames and
+// state changes: in softirq context the current process is the one that was interrupted.
 #include "guest/trace/frame.bpf.h"
 #include "guest/trace/process.bpf.h"
 #include "guest/trace/socket.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* The hooks without a tracepoint, as fentry/fexit and as kprobes. The name after the underscore is the same.
- */
+/* The hooks without a tracepoint, as fentry/fexit and as kprobes: fe_<name> and kp_<name> are twins. */
 
 #define GB_ENTER(name, function, params, body)                           \
   SEC("fentry/" #function) int BPF_PROG(fe_##name, GB_UNWRAP params) {   \
@@ -36,13 +36,14 @@ GB_ENTER(connect, inet_stream_connect, (struct socket * socket, void* address),
 GB_ENTER(send, tcp_sendmsg, (struct sock * sk, void* message, __u64 bytes), return on_send(sk, bytes))
 GB_ENTER(recv, tcp_recvmsg, (struct sock * sk), return on_enter(OP_RECV, GB_KIND_guest_recv_enter, sk, 0))
 GB_ENTER(shutdown, inet_shutdown, (struct socket * socket), return on_shutdown(socket))
-GB_ENTER(close, tcp_close, (struct sock * sk), return on_enter(OP_CLOSE, GB_KIND_guest_close, sk, 2))
+GB_ENTER(close, tcp_close, (struct sock * sk),
+         return on_enter(OP_CLOSE, GB_KIND_guest_close, sk, GB_HOW_CLOSE))
 GB_ENTER(release, inet_release, (struct socket * socket), return on_release(socket))
 GB_ENTER(receive, dev_gro_receive, (void* napi, struct sk_buff* skb), return on_receive(skb, 1))
 
 static __always_inline __u64 returned(void* ctx) {
   __u64 result = 0;
-  bpf_get_func_ret(ctx, &result); /* spares knowing how many arguments the function has */
+  bpf_get_func_ret(ctx, &result); /* works without the function's number of arguments */
   return result;
 }
 
@@ -60,7 +61,7 @@ static __always_inline __u64 returned(void* ctx) {
 GB_LEAVE(connect, inet_stream_connect, return on_connect_done((int)result))
 GB_LEAVE(accept, inet_csk_accept, return on_accept((const struct sock*)result))
 GB_LEAVE(recv, tcp_recvmsg, return on_leave(OP_RECV, GB_KIND_guest_recv, (int)result))
-GB_LEAVE(shutdown, inet_shutdown, return on_leave(OP_SHUTDOWN, GB_KIND_guest_close_done, 1))
+GB_LEAVE(shutdown, inet_shutdown, return on_leave(OP_SHUTDOWN, GB_KIND_guest_close_done, GB_HOW_SHUTDOWN))
 GB_LEAVE(close, tcp_close, return on_close_done())
 GB_LEAVE(release, inet_release, return on_released())
 GB_LEAVE(wait, kernel_wait4, return on_waited((long)result))

@@ -1,7 +1,7 @@
-// Theory of operation. guest.bpf.c has two twins of most hooks, fentry/fexit and kprobes. fentry is loaded
-// where the kernel has it: it is cheaper and its recursion is counted. In a guest the loading time is part of
-// every session, so the usual case is tried first, as a whole, and only a refusal makes us ask the kernel's
-// BTF which function is missing (attempts below).
+// Theory of operation. guest.bpf.c has most hooks twice, as fentry/fexit and as kprobes. fentry is preferred:
+// it is cheaper, and the kernel counts its recursion misses. Loading time is part of every session in a
+// guest, so the usual case is tried first: all fentry programs at once. Only if the kernel refuses them does
+// the loader look up in the kernel's BTF which function is missing (enum Attempt).
 #include "guest/trace/guest_tracer.h"
 
 #include <bpf/btf.h>
@@ -16,7 +16,7 @@
 #include "bpf/recursion.h"
 #include "gb_guest.skel.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 namespace {
 
 enum class Attempt {
@@ -187,4 +187,4 @@ void GuestTracer::stop() {
   silence(impl_->skeleton->bss->stopped);
 }
 
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

@@ -1,9 +1,9 @@
 // When the threads of the traced pipelines had a CPU, and the network card's interrupts.
 //
-// A guest switches tasks far more often than it makes cycles. So only threads of followed processes are
-// reported: a process that makes or accepts a TCP socket, its parent (which forks and reaps it), and all that
-// a followed process forks from then on. Of a shell loop, the first cycle up to its socket() is therefore
-// without states.
+// A guest switches tasks far more often than it makes cycles, so only threads of followed processes are
+// reported. A process is followed from the moment it makes or accepts a TCP socket; so is its parent, which
+// forks and reaps it, and every process that a followed process forks from then on. In a shell loop the first
+// cycle therefore has no states before its socket().
 #ifndef GLASSBOX_GUEST_TRACE_SCHED_BPF_H
 #define GLASSBOX_GUEST_TRACE_SCHED_BPF_H
 
@@ -20,7 +20,8 @@ struct {
   __type(value, __u8);
 } followed SEC(".maps");
 
-/* The value, not the pointer: clang would join two pointers' tests with an OR, which the verifier refuses. */
+/* Returns the value and not the pointer: clang joins the tests of two pointers with an OR, which the verifier
+ * refuses. */
 static __always_inline int is_followed(__u32 tgid) {
   const __u8* one = bpf_map_lookup_elem(&followed, &tgid);
   return one ? *one : 0;
@@ -40,7 +41,7 @@ static __always_inline void follow_current(void) {
   follow(BPF_CORE_READ(task, real_parent, tgid));
 }
 
-/* Kernels before 5.18 have no prev_state here; they lack other things that we need too. */
+/* Kernels before 5.18 have no prev_state here. They are not supported for other reasons too. */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(tp_switch, bool preempted, struct task_struct* prev, struct task_struct* next,
              unsigned int prev_state) {
@@ -67,7 +68,7 @@ int BPF_PROG(tp_irq, int irq, struct irqaction* action) {
   if (name[0] != 'v' || name[1] != 'i' || name[2] != 'r' || !is_receive_interrupt(name)) return 0;
   struct gb_event* e = gb_begin_at(GB_KIND_guest_irq, now);
   if (!e) return 0;
-  e->arg[0] = irq;
+  e->guest_irq.irq = irq;
   gb_end(e);
   return 0;
 }

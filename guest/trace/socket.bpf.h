@@ -1,7 +1,7 @@
 // TCP sockets: the calls of the processes, and the states.
 //
-// What bounds a cycle (socket() and the end of close()) is told a second time by a later event, so that the
-// loss of one record does not make the cycle shorter.
+// socket() and the end of close() bound a cycle. A later event repeats the time of each, so that the loss of
+// one record does not make the cycle shorter.
 #ifndef GLASSBOX_GUEST_TRACE_SOCKET_BPF_H
 #define GLASSBOX_GUEST_TRACE_SOCKET_BPF_H
 
@@ -17,14 +17,14 @@ static __always_inline int on_socket(int family, int type, int protocol) {
   remember(OP_SOCKET, 0, now);
   struct gb_event* e = gb_begin_at(GB_KIND_guest_socket, now);
   if (!e) return 0;
-  e->arg[0] = family;
-  e->arg[1] = type;
-  e->arg[2] = protocol;
+  e->guest_socket.family = family;
+  e->guest_socket.type = type;
+  e->guest_socket.protocol = protocol;
   gb_end(e);
   return 0;
 }
 
-/* The address that connect() was given: family, port and address lie alike in sockaddr_in and sockaddr_in6.
+/* The address argument of connect(). Family and port lie at the same place in sockaddr_in and sockaddr_in6.
  */
 struct raw_sockaddr {
   __u16 family;
@@ -44,12 +44,12 @@ static __always_inline int on_connect(struct socket* socket, const void* address
   struct gb_event* e = gb_begin_at(GB_KIND_guest_connect_begin, now);
   if (e) {
     const struct gb_addr dst = raw.family == GB_AF_INET6 ? gb_addr_v6(raw.word + 1) : gb_addr_v4(raw.word[0]);
-    e->arg[0] = (__u64)sk;
-    e->arg[1] = raw.family;
-    e->arg[2] = bpf_ntohs(raw.port);
-    e->arg[3] = dst.hi;
-    e->arg[4] = dst.lo;
-    e->arg[5] = made.ns;
+    e->guest_connect_begin.skaddr = (__u64)sk;
+    e->guest_connect_begin.family = raw.family;
+    e->guest_connect_begin.dst_port = bpf_ntohs(raw.port);
+    e->guest_connect_begin.dst_hi = dst.hi;
+    e->guest_connect_begin.dst_lo = dst.lo;
+    e->guest_connect_begin.socket_ns = made.ns;
     gb_end(e);
   }
   remember(OP_CONNECT, sk, now);
@@ -62,23 +62,36 @@ static __always_inline int on_connect_done(int result) {
   if (!recall_own(OP_CONNECT, &call)) return 0;
   struct gb_event* e = gb_begin_at(GB_KIND_guest_connect_done, now);
   if (!e) return 0;
-  e->arg[0] = (__u64)call.sk;
-  e->arg[1] = (__s64)result;
-  e->arg[2] = gb_local_port(call.sk);
-  e->arg[3] = gb_peer_port(call.sk);
+  e->guest_connect_done.skaddr = (__u64)call.sk;
+  e->guest_connect_done.result = result;
+  e->guest_connect_done.local_port = gb_local_port(call.sk);
+  e->guest_connect_done.peer_port = gb_peer_port(call.sk);
   gb_end(e);
   return 0;
 }
 
-/* guest_send, guest_recv_enter, guest_recv, guest_close and guest_close_done: skaddr, a value, the ports. */
+/* What every event of a call on a socket has, and the value of those that have one. */
+#define SOCK_CALL(name, value_argument) \
+  case GB_KIND_##name:                  \
+    e->name.skaddr = (__u64)sk;         \
+    value_argument;                     \
+    e->name.local_port = local_port;    \
+    e->name.peer_port = peer_port;      \
+    break;
+
 static __always_inline void emit_sock(__u16 kind, __u64 now, const void* sk, __s64 value, __u64 local_port,
                                       __u64 peer_port) {
   struct gb_event* e = gb_begin_at(kind, now);
   if (!e) return;
-  e->arg[0] = (__u64)sk;
-  e->arg[1] = value;
-  e->arg[2] = local_port;
-  e->arg[3] = peer_port;
+  switch (kind) { /* a constant of the caller's */
+    SOCK_CALL(guest_send, e->guest_send.bytes = value)
+    SOCK_CALL(guest_recv_enter, )
+    SOCK_CALL(guest_recv, e->guest_recv.result = value)
+    SOCK_CALL(guest_close, e->guest_close.how = value)
+    SOCK_CALL(guest_close_done, e->guest_close_done.how = value)
+    SOCK_CALL(guest_released, e->guest_released.close_done_ns = value)
+    SOCK_CALL(guest_accept, )
+  }
   gb_end(e);
 }
 
@@ -108,7 +121,7 @@ static __always_inline int on_leave(enum op op, __u16 kind, __s64 value) {
 static __always_inline int on_shutdown(struct socket* socket) {
   struct sock* sk = BPF_CORE_READ(socket, sk);
   if (!sk || !gb_is_tcp(sk)) return 0;
-  return on_enter(OP_SHUTDOWN, GB_KIND_guest_close, sk, 1);
+  return on_enter(OP_SHUTDOWN, GB_KIND_guest_close, sk, GB_HOW_SHUTDOWN);
 }
 
 static __always_inline int on_close_done(void) {
@@ -118,11 +131,11 @@ static __always_inline int on_close_done(void) {
   struct call call;
   if (!recall_own(OP_CLOSE, &call)) return 0;
   if (release) release->ns = now;
-  emit_sock(GB_KIND_guest_close_done, now, call.sk, 2, call.local_port, call.peer_port);
+  emit_sock(GB_KIND_guest_close_done, now, call.sk, GB_HOW_CLOSE, call.local_port, call.peer_port);
   return 0;
 }
 
-/* close() of any socket: around tcp_close(), of a TCP socket. */
+/* inet_release() runs for close() of every socket; for a TCP socket tcp_close() runs inside it. */
 static __always_inline int on_release(struct socket* socket) {
   struct sock* sk = BPF_CORE_READ(socket, sk);
   if (!sk || !gb_is_tcp(sk) || is_own()) return 0;
@@ -137,7 +150,7 @@ static __always_inline int on_released(void) {
   return 0;
 }
 
-/* accept() returns a connection. */
+/* accept() has a connection to return. */
 static __always_inline int on_accept(const struct sock* sk) {
   const __u64 now = bpf_ktime_get_ns();
   if (!sk || !gb_is_tcp(sk) || is_own()) return 0;
@@ -154,7 +167,7 @@ int BPF_PROG(tp_state, const struct sock* sk, int old_state, int new_state) {
   gb_view_sock(sk, &view);
   struct gb_event* e = gb_begin_at(GB_KIND_guest_sock_state, now);
   if (!e) return 0;
-  gb_fill_sock_state(e->arg, sk, old_state, new_state, &view);
+  GB_FILL_SOCK_STATE(e->guest_sock_state, sk, old_state, new_state, &view);
   gb_end(e);
   return 0;
 }

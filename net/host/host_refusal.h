@@ -1,10 +1,10 @@
 // Translates errors of the host into what the guest may see: a refusal, or an ICMP error.
 #pragma once
 
+#include "bpf/reasons.h"
 #include "net/host/host_error.h"
 #include "net/icmp/icmp_error.h"
 #include "net/policy.h"
-#include "net/reasons.h"
 
 namespace glassbox::net {
 

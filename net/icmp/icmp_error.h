@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <span>
 
+#include "bpf/reasons.h"
 #include "net/flow/flow_key.h"
 #include "net/link/guest_link.h"
-#include "net/reasons.h"
 
 namespace glassbox::net {
 

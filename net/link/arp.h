@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "bpf/reasons.h"
 #include "net/inet.h"
-#include "net/reasons.h"
 
 namespace glassbox::net {
 

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <span>
 
+#include "bpf/reasons.h"
 #include "net/flow/flow_key.h"
 #include "net/flow/seq.h"
 #include "net/inet.h"
-#include "net/reasons.h"
 
 namespace glassbox::net {
 

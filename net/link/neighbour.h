@@ -15,10 +15,10 @@
 #include <cstdint>
 #include <span>
 
+#include "bpf/reasons.h"
 #include "net/link/guest_link.h"
 #include "net/link/ip_input.h"
 #include "net/loop/event_loop.h"
-#include "net/reasons.h"
 
 namespace glassbox::net {
 

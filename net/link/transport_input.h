@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <span>
 
+#include "bpf/reasons.h"
 #include "net/flow/flow_key.h"
 #include "net/guest_port.h"
 #include "net/link/ip_input.h"
-#include "net/reasons.h"
 #include "vmm/base/iovec.h"
 
 namespace glassbox::net {

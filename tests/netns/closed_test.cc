@@ -13,18 +13,16 @@
 #include <filesystem>
 #include <iostream>
 
+#include "bpf/reasons.h"
 #include "net/address_text.h"
 #include "net/host/socket_address.h"
-#include "net/reasons.h"
 #include "tests/netns/world.h"
 #include "tests/unit/net/ipv6_frames.h"
 
 namespace glassbox {
 namespace {
 
-using net::DropReason;
 using net::IpAddress;
-using net::RefuseReason;
 
 constexpr std::uint16_t kPort = 7777;
 

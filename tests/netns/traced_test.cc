@@ -9,6 +9,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "bpf/event_args.h"
 #include "tests/delays/recording.h"
 #include "tests/netns/harness.h"
 #include "tests/unit/vmm/base/temp_dir.h"
@@ -150,7 +151,9 @@ for k in range(int(sys.argv[2])):
   for (const trace::HostFlow& f : flows.flows()) {
     ++(f.six ? six : four)[f.guest_port];
     ASSERT_NE(f.accept, nullptr);
-    EXPECT_EQ(trace::is_ipv6(f.accept->arg[6], f.accept->arg[7]), f.six) << "the other's server";
+    EXPECT_EQ(trace::is_ipv6(args::host_accept(*f.accept).peer_hi, args::host_accept(*f.accept).peer_lo),
+              f.six)
+        << "the other's server";
   }
   EXPECT_EQ(four.size(), static_cast<std::size_t>(kRounds));
   EXPECT_EQ(four, six);

@@ -172,8 +172,8 @@ int print_cycles(const Trace& trace, const Args& args) {
 
 // As if every event of that kind had been lost.
 Status take_out(Trace& trace, const std::string& name) {
-  for (const auto list : {probes(), kernel_events()}) {
-    for (const EventInfo& info : list) {
+  for (const auto list : {bpf::probes(), bpf::kernel_events()}) {
+    for (const bpf::EventInfo& info : list) {
       if (info.name != name) continue;
       for (Side* side : {&trace.host, &trace.guest})
         std::erase_if(side->events, [&info](const gb_event& e) { return e.kind == info.kind; });

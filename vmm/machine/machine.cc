@@ -6,10 +6,10 @@
 #include <array>
 #include <chrono>
 
+#include "bpf/boot_stages.h"
 #include "bpf/probes.h"
 #include "vmm/acpi/tables.h"
 #include "vmm/kvm/cpuid.h"
-#include "vmm/machine/boot_stage.h"
 #include "vmm/platform/layout.h"
 
 namespace glassbox {

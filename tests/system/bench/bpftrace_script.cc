@@ -49,11 +49,11 @@ std::vector<std::uint64_t> sites(const std::string& script, pid_t pid, const std
     at += kProvider.size();
     names.insert(text.substr(at, text.find_first_not_of("abcdefghijklmnopqrstuvwxyz_", at) - at));
   }
-  const auto notes = trace::read_sdt_notes(program);
+  const auto notes = bpf::read_sdt_notes(program);
   EXPECT_TRUE(notes.has_value());
   const std::uint64_t base = load_address(pid, program);
   std::vector<std::uint64_t> found;
-  for (const trace::SdtNote& note : *notes) {
+  for (const bpf::SdtNote& note : *notes) {
     if (names.contains(note.name)) found.push_back(base + note.site);
   }
   EXPECT_GE(found.size(), names.size()) << script;

@@ -16,10 +16,10 @@
 #include <set>
 #include <sstream>
 
-#include "net/reasons.h"
+#include "bpf/reasons.h"
 #include "vmm/base/unique_fd.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 namespace {
 
 using testing::ContainsRegex;
@@ -205,10 +205,10 @@ TEST(BpftraceScripts, DropsKnowsEveryReason) {
       EXPECT_THAT(text, HasSubstr(fmt::format("  @{}[{}] = \"{}\";\n", map, i, names[i])));
     }
   };
-  expect_names("close", net::kCloseReasonNames);
-  expect_names("refuse", net::kRefuseReasonNames);
-  expect_names("drop", net::kDropReasonNames);
+  expect_names("close", kCloseReasonNames);
+  expect_names("refuse", kRefuseReasonNames);
+  expect_names("drop", kDropReasonNames);
 }
 
 }  // namespace
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

@@ -1,5 +1,5 @@
-// Every drop fires frame_drop with its reason, as DESIGN and PROBES.md promise: whatever is counted is told,
-// on the way to the guest too. Built with the backend that logs at each probe's site.
+// Every drop fires frame_drop with its reason, as PROBES.md promises: the probe reports each drop that is
+// counted, on the way to the guest too. Built with the backend that logs at each probe's site.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>

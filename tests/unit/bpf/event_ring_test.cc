@@ -10,7 +10,7 @@
 
 #include "gb_event_ring.skel.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 namespace {
 
 class EventRingTest : public testing::Test {
@@ -57,4 +57,4 @@ TEST_F(EventRingTest, EndsThoughRecordsComeFasterThanTheyAreTaken) {
 }
 
 }  // namespace
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

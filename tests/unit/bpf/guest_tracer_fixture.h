@@ -11,7 +11,7 @@
 
 #include "guest/trace/guest_tracer.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 
 // With fentry, and as on a kernel that has none.
 class GuestTracerTest : public testing::TestWithParam<bool> {
@@ -68,4 +68,4 @@ pid_t in_child(Body body) {
   return child;
 }
 
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

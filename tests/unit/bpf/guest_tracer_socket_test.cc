@@ -17,7 +17,7 @@
 #include "tests/unit/bpf/guest_tracer_fixture.h"
 #include "vmm/base/unique_fd.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 namespace {
 
 constexpr std::uint64_t kLoopbackLow = 0xffff'7f00'0001;    // ::ffff:127.0.0.1
@@ -233,4 +233,4 @@ TEST_P(GuestTracerTest, FramesOnTheWire) {
 }
 
 }  // namespace
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

@@ -10,7 +10,7 @@
 #include "tests/unit/bpf/guest_tracer_fixture.h"
 #include "vmm/base/unique_fd.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 namespace {
 
 std::string comm_of(const gb_event& event) {
@@ -175,4 +175,4 @@ INSTANTIATE_TEST_SUITE_P(Hooks, GuestTracerTest, testing::Bool(),
                          [](const auto& use_fentry) { return use_fentry.param ? "Fentry" : "Kprobes"; });
 
 }  // namespace
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

@@ -19,7 +19,7 @@
 #include "tests/unit/bpf/probe_fire.h"
 #include "vmm/base/unique_fd.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 namespace {
 
 constexpr std::uint64_t kLoopbackLow = 0xffff'7f00'0001;  // ::ffff:127.0.0.1
@@ -346,4 +346,4 @@ TEST_F(HostServerTest, FailedReadHasItsErrno) {
 }
 
 }  // namespace
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

@@ -15,7 +15,7 @@
 #include "bpf/event_info.h"
 #include "tests/unit/bpf/probe_fire.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 namespace {
 
 std::uint64_t now_ns() {
@@ -202,4 +202,4 @@ TEST(HostTracerRights, AnOrdinaryUserIsToldWhatIsMissing) {
 }
 
 }  // namespace
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

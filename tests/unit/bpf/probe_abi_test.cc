@@ -18,7 +18,7 @@
 #include "tests/unit/bpf/probe_fire.h"
 #include "tests/unit/vmm/base/temp_dir.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 namespace {
 
 constexpr std::uint8_t kNop = 0x90;
@@ -173,4 +173,4 @@ TEST(SdtNotes, ForeignFilesAreErrors) {
 }
 
 }  // namespace
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 
 // The value that fire_all_probes() passes as argument `index` (from 0) of event kind `kind`, as it must
 // arrive: sign-extended to 64 bits.
@@ -15,4 +15,4 @@ std::uint64_t fired_value(std::string_view type, std::uint16_t kind, std::size_t
 // Each probe once, in the order of probes.def.
 void fire_all_probes();
 
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

@@ -7,7 +7,7 @@
 
 #include "gb_recursion.skel.h"
 
-namespace glassbox::trace {
+namespace glassbox::bpf {
 namespace {
 
 TEST(RecursionMisses, AreCountedByHook) {
@@ -28,4 +28,4 @@ TEST(RecursionMisses, AreCountedByHook) {
 }
 
 }  // namespace
-}  // namespace glassbox::trace
+}  // namespace glassbox::bpf

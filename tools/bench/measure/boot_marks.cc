@@ -3,8 +3,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "bpf/boot_stages.h"
 #include "gb_boot_marks.skel.h"
-#include "vmm/machine/boot_stage.h"
 
 namespace glassbox::bench {
 namespace {

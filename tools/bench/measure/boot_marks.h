@@ -15,7 +15,7 @@ namespace glassbox::bench {
 
 class BootMarks {
  public:
-  static constexpr std::uint32_t kFirstEntry = 0;  // in place of a stage (vmm/machine/boot_stage.h)
+  static constexpr std::uint32_t kFirstEntry = 0;  // in place of a stage (bpf/boot_stages.h)
 
   // Attached until destroyed; `monitor` is the path of our own monitor. Needs root.
   [[nodiscard]] static Result<std::unique_ptr<BootMarks>> attach(const std::string& monitor);

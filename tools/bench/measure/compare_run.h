@@ -35,7 +35,7 @@ struct BootRow {
   std::string label, machine, refused;
   Rounds ready;                            // start of the program to agent ready; one a round
   Rounds first_entry;                      // start of the program to the first guest instruction
-  std::map<std::uint32_t, Rounds> stages;  // start to a stage (vmm/machine/boot_stage.h), ours only
+  std::map<std::uint32_t, Rounds> stages;  // start to a stage (bpf/boot_stages.h), ours only
   Rounds kernel;                           // the kernel's own clock when it started init
   std::vector<double> exits;               // until ready
   std::vector<Restart> restarts;           // a boot that failed and was taken once more

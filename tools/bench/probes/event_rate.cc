@@ -12,6 +12,7 @@
 #include <atomic>
 #include <new>
 
+#include "bpf/event_args.h"
 #include "bpf/probes.h"
 #include "tools/trace/file/trace_reader.h"
 #include "tools/trace/record/record.h"
@@ -110,8 +111,8 @@ Result<EventRate> measure_event_rate(double per_second, double seconds,
     if (event.kind != GB_KIND_rx_inject) continue;
     if (rate.recorded++ == 0) begin = static_cast<std::int64_t>(event.ts_ns);
     end = static_cast<std::int64_t>(event.ts_ns);
-    first = std::min<std::uint64_t>(first, event.arg[1]);
-    last = std::max<std::uint64_t>(last, event.arg[1]);
+    first = std::min<std::uint64_t>(first, args::rx_inject(event).seq);
+    last = std::max<std::uint64_t>(last, args::rx_inject(event).seq);
   }
   if (rate.recorded == 0 || end <= begin) return fail("none of the probes arrived");
   rate.probes = last - first + 1;

@@ -20,11 +20,11 @@ Result<FrameCost> cost_of(std::string name, const std::string& program, const st
   };
   GB_ASSIGN(InstructionCount few, count(kFew));
   GB_ASSIGN(const InstructionCount many, count(kMany));
-  GB_ASSIGN(const auto notes, trace::read_sdt_notes(program));
+  GB_ASSIGN(const auto notes, bpf::read_sdt_notes(program));
   FrameCost cost{.name = std::move(name),
                  .instructions = static_cast<double>(many.total - few.total) / kSegments,
                  .functions = {}};
-  for (const trace::SdtNote& note : notes) {
+  for (const bpf::SdtNote& note : notes) {
     const auto passed = many.at.find(note.site);
     if (note.provider != "glassbox" || passed == many.at.end()) continue;
     cost.probes += static_cast<double>(passed->second - few.at[note.site]) / kSegments;

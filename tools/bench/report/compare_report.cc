@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
+#include "bpf/boot_stages.h"
 #include "tools/bench/measure/exercise.h"
 #include "tools/bench/net/explain.h"
 #include "tools/bench/report/compare_table.h"
 #include "tools/bench/report/misses.h"
 #include "tools/bench/report/targets.h"
-#include "vmm/machine/boot_stage.h"
 
 namespace glassbox::bench {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "bpf/boot_stages.h"
 #include "tools/bench/report/compare_report.h"
-#include "vmm/machine/boot_stage.h"
 
 namespace glassbox::bench {
 namespace {

@@ -1,6 +1,7 @@
 #include "tools/trace/clock/clock_check.h"
 
 #include <fmt/format.h>
+#include <linux/kvm.h>
 #include <string.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bpf/event_args.h"
 #include "tools/trace/file/records.h"
 #include "tools/trace/report/report.h"
 
@@ -21,44 +23,37 @@ struct Reading {
   const gb_event* host = nullptr;
   ClockInterval causal;
   std::optional<std::int64_t> by_tsc;  // offset of the clocks by KVM's offset of the counters
+  [[nodiscard]] const gb_args_clock_reading& kvm() const { return args::clock_reading(*host); }
   [[nodiscard]] std::int64_t at() const { return static_cast<std::int64_t>(host->ts_ns); }
 };
 
-// What of `e`, a clock_reading.
-int offset_error(const gb_event& e) {
-  return static_cast<int>(e.arg[3]);
-}
-int clock_error(const gb_event& e) {
-  return static_cast<int>(e.arg[5]);
-}
-std::int64_t kvm_clock(const gb_event& e) {
-  return static_cast<std::int64_t>(e.arg[7]);
-}
-
-std::optional<std::int64_t> offset_by_tsc(const gb_event& host, const gb_event& guest) {
-  const std::uint64_t before = guest.arg[1], after = guest.arg[2];
-  const std::uint64_t ticks = guest.arg[5] - guest.arg[4];
+std::optional<std::int64_t> offset_by_tsc(const gb_event& host_event, const gb_event& guest_event) {
+  const auto& host = args::clock_reading(host_event);
+  const auto& guest = args::guest_clock_reading(guest_event);
+  const std::uint64_t before = guest.before_ns, after = guest.after_ns;
+  const std::uint64_t ticks = guest.tsc_after - guest.tsc_before;
   if (after < before || after >= kMaxTimeNs || ticks == 0 || ticks > INT64_MAX) return {};
-  const auto since = static_cast<std::int64_t>(host.arg[2] + host.arg[4] - guest.arg[4]);
+  const auto since = static_cast<std::int64_t>(host.host_tsc + host.tsc_offset - guest.tsc_before);
   const long double ns = static_cast<long double>(since) * static_cast<long double>(after - before) /
                          static_cast<long double>(ticks);
-  const long double offset = static_cast<long double>(before) + ns - static_cast<long double>(host.ts_ns);
+  const long double offset =
+      static_cast<long double>(before) + ns - static_cast<long double>(host_event.ts_ns);
   return static_cast<std::int64_t>(std::clamp(offset, -kLimitNs, kLimitNs));
 }
 
 std::vector<Reading> collect(const Trace& trace, const ClockHull& hull) {
   std::unordered_map<std::uint64_t, const gb_event*> host;  // by number
   for (const gb_event& e : trace.host.events)
-    if (e.kind == GB_KIND_clock_reading) host.emplace(e.arg[0], &e);
+    if (e.kind == GB_KIND_clock_reading) host.emplace(args::clock_reading(e).reading, &e);
   std::vector<Reading> readings;
   for (const gb_event& e : trace.guest.events) {
     if (e.kind != GB_KIND_guest_clock_reading) continue;
-    const auto found = host.find(e.arg[0]);
+    const auto found = host.find(args::guest_clock_reading(e).reading);
     if (found == host.end()) continue;
     Reading r{found->second, hull.at(static_cast<std::int64_t>(found->second->ts_ns)), {}};
     host.erase(found);  // a number counts once
     if (r.causal.empty()) continue;
-    if (offset_error(*r.host) == 0) r.by_tsc = offset_by_tsc(*r.host, e);
+    if (r.kvm().offset_error == 0) r.by_tsc = offset_by_tsc(*r.host, e);
     readings.push_back(r);
   }
   std::sort(readings.begin(), readings.end(),
@@ -79,7 +74,7 @@ void check_offset(const std::vector<Reading>& readings, ClockCheck& check) {
   }
   check.readings = told.size();
   if (told.empty()) {
-    const int error = offset_error(*readings.front().host);
+    const auto error = static_cast<int>(readings.front().kvm().offset_error);
     check.why = error != 0 ? fmt::format("KVM_VCPU_TSC_OFFSET: {}", ::strerror(error))
                            : std::string("no reading of the guest's counter that can be");
     return;
@@ -102,7 +97,9 @@ struct Apart {
   std::int64_t ns = 0, half_width_ns = 0;
 };
 Apart median_apart(std::vector<const Reading*> readings) {
-  const auto of = [](const Reading* r) { return kvm_clock(*r->host) - r->at() - r->causal.mid_ns(); };
+  const auto of = [](const Reading* r) {
+    return static_cast<std::int64_t>(r->kvm().clock_ns) - r->at() - r->causal.mid_ns();
+  };
   const auto middle = readings.begin() + static_cast<std::ptrdiff_t>(readings.size() / 2);
   std::nth_element(readings.begin(), middle, readings.end(),
                    [&of](const Reading* a, const Reading* b) { return of(a) < of(b); });
@@ -112,13 +109,14 @@ Apart median_apart(std::vector<const Reading*> readings) {
 void check_clock(const std::vector<Reading>& readings, ClockCheck& check) {
   std::vector<const Reading*> told;
   for (const Reading& r : readings)
-    if (clock_error(*r.host) == 0 && r.host->arg[7] < kMaxTimeNs) told.push_back(&r);
+    if (r.kvm().clock_error == 0 && r.kvm().clock_ns < kMaxTimeNs) told.push_back(&r);
   check.readings = told.size();
   if (told.empty()) {
-    check.why = fmt::format("KVM_GET_CLOCK: {}", ::strerror(clock_error(*readings.front().host)));
+    check.why =
+        fmt::format("KVM_GET_CLOCK: {}", ::strerror(static_cast<int>(readings.front().kvm().clock_error)));
     return;
   }
-  check.flags = static_cast<std::int64_t>(told.front()->host->arg[6] & 0xffff'ffff);
+  check.flags = static_cast<std::int64_t>(told.front()->kvm().clock_flags & 0xffff'ffff);
   if (told.size() < 2) {
     check.why = "one reading does not tell whether two clocks move apart";
     return;
@@ -188,10 +186,10 @@ std::string format_checks(const ClockChecks& checks) {
   text += "\nclock check: KVM's clock and the guest's moved apart: ";
   if (clock.outcome == ClockCheck::Outcome::kNotOffered)
     return text + "not offered by this KVM (" + clock.why + ")\n";
-  return text + fmt::format("by {} of {} that the bound leaves open: {}{}\n",
-                            signed_time(*clock.difference_ns), format_time(clock.half_width_ns),
-                            outcome_text(clock),
-                            (*clock.flags & 2) != 0 ? "" : " (KVM does not call it stable)");
+  return text +
+         fmt::format("by {} of {} that the bound leaves open: {}{}\n", signed_time(*clock.difference_ns),
+                     format_time(clock.half_width_ns), outcome_text(clock),
+                     (*clock.flags & KVM_CLOCK_TSC_STABLE) != 0 ? "" : " (KVM does not call it stable)");
 }
 
 }  // namespace glassbox::trace

@@ -1,11 +1,14 @@
 #include "tools/trace/clock/clock_constraints.h"
 
+#include <linux/if_ether.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
-#include "tools/trace/file/kinds.h"
+#include "bpf/event_args.h"
 #include "tools/trace/file/records.h"
 #include "tools/trace/path/flow_key.h"
 
@@ -17,23 +20,25 @@ using Source = ClockConstraint::Source;
 void collect_exchanges(const Trace& trace, ClockEvidence& out) {
   std::unordered_map<std::uint64_t, std::int64_t> host_times;  // by exchange number
   for (const gb_event& e : trace.host.events)
-    if (e.kind == GB_KIND_clock_exchange) host_times.emplace(e.arg[0], static_cast<std::int64_t>(e.ts_ns));
+    if (e.kind == GB_KIND_clock_exchange)
+      host_times.emplace(args::clock_exchange(e).exchange, static_cast<std::int64_t>(e.ts_ns));
   const std::size_t host_count = host_times.size();
   for (const gb_event& e : trace.guest.events) {
     if (e.kind != GB_KIND_guest_clock) continue;
-    const auto host = host_times.find(e.arg[0]);
+    const auto& guest = args::guest_clock(e);
+    const auto host = host_times.find(guest.exchange);
     if (host == host_times.end()) {
       ++out.lone_exchanges;
       continue;
     }
-    const std::uint64_t before = e.arg[1], after = e.arg[2];
+    const std::uint64_t before = guest.before_ns, after = guest.after_ns;
     if (after < before || after >= (std::uint64_t{1} << 60)) {
       ++out.impossible;
       continue;
     }
     const std::int64_t h = host->second;
     out.constraints.push_back({h, static_cast<std::int64_t>(before) - h, static_cast<std::int64_t>(after) - h,
-                               Source::kExchange, e.arg[0],
+                               Source::kExchange, guest.exchange,
                                static_cast<std::uint16_t>(e.cpu & ~kAgentCpuBit)});
     host_times.erase(host);  // a number counts once
     ++out.exchanges;
@@ -63,27 +68,32 @@ struct Sighting {
 };
 using Sightings = std::unordered_map<FrameKey, Sighting, FrameKeyHash>;
 
-constexpr std::uint64_t kEthernetHeader = 14;
-constexpr std::uint64_t kEtherIpv6 = 0x86dd, kFamilyIpv6 = 10;
-
 bool same_length(const Sighting& s) {
-  return s.host_len == s.guest_len || s.host_len == s.guest_len + kEthernetHeader;
+  return s.host_len == s.guest_len || s.host_len == s.guest_len + ETH_HLEN;
 }
 
 void collect_host_frames(const Trace& trace, Sightings& out_of_guest, Sightings& into_guest) {
   std::unordered_map<std::uint64_t, std::uint64_t> ports;  // by flow
   std::unordered_set<std::uint64_t> six;                   // flows that had an IPv6 frame
   for (const gb_event& e : trace.host.events) {
-    if (e.kind == GB_KIND_tcp_syn) ports[e.arg[0]] = flow_key(e.arg[1] == kFamilyIpv6, e.arg[4], e.arg[7]);
-    if (e.kind == GB_KIND_process_guest_frame && e.arg[2] == kEtherIpv6) six.insert(e.arg[0]);
-    if (e.kind == GB_KIND_syn_ack_queued)
-      ports.try_emplace(e.arg[0], flow_key(six.contains(e.arg[0]), e.arg[1], e.arg[2]));
+    const std::uint64_t flow = flow_of(e);
+    if (e.kind == GB_KIND_tcp_syn) {
+      const auto& syn = args::tcp_syn(e);
+      ports[flow] = flow_key(syn.family == AF_INET6, syn.guest_port, syn.dst_port);
+    }
+    if (e.kind == GB_KIND_process_guest_frame && args::process_guest_frame(e).ethertype == ETH_P_IPV6)
+      six.insert(flow);
+    if (e.kind == GB_KIND_syn_ack_queued) {
+      const auto& queued = args::syn_ack_queued(e);
+      ports.try_emplace(flow, flow_key(six.contains(flow), queued.guest_port, queued.dst_port));
+    }
   }
   std::unordered_map<std::uint32_t, std::int64_t> begun;  // by thread: the frame in hand since
-  const auto add = [](Sightings& frames, const FrameKey& key, std::int64_t t, std::uint64_t len) {
-    Sighting& s = frames[key];
+  const auto add = [](Sightings& frames, std::uint64_t flow_ports, const gb_event& e, std::int64_t t) {
+    const FrameArgs frame = frame_of(e);
+    Sighting& s = frames[FrameKey{flow_ports, frame.seq, frame.tcp_flags & 0xff}];
     s.host_ns = t;
-    s.host_len = len;
+    s.host_len = frame.len;
     ++s.host_count;
   };
   for (const gb_event& e : trace.host.events) {
@@ -92,23 +102,23 @@ void collect_host_frames(const Trace& trace, Sightings& out_of_guest, Sightings&
       begun[e.tid] = t;
     } else if (e.kind == GB_KIND_process_guest_frame) {
       const auto begin = begun.find(e.tid);
-      const auto flow = ports.find(e.arg[0]);
-      if (flow != ports.end() && begin != begun.end())
-        add(out_of_guest, {flow->second, e.arg[1], e.arg[4] & 0xff}, begin->second, e.arg[5]);
+      const auto flow = ports.find(flow_of(e));
+      if (flow != ports.end() && begin != begun.end()) add(out_of_guest, flow->second, e, begin->second);
       if (begin != begun.end()) begun.erase(begin);
     } else if (e.kind == GB_KIND_rx_inject) {
-      const auto flow = ports.find(e.arg[0]);
-      if (flow != ports.end()) add(into_guest, {flow->second, e.arg[1], e.arg[3] & 0xff}, t, e.arg[2]);
+      const auto flow = ports.find(flow_of(e));
+      if (flow != ports.end()) add(into_guest, flow->second, e, t);
     }
   }
 }
 
 void add_guest_frame(Sightings& frames, const gb_event& e) {
-  const auto known = frames.find(FrameKey{frame_key(e), e.arg[2], e.arg[4] & 0xff});
+  const FrameArgs frame = frame_of(e);
+  const auto known = frames.find(FrameKey{frame_key(e), frame.seq, frame.tcp_flags & 0xff});
   if (known == frames.end()) return;  // the guest cannot make the table grow
   Sighting& s = known->second;
   s.guest_ns = static_cast<std::int64_t>(e.ts_ns);
-  s.guest_len = e.arg[3];
+  s.guest_len = frame.len;
   s.vcpu = e.cpu;
   ++s.guest_count;
 }

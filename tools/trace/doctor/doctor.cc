@@ -45,13 +45,14 @@ void fork_once() {
 
 enum class Hook { kUsdt, kTracepoint, kKprobe, kFentry, kKvm, kSemaphore };
 
-LinkPtr attach(bpf_program* program, Hook hook) {
+bpf::LinkPtr attach(bpf_program* program, Hook hook) {
   const auto usdt = [program](const char* provider, const char* name) {
-    return LinkPtr(bpf_program__attach_usdt(program, ::getpid(), "/proc/self/exe", provider, name, nullptr));
+    return bpf::LinkPtr(
+        bpf_program__attach_usdt(program, ::getpid(), "/proc/self/exe", provider, name, nullptr));
   };
   if (hook == Hook::kUsdt) return usdt("glassbox", "boot_mark");
   if (hook == Hook::kSemaphore) return usdt("glassbox_doctor", "with_semaphore");
-  return LinkPtr(bpf_program__attach(program));
+  return bpf::LinkPtr(bpf_program__attach(program));
 }
 
 void fire(Hook hook) {
@@ -71,7 +72,7 @@ void fire(Hook hook) {
 // Loads, attaches and triggers one program; "" if its event arrived, else why not.
 std::string try_hook(Hook hook) {
   std::unique_ptr<gb_doctor, SkeletonDestroy> skeleton(gb_doctor__open());
-  if (!skeleton) return take_libbpf_error(errno);
+  if (!skeleton) return bpf::take_libbpf_error(errno);
   skeleton->rodata->own_tgid = static_cast<__u32>(::getpid());
   const auto& programs = skeleton->progs;
   bpf_program* const all[] = {programs.try_usdt,   programs.try_tp_btf, programs.try_kprobe,
@@ -79,7 +80,7 @@ std::string try_hook(Hook hook) {
   bpf_program* const wanted = all[static_cast<int>(hook)];
   for (bpf_program* program : all)
     bpf_program__set_autoload(program, program == wanted);
-  if (gb_doctor__load(skeleton.get()) != 0) return "does not load: " + take_libbpf_error(errno);
+  if (gb_doctor__load(skeleton.get()) != 0) return "does not load: " + bpf::take_libbpf_error(errno);
   int events = 0;
   const auto count = [](void* n, void*, std::size_t) {
     ++*static_cast<int*>(n);
@@ -87,9 +88,9 @@ std::string try_hook(Hook hook) {
   };
   const std::unique_ptr<ring_buffer, RingFree> ring(
       ring_buffer__new(bpf_map__fd(skeleton->maps.events), count, &events, nullptr));
-  if (!ring) return "no ring buffer: " + take_libbpf_error(errno);
-  const LinkPtr link = attach(wanted, hook);
-  if (!link) return "does not attach: " + take_libbpf_error(errno);
+  if (!ring) return "no ring buffer: " + bpf::take_libbpf_error(errno);
+  const bpf::LinkPtr link = attach(wanted, hook);
+  if (!link) return "does not attach: " + bpf::take_libbpf_error(errno);
   fire(hook);
   ring_buffer__consume(ring.get());
   return events > 0 ? "" : "attaches, but its event does not arrive";
@@ -126,7 +127,7 @@ Finding examine_kvm() {
 }  // namespace
 
 std::vector<Finding> examine_machine() {
-  capture_libbpf_log();
+  bpf::capture_libbpf_log();
   std::vector<Finding> findings;
   const bool root = ::geteuid() == 0;
   findings.push_back({"permission", root, true, root ? "root" : "not root: USDT probes need CAP_SYS_ADMIN",

@@ -17,38 +17,20 @@ std::string_view kind_name(std::uint16_t kind) {
   static const auto names = [] {
     std::array<std::string_view, GB_KIND_LIMIT> table;
     table.fill("?");
-    for (const auto list : {probes(), kernel_events()})
-      for (const EventInfo& info : list)
+    for (const auto list : {bpf::probes(), bpf::kernel_events()})
+      for (const bpf::EventInfo& info : list)
         table[info.kind] = info.name;
     return table;
   }();
   return kind < names.size() ? names[kind] : "?";
 }
 
-std::uint64_t flow_of(const gb_event& event) {
-  switch (event.kind) {
-    case GB_KIND_process_guest_frame:
-    case GB_KIND_tcp_syn:
-    case GB_KIND_tcp_connect_begin:
-    case GB_KIND_tcp_connect_done:
-    case GB_KIND_syn_ack_queued:
-    case GB_KIND_host_send:
-    case GB_KIND_host_recv:
-    case GB_KIND_rx_inject:
-    case GB_KIND_flow_close:
-    case GB_KIND_host_flow_span:
-      return event.arg[0];
-    default:
-      return 0;
-  }
-}
-
 std::uint64_t probe_interface_hash() {
   std::uint64_t hash = 14695981039346656037ULL;
-  for (const auto list : {probes(), kernel_events()}) {
-    for (const EventInfo& info : list) {
+  for (const auto list : {bpf::probes(), bpf::kernel_events()}) {
+    for (const bpf::EventInfo& info : list) {
       hash = fnv1a(hash, info.name);
-      for (const ArgumentInfo& arg : info.arguments)
+      for (const bpf::ArgumentInfo& arg : info.arguments)
         hash = fnv1a(fnv1a(hash, arg.type), arg.name);
     }
   }

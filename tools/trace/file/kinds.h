@@ -21,9 +21,6 @@ namespace glassbox::trace {
   return kind == GB_KIND_guest_clock || kind == GB_KIND_guest_clock_reading;
 }
 
-// The flow number of a host event that carries one, 0 otherwise.
-[[nodiscard]] std::uint64_t flow_of(const gb_event& event);
-
 // FNV-1a over names, types and arguments in order: two builds with the same hash mean the same by an event.
 [[nodiscard]] std::uint64_t probe_interface_hash();
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bpf/events.h"
+#include "bpf/hook.h"
 
 namespace glassbox::trace {
 
@@ -22,7 +23,7 @@ using DropCounters = std::map<std::string, std::uint64_t>;
 
 struct Side {
   std::vector<gb_event> events;  // sorted by time
-  std::vector<std::string> hooks;
+  std::vector<bpf::Hook> hooks;
   DropCounters drops;
   std::uint64_t impossible_records = 0;  // wrong version, kind, CPU, time or a sequence number used twice
   DropCounters impossible_by_event;  // the same by the name of the event, "?" for a kind that does not exist

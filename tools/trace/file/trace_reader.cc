@@ -48,7 +48,7 @@ void take_hooks(const json& object, Trace& trace) {
   if (side == nullptr || hooks == object.end() || !hooks->is_array()) return;
   side->hooks.clear();
   for (const json& hook : *hooks)
-    if (hook.is_string()) side->hooks.push_back(hook.get<std::string>());
+    if (hook.is_string()) side->hooks.push_back(bpf::parse_hook(hook.get<std::string>()));
 }
 
 void take_drops(const json& object, Trace& trace) {

@@ -27,13 +27,6 @@ std::int64_t monotonic_ns() {  // the clock of the events
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-std::vector<std::string> hook_names(const HostTracer& host) {
-  std::vector<std::string> names;
-  for (const Hook& hook : host.attached())
-    names.push_back(fmt::format("{} {}", hook.name, hook.how));
-  return names;
-}
-
 // False where nobody reads any more.
 bool put(const std::string& text) {
   for (std::size_t at = 0; at < text.size();) {
@@ -57,8 +50,8 @@ Status live(const LiveOptions& options) {
   GB_ASSIGN(const StopSignals signals, StopSignals::take_over());
   const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, options.target.pid, 0)));
   if (!process) return fail_errno(errno, "cannot watch process {}", options.target.pid);
-  GB_ASSIGN(const auto host, HostTracer::open(options.target.pid));
-  LiveWindow window(trace_info(options.target.pid), hook_names(*host));
+  GB_ASSIGN(const auto host, bpf::HostTracer::open(options.target.pid));
+  LiveWindow window(trace_info(options.target.pid), host->attached());
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
   const auto interval = std::chrono::duration_cast<Clock::duration>(Seconds(options.interval_s));
   const auto begin = Clock::now();

@@ -41,7 +41,7 @@ std::string longest_segment(const CycleResult& c) {
 
 }  // namespace
 
-LiveWindow::LiveWindow(nlohmann::json info, std::vector<std::string> hooks, std::size_t most_events)
+LiveWindow::LiveWindow(nlohmann::json info, std::vector<bpf::Hook> hooks, std::size_t most_events)
     : most_events_(most_events) {
   trace_.info = std::move(info);
   trace_.host.hooks = std::move(hooks);
@@ -90,7 +90,7 @@ LiveSnapshot LiveWindow::look(std::int64_t now_ns, std::uint64_t drops) {
   s.drops = drops;
   s.slowest_ns = slowest_ns_;
   s.slowest_where = slowest_where_;
-  s.verdicts = compute_verdicts(trace_, no_guest, a);
+  s.verdicts = compute_verdicts(trace_, no_guest, a, CycleStates(trace_, no_guest));
   trace_.host.events.clear();
   return s;
 }

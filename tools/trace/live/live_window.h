@@ -54,7 +54,7 @@ class LiveWindow {
   static constexpr std::size_t kMostEvents = 500'000;
 
   // `info` is a trace's; `hooks` say what was attached.
-  explicit LiveWindow(nlohmann::json info, std::vector<std::string> hooks = {},
+  explicit LiveWindow(nlohmann::json info, std::vector<bpf::Hook> hooks = {},
                       std::size_t most_events = kMostEvents);
 
   void add(const gb_event& event);

@@ -1,5 +1,7 @@
 #include "tools/trace/path/chain.h"
 
+#include <netinet/tcp.h>
+
 #include <algorithm>
 
 #include "tools/trace/path/chain_builder.h"
@@ -7,26 +9,25 @@
 namespace glassbox::trace {
 namespace {
 
-enum TcpFlag : std::uint64_t { kFin = 1, kSyn = 2, kAck = 16 };
-constexpr int kFlags = 4, kPayload = 9;  // arguments of guest_xmit and guest_receive
 using What = GuestFrames::What;
 
 bool is(What what, const gb_event& e) {
-  const std::uint64_t flags = e.arg[kFlags];
-  const bool payload = e.arg[kPayload] > 0;
+  const FrameArgs frame = frame_of(e);
+  const std::uint64_t flags = frame.tcp_flags;
+  const bool payload = frame.payload > 0;
   switch (what) {
     case What::kSyn:
-      return (flags & kSyn) != 0;
+      return (flags & TH_SYN) != 0;
     case What::kSynOnly:
-      return (flags & (kSyn | kAck)) == kSyn;
+      return (flags & (TH_SYN | TH_ACK)) == TH_SYN;
     case What::kSynAck:
-      return (flags & (kSyn | kAck)) == (kSyn | kAck);
+      return (flags & (TH_SYN | TH_ACK)) == (TH_SYN | TH_ACK);
     case What::kFin:
-      return (flags & kFin) != 0;
+      return (flags & TH_FIN) != 0;
     case What::kPayload:
       return payload;
     case What::kPayloadNoSyn:
-      return payload && (flags & kSyn) == 0;
+      return payload && (flags & TH_SYN) == 0;
     case What::kCount:
       break;
   }

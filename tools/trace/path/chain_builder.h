@@ -33,7 +33,7 @@ class ChainBuilder {
   void add_optional(Slot slot, Lane lane, EventRef e) { add(slot, lane, e, true); }
   // A suppressed interrupt is no boundary: the guest was looking anyway.
   void add_irq(Slot slot, Lane lane, EventRef e) {
-    const bool suppressed = e != nullptr && e->arg[2] != 0;
+    const bool suppressed = e != nullptr && args::irq_raise(*e).suppressed != 0;
     add_optional(slot, lane, suppressed ? nullptr : e);
     nodes.back().known_early = suppressed;
   }
@@ -46,7 +46,7 @@ class ChainBuilder {
   // The guest's interrupt for a frame that was published at `inject` (or after `queued`): the last one before
   // the frame was received. A guest that polls takes the frame without one.
   void add_guest_irq(Slot slot, Lane lane, EventRef queued, EventRef inject, EventRef irq, EventRef receive) {
-    if (irq != nullptr && irq->arg[2] != 0) return add_early(slot, lane, true);
+    if (irq != nullptr && args::irq_raise(*irq).suppressed != 0) return add_early(slot, lane, true);
     const EventRef from = inject != nullptr ? inject : queued;
     if (from == nullptr || receive == nullptr) return add_early(slot, lane, false);
     const auto at = static_cast<std::int64_t>(from->ts_ns);

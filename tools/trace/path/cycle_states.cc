@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "bpf/event_args.h"
+
 namespace glassbox::trace {
 namespace {
 
@@ -66,12 +68,13 @@ CycleStates::CycleStates(const Trace& trace, const ClockReport& clock) : host_(t
   if (clock.hull) guest_.emplace(trace, *clock.hull);
   std::unordered_map<std::uint64_t, std::uint32_t> answered;  // by exchange number: the vCPU's thread
   for (const gb_event& e : trace.host.events)
-    if (e.kind == GB_KIND_clock_exchange) answered.emplace(e.arg[0], e.tid);
+    if (e.kind == GB_KIND_clock_exchange) answered.emplace(args::clock_exchange(e).exchange, e.tid);
   for (const gb_event& e : trace.guest.events) {
     if (e.kind != GB_KIND_guest_clock) continue;
-    const auto thread = answered.find(e.arg[0]);
+    const auto& exchange = args::guest_clock(e);
+    const auto thread = answered.find(exchange.exchange);
     if (thread == answered.end()) continue;
-    vcpus_.try_emplace(static_cast<std::uint16_t>(e.arg[3]), Vcpu{thread->second, {}});
+    vcpus_.try_emplace(static_cast<std::uint16_t>(exchange.vcpu), Vcpu{thread->second, {}});
   }
   add_exits(trace);
 }
@@ -79,8 +82,10 @@ CycleStates::CycleStates(const Trace& trace, const ClockReport& clock) : host_(t
 void CycleStates::add_exits(const Trace& trace) {
   std::unordered_map<std::uint32_t, std::vector<Exit>> by_tid;
   for (const gb_event& e : trace.host.events) {
-    if (e.kind != GB_KIND_host_vcpu_exit || e.arg[0] > e.ts_ns) continue;
-    by_tid[e.tid].push_back({static_cast<std::int64_t>(e.arg[0]), static_cast<std::int64_t>(e.ts_ns)});
+    if (e.kind != GB_KIND_host_vcpu_exit) continue;
+    const std::uint64_t exit_ns = args::host_vcpu_exit(e).exit_ns;
+    if (exit_ns > e.ts_ns) continue;
+    by_tid[e.tid].push_back({static_cast<std::int64_t>(exit_ns), static_cast<std::int64_t>(e.ts_ns)});
   }
   for (auto& [cpu, vcpu] : vcpus_)
     if (const auto exits = by_tid.find(vcpu.tid); exits != by_tid.end()) vcpu.exits = exits->second;

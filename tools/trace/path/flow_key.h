@@ -2,10 +2,13 @@
 // either version between the same ports at once.
 #pragma once
 
+#include <linux/if_ether.h>
+#include <netinet/tcp.h>
+
 #include <cstdint>
 #include <unordered_map>
 
-#include "bpf/events.h"
+#include "bpf/event_args.h"
 
 namespace glassbox::trace {
 
@@ -28,8 +31,23 @@ struct FlowPorts {
 }
 
 // The key of a guest_xmit or guest_receive.
-[[nodiscard]] constexpr std::uint64_t frame_key(const gb_event& e) {
-  return flow_key(is_ipv6(e.arg[5], e.arg[6]), e.arg[0], e.arg[1]);
+[[nodiscard]] inline std::uint64_t frame_key(const gb_event& e) {
+  return visit_args(e, [](const auto& a) -> std::uint64_t {
+    if constexpr (requires {
+                    a.local_port;
+                    a.payload;
+                  })
+      return flow_key(is_ipv6(a.peer_hi, a.peer_lo), a.local_port, a.peer_port);
+    else
+      return 0;
+  });
+}
+
+// A frame on the host's side has no payload length: PSH tells, or that it is longer than any frame without
+// payload (Ethernet, IPv6 and TCP headers with all options).
+[[nodiscard]] constexpr bool looks_like_payload(const FrameArgs& frame) {
+  constexpr std::uint64_t kMaxBareFrame = ETH_HLEN + 40 + 60;
+  return (frame.tcp_flags & TH_PUSH) != 0 || frame.len > kMaxBareFrame;
 }
 
 // The IP version of sockets, by skaddr: the calls on a socket name its ports only. Events in time order,
@@ -37,16 +55,27 @@ struct FlowPorts {
 class SocketVersions {
  public:
   void note(const gb_event& e) {
-    if (e.kind == GB_KIND_guest_sock_state || e.kind == GB_KIND_host_sock_state)
-      set(e.arg[0], e.arg[8], e.arg[9]);
-    else if (e.kind == GB_KIND_guest_connect_begin)
-      set(e.arg[0], e.arg[3], e.arg[4]);
-    else if (e.kind == GB_KIND_host_accept)
-      set(e.arg[1], e.arg[6], e.arg[7]);
+    visit_args(e, [this](const auto& a) {
+      if constexpr (requires {
+                      a.skaddr;
+                      a.peer_hi;
+                    })
+        set(a.skaddr, a.peer_hi, a.peer_lo);
+      else if constexpr (requires {
+                           a.skaddr;
+                           a.dst_hi;
+                         })
+        set(a.skaddr, a.dst_hi, a.dst_lo);
+    });
   }
   [[nodiscard]] bool six(std::uint64_t skaddr) const {
     const auto it = six_.find(skaddr);
     return it != six_.end() && it->second;
+  }
+  // The key of the connection that a call on a socket is about; the local port is taken for the guest's.
+  [[nodiscard]] std::uint64_t flow_key_of(const gb_event& call) const {
+    const Ports ports = ports_of(call);
+    return flow_key(six(skaddr_of(call)), ports.local, ports.peer);
   }
 
  private:

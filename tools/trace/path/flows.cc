@@ -1,27 +1,19 @@
 #include "tools/trace/path/flows.h"
 
+#include <linux/if_ether.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <span>
 #include <type_traits>
 
-#include "tools/trace/file/kinds.h"
+#include "bpf/event_args.h"
 
 namespace glassbox::trace {
 namespace {
 
 using Refs = std::vector<EventRef>;  // by time
-
-enum TcpFlag : std::uint64_t { kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16 };
-enum TcpState : std::uint64_t { kEstablished = 1, kSynSent = 2 };
-
-constexpr std::uint64_t kEtherIpv6 = 0x86dd, kFamilyIpv6 = 10;
-
-// Longer than any frame without payload: Ethernet, IPv6 and TCP headers with all options.
-constexpr std::uint64_t kMaxBareFrame = 14 + 40 + 60;
-
-std::int64_t signed_arg(EventRef e, int k) {
-  return static_cast<std::int64_t>(e->arg[k]);
-}
 
 struct HostIndex {
   std::unordered_map<std::uint64_t, Refs> by_flow;
@@ -48,17 +40,17 @@ struct HostIndex {
         break;
       case GB_KIND_irq_raise:
         // Receive queues have even numbers (virtio 1.2, 5.1.2); the others tell of frames that were sent.
-        if (e.arg[1] % 2 == 0) irqs_by_tid[e.tid].push_back(&e);
+        if (args::irq_raise(e).queue % 2 == 0) irqs_by_tid[e.tid].push_back(&e);
         break;
       case GB_KIND_net_poll_wait:
         irqs_by_tid[e.tid].push_back(&e);
         break;
       case GB_KIND_host_sock_state:
-        states_by_socket[e.arg[0]].push_back(&e);
-        if (e.arg[3] == kSynSent) connects_by_tid[e.tid].push_back(&e);
+        states_by_socket[skaddr_of(e)].push_back(&e);
+        if (args::host_sock_state(e).new_state == TCP_SYN_SENT) connects_by_tid[e.tid].push_back(&e);
         break;
       case GB_KIND_host_inbound:
-        inbound_by_peer_port[e.arg[3]].push_back(&e);
+        inbound_by_peer_port[ports_of(e).peer].push_back(&e);
         break;
       case GB_KIND_host_accept:
       case GB_KIND_host_server_read_enter:
@@ -66,7 +58,7 @@ struct HostIndex {
       case GB_KIND_host_server_write_enter:
       case GB_KIND_host_server_write:
       case GB_KIND_host_server_shutdown:
-        server_by_nat_port[flow_key(versions.six(e.arg[1]), 0, e.arg[3])].push_back(&e);
+        server_by_nat_port[flow_key(versions.six(skaddr_of(e)), 0, ports_of(e).peer)].push_back(&e);
         break;
       default:
         break;
@@ -114,8 +106,9 @@ bool is_loopback(std::uint64_t hi, std::uint64_t lo) {
 // The NAT sends the SYN, or the guest the SYN-ACK; either event tells.
 bool is_inbound(std::span<const EventRef> events) {
   return std::any_of(events.begin(), events.end(), [](EventRef e) {
-    if (e->kind == GB_KIND_rx_inject) return (e->arg[3] & (kSyn | kAck)) == kSyn;
-    return e->kind == GB_KIND_process_guest_frame && (e->arg[4] & (kSyn | kAck)) == (kSyn | kAck);
+    const std::uint64_t handshake = frame_of(*e).tcp_flags & (TH_SYN | TH_ACK);
+    if (e->kind == GB_KIND_rx_inject) return handshake == TH_SYN;
+    return e->kind == GB_KIND_process_guest_frame && handshake == (TH_SYN | TH_ACK);
   });
 }
 
@@ -131,13 +124,13 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
     };
     switch (e->kind) {
       case GB_KIND_process_guest_frame: {
-        const std::uint64_t flags = e->arg[4];
-        f.six |= e->arg[2] == kEtherIpv6;
-        if (flags & kSyn)
+        const FrameArgs frame = frame_of(*e);
+        f.six |= args::process_guest_frame(*e).ethertype == ETH_P_IPV6;
+        if (frame.tcp_flags & TH_SYN)
           set(syn_end);
-        else if ((flags & kPsh) || e->arg[5] > kMaxBareFrame)
+        else if (looks_like_payload(frame))
           set(data_end);
-        if (flags & kFin) set(fin_end);
+        if (frame.tcp_flags & TH_FIN) set(fin_end);
         break;
       }
       case GB_KIND_tcp_syn:
@@ -153,37 +146,42 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
         set(f.syn_ack_queued);
         break;
       case GB_KIND_host_send:
-        if (e->arg[2] == 0)
+        if (args::host_send(*e).bytes == 0)
           set(f.fin_sent);
-        else if (signed_arg(e, 3) > 0 && (!f.inbound || received))
+        else if (args::host_send(*e).result > 0 && (!f.inbound || received))
           set(f.request_sent);
         break;
-      case GB_KIND_host_recv:
-        received |= signed_arg(e, 3) > 0;
-        if (signed_arg(e, 3) > 0)
+      case GB_KIND_host_recv: {
+        const std::int64_t result = args::host_recv(*e).result;
+        received |= result > 0;
+        if (result > 0)
           (f.reply_recv ? f.rest_recv : f.reply_recv) = e;
-        else if (signed_arg(e, 3) == 0)
+        else if (result == 0)
           set(f.eof_recv);
         break;
-      case GB_KIND_host_flow_span:
-        f.begin_ns = e->arg[1];
-        f.reply_ns = e->arg[2];
-        f.guest_port = static_cast<std::uint16_t>(e->arg[3]);
-        f.dst_port = static_cast<std::uint16_t>(e->arg[4]);
+      }
+      case GB_KIND_host_flow_span: {
+        const auto& span = args::host_flow_span(*e);
+        f.begin_ns = span.begin_ns;
+        f.reply_ns = span.reply_ns;
+        f.guest_port = static_cast<std::uint16_t>(span.guest_port);
+        f.dst_port = static_cast<std::uint16_t>(span.dst_port);
         break;
+      }
       case GB_KIND_rx_inject: {
-        const std::uint64_t flags = e->arg[3];
-        if (flags & kSyn) {
+        const FrameArgs frame = frame_of(*e);
+        const auto starts_with = [&frame](EventRef recv) { return frame.seq == args::host_recv(*recv).seq; };
+        const bool reset = (frame.tcp_flags & TH_RST) != 0;
+        if (frame.tcp_flags & TH_SYN) {
           set(f.syn_ack_inject);
           break;
         }
-        if (flags & kFin) set(f.eof_inject);
+        if (frame.tcp_flags & TH_FIN) set(f.eof_inject);
         // Of frames that start where the reply starts, pure ACKs come before it; with the reply's receipt
         // lost, PSH or length has to tell.
-        const bool payload =
-            f.reply_recv ? e->arg[1] == f.reply_recv->arg[1] : (flags & kPsh) || e->arg[2] > kMaxBareFrame;
-        if (payload && !(flags & kRst)) set(f.reply_inject);
-        if (f.rest_recv && e->arg[1] == f.rest_recv->arg[1] && !(flags & kRst)) f.rest_inject = e;
+        const bool payload = f.reply_recv ? starts_with(f.reply_recv) : looks_like_payload(frame);
+        if (payload && !reset) set(f.reply_inject);
+        if (f.rest_recv && starts_with(f.rest_recv) && !reset) f.rest_inject = e;
         break;
       }
       default:
@@ -211,9 +209,10 @@ std::optional<std::uint64_t> nat_port(const HostIndex& index, HostFlow& f) {
   if (sockets.empty()) return {};
   if (f.connect_done && sockets.front()->ts_ns > f.connect_done->ts_ns) return {};
   for (const EventRef e :
-       from_time(refs(index.states_by_socket, sockets.front()->arg[0]), sockets.front()->ts_ns)) {
-    f.remote_server = !is_loopback(e->arg[8], e->arg[9]);
-    if (e->arg[4] != 0) return flow_key(is_ipv6(e->arg[8], e->arg[9]), 0, e->arg[4]);
+       from_time(refs(index.states_by_socket, skaddr_of(*sockets.front())), sockets.front()->ts_ns)) {
+    const auto& state = args::host_sock_state(*e);
+    f.remote_server = !is_loopback(state.peer_hi, state.peer_lo);
+    if (state.local_port != 0) return flow_key(is_ipv6(state.peer_hi, state.peer_lo), 0, state.local_port);
   }
   return {};
 }
@@ -224,7 +223,7 @@ void fill_inbound(const HostIndex& index, HostFlow& f) {
   const auto later = from_time(accepts, static_cast<std::uint64_t>(f.first_ns) + 1);
   if (later.size() == accepts.size()) return;
   f.host_inbound = accepts[accepts.size() - later.size() - 1];
-  if (f.begin_ns == 0) f.begin_ns = f.host_inbound->arg[4];
+  if (f.begin_ns == 0) f.begin_ns = args::host_inbound(*f.host_inbound).established_ns;
   f.first_ns = static_cast<std::int64_t>(f.host_inbound->ts_ns);
 }
 
@@ -237,7 +236,7 @@ void fill_server_side(const HostIndex& index, HostFlow& f) {
     const auto set = [e](EventRef& slot) {
       if (slot == nullptr) slot = e;
     };
-    if (e->kind == GB_KIND_host_accept && f.accept && e->arg[1] != f.accept->arg[1])
+    if (e->kind == GB_KIND_host_accept && f.accept && skaddr_of(*e) != skaddr_of(*f.accept))
       break;  // port used again
     switch (e->kind) {
       case GB_KIND_host_accept:
@@ -247,10 +246,10 @@ void fill_server_side(const HostIndex& index, HostFlow& f) {
         last_enter = e;
         break;
       case GB_KIND_host_server_read:
-        if (signed_arg(e, 4) > 0 && !f.read) {
+        if (args::host_server_read(*e).result > 0 && !f.read) {
           f.read = e;
           f.read_enter = last_enter;
-        } else if (signed_arg(e, 4) == 0 && !f.server_close) {
+        } else if (args::host_server_read(*e).result == 0 && !f.server_close) {
           set(f.server_eof);
         }
         break;
@@ -285,12 +284,14 @@ FlowTable::FlowTable(const Trace& trace) {
       f.first_ns = std::min(f.first_ns, static_cast<std::int64_t>(f.syn_frame->ts_ns));
     if (!f.inbound) fill_server_side(index, f);
     if (f.syn) {
-      f.guest_port = static_cast<std::uint16_t>(f.syn->arg[4]);
-      f.dst_port = static_cast<std::uint16_t>(f.syn->arg[7]);
-      f.six = f.syn->arg[1] == kFamilyIpv6;
+      const auto& syn = args::tcp_syn(*f.syn);
+      f.guest_port = static_cast<std::uint16_t>(syn.guest_port);
+      f.dst_port = static_cast<std::uint16_t>(syn.dst_port);
+      f.six = syn.family == AF_INET6;
     } else if (f.syn_ack_queued) {
-      f.guest_port = static_cast<std::uint16_t>(f.syn_ack_queued->arg[1]);
-      f.dst_port = static_cast<std::uint16_t>(f.syn_ack_queued->arg[2]);
+      const auto& queued = args::syn_ack_queued(*f.syn_ack_queued);
+      f.guest_port = static_cast<std::uint16_t>(queued.guest_port);
+      f.dst_port = static_cast<std::uint16_t>(queued.dst_port);
     } else if (f.guest_port == 0) {
       continue;  // its beginning lies before the trace
     }

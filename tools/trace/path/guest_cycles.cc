@@ -1,14 +1,16 @@
 #include "tools/trace/path/guest_cycles.h"
 
+#include <netinet/tcp.h>
+#include <sched.h>
+
 #include <algorithm>
 #include <unordered_map>
+
+#include "bpf/event_args.h"
 
 namespace glassbox::trace {
 namespace {
 
-constexpr std::uint64_t kCloneThread = 0x10000;
-constexpr std::uint64_t kShutClose = 2;  // arg "how" of guest_close: close()
-enum TcpState : std::uint64_t { kEstablished = 1, kSynSent = 2 };
 constexpr std::size_t kNone = SIZE_MAX;
 
 struct Process {
@@ -51,7 +53,7 @@ class Finder {
       case GB_KIND_guest_fork:
         return on_fork(e);
       case GB_KIND_guest_reap:
-        return on_reap(e->tgid, static_cast<std::uint32_t>(e->arg[0]), {e, e->ts_ns});
+        return on_reap(e->tgid, static_cast<std::uint32_t>(args::guest_reap(*e).child_tgid), {e, e->ts_ns});
       case GB_KIND_guest_waited:
         return on_waited(e);
       case GB_KIND_guest_exit:
@@ -73,8 +75,8 @@ class Finder {
         open_connection(e);
         break;
       case GB_KIND_guest_sock_state:
-        if (e->arg[3] == kSynSent) {
-          const auto open = open_.find(e->arg[0]);
+        if (args::guest_sock_state(*e).new_state == TCP_SYN_SENT) {
+          const auto open = open_.find(skaddr_of(*e));
           if (open == open_.end() || connections_[open->second].established) open_connection(e);
         }
         break;
@@ -98,7 +100,7 @@ class Finder {
   }
 
   void on_clone(EventRef e) {
-    if (e->arg[0] & kCloneThread) return;
+    if ((args::guest_clone_begin(*e).clone_flags & CLONE_THREAD) != 0) return;
     close_if_client_is_gone(e->tgid);
     Pipeline& p = pipeline_of(e->tgid);
     p.forks.push_back(e);
@@ -116,7 +118,7 @@ class Finder {
   }
 
   void on_fork(EventRef e) {
-    const auto child = static_cast<std::uint32_t>(e->arg[0]);
+    const auto child = static_cast<std::uint32_t>(args::guest_fork(*e).child_tgid);
     if (child == e->tgid) return;  // a thread
     if (!seen_[GB_KIND_guest_clone_begin]) close_if_client_is_gone(e->tgid);
     Pipeline& p = pipeline_of(e->tgid);
@@ -134,9 +136,10 @@ class Finder {
 
   // Says again what its guest_reap said; news only if that was lost.
   void on_waited(EventRef e) {
-    const auto child = static_cast<std::uint32_t>(e->arg[0]);
-    if (e->arg[1] == 0 || e->arg[1] > e->ts_ns || !by_tgid_.contains(child)) return;
-    on_reap(e->tgid, child, {nullptr, e->arg[1]});
+    const auto& waited = args::guest_waited(*e);
+    const auto child = static_cast<std::uint32_t>(waited.child_tgid);
+    if (waited.reap_ns == 0 || waited.reap_ns > e->ts_ns || !by_tgid_.contains(child)) return;
+    on_reap(e->tgid, child, {nullptr, waited.reap_ns});
   }
 
   void on_reap(std::uint32_t tgid, std::uint32_t child_tgid, const Moment& reap) {
@@ -162,7 +165,7 @@ class Finder {
   }
 
   void on_exit(EventRef e) {
-    if (e->arg[1] == 0) return;  // a thread of several
+    if (args::guest_exit(*e).is_last_thread == 0) return;  // a thread of several
     Process& p = processes_[process(e->tgid)];
     p.exit = e;
     if (p.pipeline != kNone && !p.connections.empty()) pipelines_[p.pipeline].client_exited = true;
@@ -171,15 +174,16 @@ class Finder {
   void open_connection(EventRef e) {
     GuestConnection c;
     c.tgid = e->tgid;
-    c.skaddr = e->arg[0];
+    c.skaddr = skaddr_of(*e);
     c.first_ns = e->ts_ns;
     if (const auto socket = sockets_.find(e->tid); socket != sockets_.end()) {
       c.socket = socket->second;
       c.socket_ns = c.socket->ts_ns;
       sockets_.erase(socket);
     }
-    if (c.socket_ns == 0 && e->kind == GB_KIND_guest_connect_begin && e->arg[5] <= e->ts_ns)
-      c.socket_ns = e->arg[5];
+    if (c.socket_ns == 0 && e->kind == GB_KIND_guest_connect_begin &&
+        args::guest_connect_begin(*e).socket_ns <= e->ts_ns)
+      c.socket_ns = args::guest_connect_begin(*e).socket_ns;
     if (c.socket_ns != 0) c.first_ns = c.socket_ns;
     open_[c.skaddr] = connections_.size();
     processes_[process(c.tgid)].connections.push_back(connections_.size());
@@ -187,60 +191,65 @@ class Finder {
   }
 
   void on_socket_event(EventRef e) {
-    const auto open = open_.find(e->arg[0]);
+    const auto open = open_.find(skaddr_of(*e));
     if (open == open_.end()) return;
     GuestConnection& c = connections_[open->second];
-    const auto ports = [&c](std::uint64_t local, std::uint64_t peer) {
-      if (c.local_port == 0) c.local_port = static_cast<std::uint16_t>(local);
-      if (c.peer_port == 0) c.peer_port = static_cast<std::uint16_t>(peer);
+    const auto take_ports = [&c](const Ports& ports) {
+      if (c.local_port == 0) c.local_port = static_cast<std::uint16_t>(ports.local);
+      if (c.peer_port == 0) c.peer_port = static_cast<std::uint16_t>(ports.peer);
     };
     const auto set = [e](EventRef& slot) {
       if (slot == nullptr) slot = e;
     };
-    const auto result = static_cast<std::int64_t>(e->arg[1]);
     switch (e->kind) {
-      case GB_KIND_guest_connect_begin:
+      case GB_KIND_guest_connect_begin: {
+        const auto& begin = args::guest_connect_begin(*e);
         c.connect_begin = e;
-        c.six = is_ipv6(e->arg[3], e->arg[4]);
-        ports(0, e->arg[2]);
+        c.six = is_ipv6(begin.dst_hi, begin.dst_lo);
+        take_ports({.local = 0, .peer = begin.dst_port});
         break;
-      case GB_KIND_guest_sock_state:
-        if (e->arg[3] == kEstablished) set(c.established);
-        if (!c.connect_begin) c.six = is_ipv6(e->arg[8], e->arg[9]);
-        ports(e->arg[4], e->arg[5]);
+      }
+      case GB_KIND_guest_sock_state: {
+        const auto& state = args::guest_sock_state(*e);
+        if (state.new_state == TCP_ESTABLISHED) set(c.established);
+        if (!c.connect_begin) c.six = is_ipv6(state.peer_hi, state.peer_lo);
+        take_ports(ports_of(*e));
         break;
+      }
       case GB_KIND_guest_connect_done:
         set(c.connect_done);
-        ports(e->arg[2], e->arg[3]);
+        take_ports(ports_of(*e));
         break;
       case GB_KIND_guest_send:
         set(c.send);
-        ports(e->arg[2], e->arg[3]);
+        take_ports(ports_of(*e));
         break;
       case GB_KIND_guest_recv:
-        if (result > 0)
+        if (args::guest_recv(*e).result > 0)
           c.read = e;
-        else if (result == 0)
+        else if (args::guest_recv(*e).result == 0)
           set(c.read_eof);
-        ports(e->arg[2], e->arg[3]);
+        take_ports(ports_of(*e));
         break;
       case GB_KIND_guest_close:
-        set(e->arg[1] == kShutClose ? c.close : c.half_close);
-        ports(e->arg[2], e->arg[3]);
+        set(args::guest_close(*e).how == GB_HOW_CLOSE ? c.close : c.half_close);
+        take_ports(ports_of(*e));
         break;
       case GB_KIND_guest_close_done:
-        if (e->arg[1] != kShutClose) break;
+        if (args::guest_close_done(*e).how != GB_HOW_CLOSE) break;
         c.close_done = e;
         c.close_done_ns = e->ts_ns;
-        ports(e->arg[2], e->arg[3]);
+        take_ports(ports_of(*e));
         open_.erase(open);
         break;
-      case GB_KIND_guest_released:  // of a connection whose guest_close_done was lost
-        if (e->arg[1] < c.first_ns || e->arg[1] > e->ts_ns) return;
-        c.close_done_ns = c.last_ns = e->arg[1];
-        ports(e->arg[2], e->arg[3]);
+      case GB_KIND_guest_released: {  // of a connection whose guest_close_done was lost
+        const std::uint64_t done_ns = args::guest_released(*e).close_done_ns;
+        if (done_ns < c.first_ns || done_ns > e->ts_ns) return;
+        c.close_done_ns = c.last_ns = done_ns;
+        take_ports(ports_of(*e));
         open_.erase(open);
         return;
+      }
       default:
         return;
     }
@@ -306,12 +315,13 @@ class Finder {
     if (forks.empty()) return {};
     const EventRef first = forks.front();
     if (first->kind == GB_KIND_guest_clone_begin) return {first, first->ts_ns};
-    return first->arg[2] <= first->ts_ns ? Moment{nullptr, first->arg[2]} : Moment{};
+    const std::uint64_t clone_ns = args::guest_fork(*first).clone_begin_ns;
+    return clone_ns <= first->ts_ns ? Moment{nullptr, clone_ns} : Moment{};
   }
 
   // exec changes a process's name; a client that kept its parent's did not call it.
   static bool same_name(EventRef fork, EventRef exit) {
-    return fork && exit && fork->arg[10] == exit->arg[10] && fork->arg[11] == exit->arg[11];
+    return fork && exit && std::ranges::equal(args::guest_fork(*fork).comm, args::guest_exit(*exit).comm);
   }
 
   void add_single(const GuestConnection& c) {

@@ -27,7 +27,7 @@ void find_calls(const std::vector<EventRef>& calls, std::uint64_t from, std::uin
         entered = e;
         break;
       case GB_KIND_guest_recv:
-        if (static_cast<std::int64_t>(e->arg[1]) <= 0 || g.read) break;
+        if (args::guest_recv(*e).result <= 0 || g.read) break;
         g.read = e;
         g.read_enter = entered;
         break;
@@ -99,7 +99,7 @@ GuestServers::GuestServers(const Trace& trace) {
       case GB_KIND_guest_recv_enter:
       case GB_KIND_guest_recv:
       case GB_KIND_guest_send:
-        by_ports_[flow_key(versions.six(e.arg[0]), e.arg[2], e.arg[3])].push_back(&e);
+        by_ports_[versions.flow_key_of(e)].push_back(&e);
         break;
       default:
         break;

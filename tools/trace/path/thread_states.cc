@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "bpf/event_args.h"
+
 namespace glassbox::trace {
 
 std::string_view name_of(ThreadState state) {
@@ -22,46 +24,61 @@ std::string_view name_of(ThreadState state) {
   return "unknown";
 }
 
+// Thread numbers have 32 bits on the wire's 64.
+std::vector<ThreadStates::Change>& ThreadStates::changes_of(std::uint64_t tid) {
+  return by_tid_[static_cast<std::uint32_t>(tid)];
+}
+
+// Linux's task state: 0 means that the thread could go on.
+void ThreadStates::left_cpu(std::uint64_t tid, std::int64_t at_ns, std::uint64_t state, std::uint16_t cpu) {
+  changes_of(tid).push_back({at_ns, state == 0 ? ThreadState::kRunnable : ThreadState::kBlocked, cpu});
+}
+
+void ThreadStates::got_cpu(std::uint64_t tid, std::int64_t at_ns, std::uint16_t cpu) {
+  changes_of(tid).push_back({at_ns, ThreadState::kRunning, cpu});
+}
+
 // A thread that is woken on its way to sleep stays on its CPU: only a sleeper becomes runnable.
-void ThreadStates::woken(std::uint32_t tid, std::int64_t at_ns) {
-  std::vector<Change>& changes = by_tid_[tid];
+void ThreadStates::woken(std::uint64_t tid, std::int64_t at_ns) {
+  std::vector<Change>& changes = changes_of(tid);
   if (changes.empty() || changes.back().state == ThreadState::kBlocked)
     changes.push_back({at_ns, ThreadState::kRunnable, changes.empty() ? kNoCpu : changes.back().cpu});
 }
 
 ThreadStates::ThreadStates(const Trace& trace) {
   for (const gb_event& e : trace.host.events) {
-    const auto tid = static_cast<std::uint32_t>(e.arg[0]);
     const auto at = static_cast<std::int64_t>(e.ts_ns);
-    if (e.kind == GB_KIND_host_sched_out)
-      by_tid_[tid].push_back({at, e.arg[2] == 0 ? ThreadState::kRunnable : ThreadState::kBlocked, e.cpu});
-    else if (e.kind == GB_KIND_host_sched_in)
-      by_tid_[tid].push_back({at, ThreadState::kRunning, e.cpu});
-    else if (e.kind == GB_KIND_host_sched_wakeup)
-      woken(tid, at);
+    if (e.kind == GB_KIND_host_sched_out) {
+      const auto& out = args::host_sched_out(e);
+      left_cpu(out.tid, at, out.state, e.cpu);
+    } else if (e.kind == GB_KIND_host_sched_in) {
+      got_cpu(args::host_sched_in(e).tid, at, e.cpu);
+    } else if (e.kind == GB_KIND_host_sched_wakeup) {
+      woken(args::host_sched_wakeup(e).tid, at);
+    }
   }
 }
 
 ThreadStates::ThreadStates(const Trace& trace, const ClockHull& clock) {
   for (const gb_event& e : trace.guest.events) {
-    const auto tid = static_cast<std::uint32_t>(e.arg[0]);
     const auto at = [&] { return clock.to_host(static_cast<std::int64_t>(e.ts_ns)); };
     switch (e.kind) {
-      case GB_KIND_guest_sched_out:
-        by_tid_[tid].push_back({at(), e.arg[2] == 0 ? ThreadState::kRunnable : ThreadState::kBlocked, e.cpu});
+      case GB_KIND_guest_sched_out: {
+        const auto& out = args::guest_sched_out(e);
+        left_cpu(out.tid, at(), out.state, e.cpu);
         break;
+      }
       case GB_KIND_guest_sched_in:
-        by_tid_[tid].push_back({at(), ThreadState::kRunning, e.cpu});
+        got_cpu(args::guest_sched_in(e).tid, at(), e.cpu);
         break;
       case GB_KIND_guest_sched_wakeup:
-        woken(tid, at());
+        woken(args::guest_sched_wakeup(e).tid, at());
         break;
       case GB_KIND_guest_fork: {
         // A new thread may run; the number may have been another's, which is dead. Of one that is not
         // followed nothing is known.
-        if (e.arg[3] == 0) break;
-        const auto child = static_cast<std::uint32_t>(e.arg[1]);
-        by_tid_[child].push_back({at(), ThreadState::kRunnable, e.cpu});
+        const auto& fork = args::guest_fork(e);
+        if (fork.followed != 0) changes_of(fork.child_tid).push_back({at(), ThreadState::kRunnable, e.cpu});
         break;
       }
       default:

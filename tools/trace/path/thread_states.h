@@ -59,7 +59,10 @@ class ThreadStates {
     ThreadState state;  // from then on
     std::uint16_t cpu;
   };
-  void woken(std::uint32_t tid, std::int64_t at_ns);
+  std::vector<Change>& changes_of(std::uint64_t tid);
+  void left_cpu(std::uint64_t tid, std::int64_t at_ns, std::uint64_t state, std::uint16_t cpu);
+  void got_cpu(std::uint64_t tid, std::int64_t at_ns, std::uint16_t cpu);
+  void woken(std::uint64_t tid, std::int64_t at_ns);
 
   std::unordered_map<std::uint32_t, std::vector<Change>> by_tid_;
 };

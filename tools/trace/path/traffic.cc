@@ -1,20 +1,19 @@
 #include "tools/trace/path/traffic.h"
 
+#include <netinet/tcp.h>
+
 #include <algorithm>
 #include <span>
+
+#include "bpf/event_args.h"
 
 namespace glassbox::trace {
 namespace {
 
-constexpr std::uint64_t kFin = 1, kSyn = 2, kPsh = 8, kPayloadMark = 4;
-constexpr std::uint64_t kMaxBareFrame = 14 + 40 + 60;  // as in flows.cc
+using Frame = CycleTraffic::Frame;
 
-std::uint64_t marks_of(std::uint64_t flags, bool payload) {
-  return (flags & (kFin | kSyn)) | (payload ? kPayloadMark : 0);
-}
-// A frame on the host's side has no payload length: PSH or its size tells.
-bool has_payload(std::uint64_t flags, std::uint64_t len) {
-  return (flags & kPsh) != 0 || len > kMaxBareFrame;
+Frame frame(std::int64_t at_ns, const FrameArgs& args, bool payload) {
+  return {at_ns, args.seq, (args.tcp_flags & (TH_FIN | TH_SYN)) | (payload ? Frame::kPayloadMark : 0)};
 }
 
 std::span<const EventRef> between(const std::vector<EventRef>& list, std::int64_t from, std::int64_t to) {
@@ -30,16 +29,16 @@ Traffic::Traffic(const Trace& trace, const ClockReport& clock) : clock_(clock), 
   for (const HostFlow& f : flows_.flows())
     by_number_[f.flow] = &f;
   for (const gb_event& e : trace.host.events)
-    if ((e.kind == GB_KIND_rx_inject || e.kind == GB_KIND_process_guest_frame) && e.arg[0] != 0)
-      host_[e.arg[0]].push_back(&e);
+    if ((e.kind == GB_KIND_rx_inject || e.kind == GB_KIND_process_guest_frame) && flow_of(e) != 0)
+      host_[flow_of(e)].push_back(&e);
   if (!clock.hull) return;
   SocketVersions versions;
   for (const gb_event& e : trace.guest.events) {
     versions.note(e);
     if (e.kind == GB_KIND_guest_xmit || e.kind == GB_KIND_guest_receive)
       guest_[frame_key(e)].push_back(&e);
-    else if (e.kind == GB_KIND_guest_send && e.arg[1] > 0)
-      guest_[flow_key(versions.six(e.arg[0]), e.arg[2], e.arg[3])].push_back(&e);
+    else if (e.kind == GB_KIND_guest_send && args::guest_send(e).bytes > 0)
+      guest_[versions.flow_key_of(e)].push_back(&e);
     guest_is_traced_ |= e.kind == GB_KIND_guest_xmit;
   }
 }
@@ -59,9 +58,10 @@ void Traffic::add_guest(const gb_event& e, CycleTraffic& to) const {
     to.guest_sends.push_back(at);
     return;
   }
-  const std::uint64_t marks = marks_of(e.arg[4], e.arg[9] > 0);
-  if (marks != 0)
-    (e.kind == GB_KIND_guest_xmit ? to.guest_sent : to.guest_got).push_back({at, e.arg[2], marks});
+  const FrameArgs args = frame_of(e);
+  const Frame seen = frame(at, args, args.payload > 0);
+  if (seen.marks != 0)
+    (e.kind == GB_KIND_guest_xmit ? to.guest_sent : to.guest_got).push_back(seen);
   else if (e.kind == GB_KIND_guest_receive)
     to.acks_to_guest.push_back(at);
 }
@@ -72,12 +72,10 @@ CycleTraffic Traffic::of(const CycleResult& cycle) const {
   if (f == nullptr) return out;
   if (const auto found = host_.find(cycle.flow); found != host_.end()) {
     for (const EventRef e : between(found->second, cycle.begin_ns, cycle.end_ns + kLateNs)) {
-      const bool inject = e->kind == GB_KIND_rx_inject;
-      const std::uint64_t flags = inject ? e->arg[3] : e->arg[4];
-      const std::uint64_t marks = marks_of(flags, has_payload(flags, inject ? e->arg[2] : e->arg[5]));
-      if (marks == 0) continue;
-      (inject ? out.nat_sent : out.nat_got)
-          .push_back({static_cast<std::int64_t>(e->ts_ns), e->arg[1], marks});
+      const FrameArgs args = frame_of(*e);
+      const Frame seen = frame(static_cast<std::int64_t>(e->ts_ns), args, looks_like_payload(args));
+      if (seen.marks == 0) continue;
+      (e->kind == GB_KIND_rx_inject ? out.nat_sent : out.nat_got).push_back(seen);
     }
   }
   if (const auto found = guest_.find(flow_key(f->six, f->guest_port, f->dst_port)); found != guest_.end()) {

@@ -16,7 +16,9 @@ struct CycleTraffic {
   struct Frame {
     std::int64_t at_ns = 0;
     std::uint64_t seq = 0;
-    std::uint64_t marks = 0;  // FIN 1, SYN 2, payload 4
+    static constexpr std::uint64_t kPayloadMark = 4;
+    std::uint64_t marks = 0;  // TH_FIN, TH_SYN, kPayloadMark
+    [[nodiscard]] bool has_payload() const { return (marks & kPayloadMark) != 0; }
     [[nodiscard]] bool same(const Frame& other) const { return seq == other.seq && marks == other.marks; }
   };
   std::vector<Frame> guest_sent, nat_got, nat_sent, guest_got;  // by time

@@ -48,15 +48,15 @@ std::int64_t median_round() {
 }  // namespace
 
 Result<ProbeCost> measure_probe_cost() {
-  capture_libbpf_log();
+  bpf::capture_libbpf_log();
   const std::int64_t off = median_round();
   const std::unique_ptr<gb_calibrate, SkeletonDestroy> skeleton(gb_calibrate__open());
-  if (!skeleton) return fail("cannot open the calibration program: {}", take_libbpf_error(errno));
+  if (!skeleton) return fail("cannot open the calibration program: {}", bpf::take_libbpf_error(errno));
   if (gb_calibrate__load(skeleton.get()) != 0)
-    return fail("the kernel refuses the calibration program: {}", take_libbpf_error(errno));
-  const LinkPtr link(bpf_program__attach_usdt(skeleton->progs.calibrate_hit, ::getpid(), "/proc/self/exe",
-                                              "glassbox_trace", "calibrate", nullptr));
-  if (!link) return fail("the calibration probe does not attach: {}", take_libbpf_error(errno));
+    return fail("the kernel refuses the calibration program: {}", bpf::take_libbpf_error(errno));
+  const bpf::LinkPtr link(bpf_program__attach_usdt(skeleton->progs.calibrate_hit, ::getpid(),
+                                                   "/proc/self/exe", "glassbox_trace", "calibrate", nullptr));
+  if (!link) return fail("the calibration probe does not attach: {}", bpf::take_libbpf_error(errno));
   (void)fire_round();  // warms up
   const std::int64_t on = median_round();
   return ProbeCost{std::max<std::int64_t>(0, on - off) / kHitsPerRound,

@@ -43,7 +43,7 @@ std::string hypervisor() {
 
 std::string kind_of_machine(pid_t traced) {
   if (in_lab()) return "lab";  // whatever is traced: all time is emulated there
-  if (!runs_a_vm(traced)) return "none";
+  if (!bpf::runs_a_vm(traced)) return "none";
   return kvm::check_kvm().usable ? "hardware" : "slow";
 }
 

@@ -30,7 +30,7 @@ constexpr auto kBusyRetry = milliseconds(250);
 constexpr int kFirstPatienceS = 30, kRetryPatienceS = 1;
 constexpr auto kEndLimit = std::chrono::seconds(150);
 
-DropCounters counters(const HostDrops& drops) {
+DropCounters counters(const bpf::HostDrops& drops) {
   DropCounters counters = {{"ring_full", drops.ring_full},
                            {"map_errors", drops.map_errors},
                            {"recursion_misses", drops.recursion_misses}};
@@ -58,7 +58,7 @@ void append_losses(std::string_view side, const DropCounters& drops, std::string
 
 class Recorder {
  public:
-  Recorder(const RecordOptions& options, std::unique_ptr<HostTracer> host, TraceWriter writer,
+  Recorder(const RecordOptions& options, std::unique_ptr<bpf::HostTracer> host, TraceWriter writer,
            StopSignals signals, UniqueFd process)
       : options_(options),
         host_(std::move(host)),
@@ -104,9 +104,8 @@ class Recorder {
 
   Status begin() {
     std::vector<std::string> hooks;
-    for (const Hook& hook : host_->attached())
-      hooks.push_back(
-          fmt::format("{} {}{}{}", hook.name, hook.how, hook.remark.empty() ? "" : " ", hook.remark));
+    for (const bpf::Hook& hook : host_->attached())
+      hooks.push_back(bpf::hook_line(hook));
     GB_TRY(writer_.add_hooks(Origin::kHost, hooks));
     if (!options_.meta.empty()) GB_TRY(writer_.add_meta(options_.meta));
     if (const auto cost = measure_probe_cost())
@@ -231,7 +230,7 @@ class Recorder {
   }
 
   const RecordOptions& options_;
-  std::unique_ptr<HostTracer> host_;
+  std::unique_ptr<bpf::HostTracer> host_;
   TraceWriter writer_;
   StopSignals signals_;
   UniqueFd process_;
@@ -289,7 +288,7 @@ Result<RecordSummary> record(const RecordOptions& options) {
   Result<UniqueFd> agent;
   if (const auto& path = options.target.vsock_path; !path.empty())
     agent = GuestSession::connect(path, kFirstPatienceS, signals.fd());
-  GB_ASSIGN(auto host, HostTracer::open(options.target.pid, {.ring_bytes = options.ring_bytes}));
+  GB_ASSIGN(auto host, bpf::HostTracer::open(options.target.pid, {.ring_bytes = options.ring_bytes}));
   GB_ASSIGN(TraceWriter writer, TraceWriter::create(options.output, trace_info(options.target.pid)));
   Recorder recorder(options, std::move(host), std::move(writer), std::move(signals), std::move(process));
   return recorder.run(std::move(agent));

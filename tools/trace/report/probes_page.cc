@@ -7,17 +7,17 @@
 namespace glassbox::trace {
 namespace {
 
-std::string one_line(const ArgumentInfo& arg) {
+std::string one_line(const bpf::ArgumentInfo& arg) {
   if (arg.type.empty()) return fmt::format("`{}`", arg.name);
   return fmt::format("`{} {}` {}", arg.type, arg.name, arg.meaning);
 }
 
-std::string rows(std::span<const EventInfo> events, bool guest) {
+std::string rows(std::span<const bpf::EventInfo> events, bool guest) {
   std::string text = "| name | kind | fires | arguments |\n|---|---|---|---|\n";
-  for (const EventInfo& info : events) {
+  for (const bpf::EventInfo& info : events) {
     if (is_guest_kind(info.kind) != guest) continue;
     std::string arguments;
-    for (const ArgumentInfo& arg : info.arguments)
+    for (const bpf::ArgumentInfo& arg : info.arguments)
       if (arg.name != "-") arguments += (arguments.empty() ? "" : "<br>") + one_line(arg);
     text += fmt::format("| {} | {} | {} | {} |\n", info.name, info.kind, info.fires, arguments);
   }
@@ -28,10 +28,10 @@ std::string rows(std::span<const EventInfo> events, bool guest) {
 
 std::string probes_text() {
   std::string text;
-  for (const auto list : {probes(), kernel_events()}) {
-    for (const EventInfo& info : list) {
+  for (const auto list : {bpf::probes(), bpf::kernel_events()}) {
+    for (const bpf::EventInfo& info : list) {
       text += fmt::format("{:<28} {:>3}  {}\n", info.name, info.kind, info.fires);
-      for (const ArgumentInfo& arg : info.arguments) {
+      for (const bpf::ArgumentInfo& arg : info.arguments) {
         if (arg.name != "-")
           text += fmt::format("{:34}{} {}{}{}\n", "", arg.type.empty() ? "u64" : arg.type, arg.name,
                               arg.meaning.empty() ? "" : ": ", arg.meaning);
@@ -56,7 +56,8 @@ std::string probes_markdown() {
       "{}\n## Kernel events of the host\n\nAll arguments are 64-bit. For the traced process and the servers "
       "at the other\nend of its connections only.\n\n{}\n## Events of the guest\n\n"
       "Recorded by the agent's BPF programs, on the guest's clock. All arguments are 64-bit.\n\n{}",
-      GB_EVENT_VERSION, rows(probes(), false), rows(kernel_events(), false), rows(kernel_events(), true));
+      GB_EVENT_VERSION, rows(bpf::probes(), false), rows(bpf::kernel_events(), false),
+      rows(bpf::kernel_events(), true));
 }
 
 }  // namespace glassbox::trace

@@ -150,7 +150,7 @@ Report make_report(const Trace& trace) {
   r.hooks_guest = trace.guest.hooks;
   r.notes = trace.notes;
   r.tax = probe_tax(trace, a);
-  r.verdicts = compute_verdicts(trace, clock, a);
+  r.verdicts = compute_verdicts(trace, clock, a, states);
   r.verdicts.push_back(probe_tax_verdict(r.tax, a));
   if (trace.truncated) r.notes.emplace_back("the trace is truncated: this is what it has");
   if (trace.other_interface)

@@ -62,7 +62,8 @@ struct Report {
   std::optional<double> unattributed_share;
   Percentiles total;
   std::size_t complete = 0, incomplete = 0, without_flow = 0;
-  std::vector<std::string> hooks_host, hooks_guest, notes;
+  std::vector<bpf::Hook> hooks_host, hooks_guest;
+  std::vector<std::string> notes;
   ProbeTax tax;
   std::vector<Verdict> verdicts;
 };

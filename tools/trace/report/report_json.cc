@@ -27,6 +27,13 @@ std::string_view name_of(Where side) {
   return side == Where::guest ? "guest" : side == Where::host ? "host" : "cross";
 }
 
+json hook_lines(const std::vector<bpf::Hook>& hooks) {
+  json lines = json::array();
+  for (const bpf::Hook& hook : hooks)
+    lines.push_back(bpf::hook_line(hook));
+  return lines;
+}
+
 json states(const SegmentRow& row) {
   if (!row.mean_states_ns) return nullptr;
   const auto of = [&row](ThreadState state) {
@@ -139,7 +146,7 @@ json to_json(const Report& r) {
       {"total",
        {{"p50_us", us(r.total.p50_ns)}, {"p90_us", us(r.total.p90_ns)}, {"p99_us", us(r.total.p99_ns)}}},
       {"client", client_times(r)},
-      {"hooks", {{"host", r.hooks_host}, {"guest", r.hooks_guest}}},
+      {"hooks", {{"host", hook_lines(r.hooks_host)}, {"guest", hook_lines(r.hooks_guest)}}},
       {"notes", r.notes},
       {"verdicts", verdict_rows(r)},
       {"probe_tax",

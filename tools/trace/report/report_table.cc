@@ -46,18 +46,15 @@ std::string clock_line(const Report& r) {
 }
 
 // "24 usdt, 4 tp_btf" and, by name, what is missing. A hook is "name how remark".
-std::string hooks_text(std::string_view side, const std::vector<std::string>& hooks) {
+std::string hooks_text(std::string_view side, const std::vector<bpf::Hook>& hooks) {
   if (hooks.empty()) return {};
   std::map<std::string, int> count;
   std::string missing;
-  for (const std::string& hook : hooks) {
-    const std::size_t space = std::min(hook.find(' '), hook.size());
-    const std::string rest = space < hook.size() ? hook.substr(space + 1) : "attached";
-    const std::string how = rest.substr(0, rest.find(' '));
-    if (how == "missing")
-      missing += (missing.empty() ? "" : ", ") + hook.substr(0, space);
+  for (const bpf::Hook& hook : hooks) {
+    if (!hook.attached)
+      missing += (missing.empty() ? "" : ", ") + hook.name;
     else
-      ++count[how];
+      ++count[hook.how.empty() ? "attached" : hook.how];
   }
   std::string text;
   for (const auto& [how, n] : count)

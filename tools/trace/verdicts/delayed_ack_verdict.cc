@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "bpf/event_args.h"
 #include "tools/trace/path/traffic.h"
 #include "tools/trace/verdicts/verdicts.h"
 
@@ -25,7 +26,7 @@ std::int64_t held_in_the_guest(const CycleTraffic& t, std::size_t& waits) {
   std::int64_t held = 0, counted_to = INT64_MIN;
   std::vector<std::int64_t> payloads;  // when each left, by time
   for (const CycleTraffic::Frame& f : t.guest_sent)
-    if ((f.marks & 4) != 0) payloads.push_back(f.at_ns);
+    if (f.has_payload()) payloads.push_back(f.at_ns);
   for (const std::int64_t send : t.guest_sends) {
     const auto out = std::upper_bound(payloads.begin(), payloads.end(), send);
     if (out == payloads.end()) continue;
@@ -46,7 +47,7 @@ using Writes = std::unordered_map<std::uint64_t, std::vector<std::int64_t>>;
 Writes writes_of(const Trace& trace) {
   Writes out;
   for (const gb_event& e : trace.host.events)
-    if (e.kind == GB_KIND_host_server_write) out[e.arg[1]].push_back(static_cast<std::int64_t>(e.ts_ns));
+    if (e.kind == GB_KIND_host_server_write) out[skaddr_of(e)].push_back(static_cast<std::int64_t>(e.ts_ns));
   return out;
 }
 
@@ -63,7 +64,7 @@ std::int64_t held_at_the_server(const CycleResult& c, const HostFlow* flow, cons
   for (const Step& s : c.path.steps) {
     if (s.from == Slot::server_write_enter && s.to == Slot::reply_recv) count(s.begin_ns, s.end_ns);
     if (s.to != Slot::rest_recv || flow == nullptr || flow->write_enter == nullptr) continue;
-    const auto list = writes.find(flow->write_enter->arg[1]);
+    const auto list = writes.find(skaddr_of(*flow->write_enter));
     if (list == writes.end()) continue;
     const auto after = std::upper_bound(list->second.begin(), list->second.end(), s.end_ns);
     if (after != list->second.begin()) count(std::max(s.begin_ns, *(after - 1)), s.end_ns);

@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "bpf/event_args.h"
 #include "tools/trace/path/flows.h"
 #include "tools/trace/verdicts/verdicts.h"
 
@@ -34,8 +35,9 @@ std::vector<Poll> polls_of(const Trace& trace) {
     if (e.kind != GB_KIND_net_poll_wake) continue;
     const auto began = waiting.find(e.tid);
     if (began == waiting.end()) continue;
-    polls.push_back({began->second, static_cast<std::int64_t>(e.ts_ns), static_cast<std::int64_t>(e.arg[0]),
-                     static_cast<std::int64_t>(e.arg[1]), e.arg[2] != 0, e.arg[3] != 0});
+    const auto& wake = args::net_poll_wake(e);
+    polls.push_back({began->second, static_cast<std::int64_t>(e.ts_ns), wake.timeout_ms, wake.raw_events,
+                     wake.visible_events != 0, wake.kicked != 0});
     waiting.erase(began);
   }
   return polls;
@@ -110,10 +112,11 @@ Verdict missing_wake_verdict(const Trace& trace, const ClockReport& clock, const
   const FlowTable flows(trace);
   std::unordered_map<std::uint64_t, std::vector<std::int64_t>> writes;  // by socket, returns
   for (const gb_event& e : trace.host.events)
-    if (e.kind == GB_KIND_host_server_write) writes[e.arg[1]].push_back(static_cast<std::int64_t>(e.ts_ns));
+    if (e.kind == GB_KIND_host_server_write)
+      writes[skaddr_of(e)].push_back(static_cast<std::int64_t>(e.ts_ns));
   for (const HostFlow& f : flows.flows()) {
     if (f.write_enter == nullptr) continue;
-    const auto& list = writes[f.write_enter->arg[1]];
+    const auto& list = writes[skaddr_of(*f.write_enter)];
     const auto done =
         std::lower_bound(list.begin(), list.end(), static_cast<std::int64_t>(f.write_enter->ts_ns));
     if (done != list.end()) written[f.flow] = *done;

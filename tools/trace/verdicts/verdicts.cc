@@ -7,6 +7,8 @@
 #include <numeric>
 #include <optional>
 
+#include "bpf/event_args.h"
+#include "bpf/reasons.h"
 #include "tools/trace/file/kinds.h"
 #include "tools/trace/report/report.h"
 
@@ -175,15 +177,11 @@ bool probe_listened(const Trace& trace, std::uint16_t kind) {
   if (std::any_of(side.events.begin(), side.events.end(),
                   [kind](const gb_event& e) { return e.kind == kind; }))
     return true;
-  const std::string name = fmt::format("{} ", kind_name(kind));
-  return std::any_of(side.hooks.begin(), side.hooks.end(), [&name](const std::string& hook) {
-    return hook.starts_with(name) && hook.find("missing") == std::string::npos;
-  });
+  return std::any_of(side.hooks.begin(), side.hooks.end(),
+                     [kind](const bpf::Hook& hook) { return hook.attached && hook.name == kind_name(kind); });
 }
 
 Verdict flow_table_verdict(const Trace& trace) {
-  // enum RefuseReason of net/reasons.h: those that a resource of the NAT or of the host ran out of.
-  constexpr std::uint64_t kTableFull = 8, kHostResources = 9, kTooManyConnecting = 12;
   Verdict v{.id = "flow_table_pressure",
             .claim = "the NAT runs out of flows",
             .criterion = "a flow refused for a full table, host resources or too many being opened",
@@ -195,14 +193,20 @@ Verdict flow_table_verdict(const Trace& trace) {
   std::size_t full = 0, host = 0, opening = 0, other = 0;
   for (const gb_event& e : trace.host.events) {
     if (e.kind != GB_KIND_flow_refused) continue;
-    if (e.arg[0] == kTableFull)
-      ++full;
-    else if (e.arg[0] == kHostResources)
-      ++host;
-    else if (e.arg[0] == kTooManyConnecting)
-      ++opening;
-    else
-      ++other;
+    switch (static_cast<RefuseReason>(args::flow_refused(e).reason)) {
+      case RefuseReason::kTableFull:
+        ++full;
+        break;
+      case RefuseReason::kHostResources:
+        ++host;
+        break;
+      case RefuseReason::kTooManyConnecting:
+        ++opening;
+        break;
+      default:
+        ++other;
+        break;
+    }
   }
   v.outcome = full + host + opening > 0 ? Outcome::kConfirmed : Outcome::kFalsified;
   v.evidence =
@@ -211,9 +215,9 @@ Verdict flow_table_verdict(const Trace& trace) {
   return v;
 }
 
-std::vector<Verdict> compute_verdicts(const Trace& trace, const ClockReport& clock, const Attribution& a) {
+std::vector<Verdict> compute_verdicts(const Trace& trace, const ClockReport& clock, const Attribution& a,
+                                      const CycleStates& states) {
   using enum Segment;
-  const CycleStates states(trace, clock);
   std::vector<Verdict> out;
   out.push_back(net_poll_timeout_verdict(trace, a));
   out.push_back(missing_wake_verdict(trace, clock, a));

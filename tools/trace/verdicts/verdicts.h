@@ -50,7 +50,7 @@ inline constexpr double kCyclesHit = 0.05;
 
 // All of them, in a fixed order.
 [[nodiscard]] std::vector<Verdict> compute_verdicts(const Trace& trace, const ClockReport& clock,
-                                                    const Attribution& cycles);
+                                                    const Attribution& cycles, const CycleStates& states);
 
 // The parts, for compute_verdicts().
 [[nodiscard]] Verdict net_poll_timeout_verdict(const Trace& trace, const Attribution& cycles);

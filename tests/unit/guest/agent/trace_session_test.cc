@@ -6,6 +6,7 @@
 
 #include <map>
 
+#include "bpf/event_args.h"
 #include "guest/framing.h"
 #include "tests/unit/vmm/base/temp_dir.h"
 
@@ -29,7 +30,7 @@ class KnownEvents : public EventSource {
     }
   }
   void stop() override { stopped_ = true; }
-  trace::GuestDrops drops() override {
+  bpf::GuestDrops drops() override {
     return {.totals = {.ring_full = 3,
                        .buffer_full = 0,
                        .recursion_misses = 0,
@@ -138,10 +139,11 @@ TEST_F(Trace, ExchangesAreOrderedNumberedAndOnEveryCpu) {
   for (const gb_event& event : events_) {
     ASSERT_EQ(event.kind, GB_KIND_guest_clock);
     EXPECT_EQ(event.version, GB_EVENT_VERSION);
-    EXPECT_EQ(event.arg[0], 42U);  // the number in the page
-    EXPECT_EQ(event.ts_ns, event.arg[1]);
-    EXPECT_LE(event.arg[1], event.arg[2]);
-    EXPECT_EQ(event.cpu, kClockCpuBit | event.arg[3]);
+    const auto& exchange = args::guest_clock(event);
+    EXPECT_EQ(exchange.exchange, 42U);  // the number in the page
+    EXPECT_EQ(event.ts_ns, exchange.before_ns);
+    EXPECT_LE(exchange.before_ns, exchange.after_ns);
+    EXPECT_EQ(event.cpu, kClockCpuBit | exchange.vcpu);
     EXPECT_EQ(event.seq, next[event.cpu]++);
   }
   EXPECT_EQ(next.size(), static_cast<std::size_t>(::sysconf(_SC_NPROCESSORS_ONLN)));

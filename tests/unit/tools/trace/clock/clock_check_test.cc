@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "bpf/event_args.h"
 #include "tests/unit/tools/trace/synthetic.h"
 #include "tools/trace/report/report.h"
 
@@ -79,7 +80,10 @@ TEST(ClockCheck, OneBadReadingDecidesNothing) {
 TEST(ClockCheck, WhatKvmDoesNotOfferIsNamed) {
   Trace trace = trace_with_readings(0);
   for (gb_event& e : trace.host.events)
-    if (e.kind == GB_KIND_clock_reading) e.arg[3] = ENXIO, e.arg[5] = EINVAL;
+    if (e.kind == GB_KIND_clock_reading) {
+      args::clock_reading(e).offset_error = ENXIO;
+      args::clock_reading(e).clock_error = EINVAL;
+    }
   const ClockChecks checks = check(trace);
   EXPECT_EQ(checks.tsc_offset.outcome, Outcome::kNotOffered);
   EXPECT_THAT(checks.tsc_offset.why, HasSubstr("No such device"));
@@ -93,19 +97,24 @@ TEST(ClockCheck, WhatKvmDoesNotOfferIsNamed) {
 TEST(ClockCheck, AHostileGuestGetsNoMoreThanADisagreement) {
   for (const std::uint64_t lie :
        {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
-    for (const int arg : {1, 2, 4, 5}) {
+    using Reading = gb_args_guest_clock_reading;
+    for (const auto arg :
+         {&Reading::before_ns, &Reading::after_ns, &Reading::tsc_before, &Reading::tsc_after}) {
       Trace trace = trace_with_readings(0);
       for (gb_event& e : trace.guest.events)
-        if (e.kind == GB_KIND_guest_clock_reading) e.arg[arg] = lie;
+        if (e.kind == GB_KIND_guest_clock_reading) args::guest_clock_reading(e).*arg = lie;
       const ClockChecks checks = check(trace);
-      EXPECT_NE(checks.tsc_offset.outcome, Outcome::kAgrees) << arg << " " << lie;
+      EXPECT_NE(checks.tsc_offset.outcome, Outcome::kAgrees) << lie;
       EXPECT_EQ(derive_clock(trace).hull->violations(), 0U);
     }
   }
   // A number used twice counts once, one that the host never gave not at all.
   Trace trace = trace_with_readings(0);
   for (gb_event& e : trace.guest.events)
-    if (e.kind == GB_KIND_guest_clock_reading) e.arg[0] = e.arg[0] % 2 == 0 ? 2 : 1'000'000;
+    if (e.kind == GB_KIND_guest_clock_reading) {
+      auto& number = args::guest_clock_reading(e).reading;
+      number = number % 2 == 0 ? 2 : 1'000'000;
+    }
   EXPECT_EQ(check(trace).tsc_offset.readings, 1U);
 }
 

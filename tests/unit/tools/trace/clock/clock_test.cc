@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "bpf/event_args.h"
 #include "tests/unit/tools/trace/synthetic.h"
 #include "tools/trace/clock/clock_constraints.h"
 #include "tools/trace/path/attribute.h"
@@ -166,15 +167,20 @@ RC_GTEST_PROP(ClockEvidence, ACorruptedExchangeIsAlwaysCaught, ()) {
   // is 100 us.
   const auto shift = *rc::gen::inRange<std::uint64_t>(350'000, 1'000'000'000);
   const bool back = *rc::gen::arbitrary<bool>();
-  for (int k : {1, 2})
-    bad.arg[k] = back ? bad.arg[k] - shift : bad.arg[k] + shift;
+  for (auto* time : {&args::guest_clock(bad).before_ns, &args::guest_clock(bad).after_ns})
+    *time = back ? *time - shift : *time + shift;
   const ClockReport report = derive_clock(trace);
   RC_ASSERT(report.hull->violations() > 0U);
   const auto& worst = *report.hull->worst_violation();
   const auto is_bad = [&bad](const ClockConstraint& c) {
-    return c.source == Source::kExchange && c.id == bad.arg[0];
+    return c.source == Source::kExchange && c.id == args::guest_clock(bad).exchange;
   };
   RC_ASSERT(is_bad(worst.lower) || is_bad(worst.upper));
+}
+
+void shift_exchange(gb_event& e, std::uint64_t ns) {
+  args::guest_clock(e).before_ns += ns;
+  args::guest_clock(e).after_ns += ns;
 }
 
 std::vector<gb_event*> guest_events(Trace& trace, std::uint16_t kind) {
@@ -191,7 +197,7 @@ RC_GTEST_PROP(ClockEvidence, SwappedExchangesAreAlwaysCaught, ()) {
   const auto a = *rc::gen::inRange<std::size_t>(0, exchanges.size() - 1);
   const auto b = *rc::gen::inRange<std::size_t>(a + 1, exchanges.size());
   // They lie 200 us apart at least, each 100 us wide: neither window can hold the other's stamp.
-  std::swap(exchanges[a]->arg[0], exchanges[b]->arg[0]);
+  std::swap(args::guest_clock(*exchanges[a]).exchange, args::guest_clock(*exchanges[b]).exchange);
   const ClockReport report = derive_clock(trace);
   RC_ASSERT(report.hull->violations() > 0U);
   RC_ASSERT(report.hull->worst_violation()->describe().find("contradict") != std::string::npos);
@@ -203,7 +209,7 @@ RC_GTEST_PROP(ClockEvidence, WronglyPairedExchangesAreAlwaysCaught, ()) {
   const auto exchanges = guest_events(trace, GB_KIND_guest_clock);
   const auto first = *rc::gen::inRange<std::size_t>(1, exchanges.size());
   for (std::size_t k = first; k < exchanges.size(); ++k)
-    --exchanges[k]->arg[0];
+    --args::guest_clock(*exchanges[k]).exchange;
   // The number before the first is used twice: only one of the two counts, but the rest contradict it.
   const ClockReport report = derive_clock(trace);
   RC_ASSERT(report.hull->violations() > 0U || first + 1 == exchanges.size());
@@ -239,7 +245,7 @@ TEST(ClockEvidence, VcpusThatDisagreeAreToldFromAClockThatJumps) {
   const auto exchanges = guest_events(trace, GB_KIND_guest_clock);
   for (std::size_t k = 1; k < exchanges.size(); k += 2) {
     exchanges[k]->cpu |= 1;
-    exchanges[k]->arg[1] += 400'000, exchanges[k]->arg[2] += 400'000;
+    shift_exchange(*exchanges[k], 400'000);
   }
   const ClockReport report = derive_clock(trace);
   ASSERT_EQ(report.vcpus.size(), 2U);
@@ -249,7 +255,7 @@ TEST(ClockEvidence, VcpusThatDisagreeAreToldFromAClockThatJumps) {
   EXPECT_NE(report.hull->worst_violation()->lower.vcpu, report.hull->worst_violation()->upper.vcpu);
   // A jump shows within one vCPU.
   for (std::size_t k = 51; k < exchanges.size(); k += 2)
-    exchanges[k]->arg[1] += 900'000, exchanges[k]->arg[2] += 900'000;
+    shift_exchange(*exchanges[k], 900'000);
   const ClockReport jumped = derive_clock(trace);
   EXPECT_EQ(jumped.vcpus[0].violations, 0U);
   EXPECT_GT(jumped.vcpus[1].violations, 0U);
@@ -268,7 +274,8 @@ TEST(ClockEvidence, RetransmittedFramesPairWithNothing) {
 TEST(ClockEvidence, AnExchangeThatEndsBeforeItBeginsIsRefused) {
   Trace trace = make_trace(1);
   for (gb_event& e : trace.guest.events)
-    if (e.kind == GB_KIND_guest_clock) std::swap(e.arg[1], e.arg[2]);
+    if (e.kind == GB_KIND_guest_clock)
+      std::swap(args::guest_clock(e).before_ns, args::guest_clock(e).after_ns);
   const ClockEvidence evidence = collect_clock_evidence(trace);
   EXPECT_EQ(evidence.exchanges, 0U);
   EXPECT_GT(evidence.impossible, 0U);

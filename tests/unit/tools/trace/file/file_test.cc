@@ -70,7 +70,7 @@ TEST(TraceFile, GivesBackWhatWasWritten) {
   EXPECT_TRUE(same_events(back->guest, trace.guest));
   EXPECT_EQ(back->info["kernel"], "6.1");
   EXPECT_EQ(back->meta["workload"]["cycles"], 2);
-  EXPECT_EQ(back->host.hooks, std::vector<std::string>{"rx_inject usdt"});
+  EXPECT_EQ(back->host.hooks, std::vector<bpf::Hook>{bpf::parse_hook("rx_inject usdt")});
   EXPECT_EQ(back->guest.drops.at("ring_full"), 3U);
   EXPECT_EQ(back->guest.lost(), 3U);  // own_events are no loss
   EXPECT_EQ(back->notes, std::vector<std::string>{"a note"});

@@ -6,6 +6,7 @@
 
 #include <numeric>
 
+#include "bpf/event_args.h"
 #include "tests/unit/tools/trace/synthetic.h"
 #include "tools/trace/file/trace_reader.h"
 
@@ -78,7 +79,8 @@ TEST(CycleStates, OfTheVcpuThatTakesAnInterrupt) {
 TEST(CycleStates, OfAnotherVcpuIsNotTaken) {
   Scene s;
   for (gb_event& e : s.trace.guest.events)
-    if (e.kind == GB_KIND_guest_clock) e.arg[3] = 1;  // the thread is CPU 1's; the client runs on CPU 0
+    if (e.kind == GB_KIND_guest_clock)
+      args::guest_clock(e).vcpu = 1;  // the thread is CPU 1's; the client runs on CPU 0
   EXPECT_THAT(s.of(Slot::request_send, 0, 1000), ElementsAre(600, 100, 300, 0, 0, 0));
   EXPECT_THAT(s.of(Slot::reply_receive, 0, 1000), ElementsAre(0, 0, 0, 1000, 0, 0));
 }

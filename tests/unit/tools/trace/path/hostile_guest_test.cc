@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "bpf/event_args.h"
 #include "tests/unit/tools/trace/synthetic.h"
 #include "tools/trace/file/kinds.h"
 #include "tools/trace/report/report.h"
@@ -48,7 +49,7 @@ void replay_calls(Trace& trace) {
       continue;
     e.seq = seq++;
     e.tgid = e.tid = e.tid + 1000;
-    if (e.kind != GB_KIND_guest_socket) e.arg[0] += 1;
+    if (e.kind != GB_KIND_guest_socket) e.arg[0] += 1;  // another socket, or another process
     trace.guest.events.push_back(e);
   }
   std::stable_sort(trace.guest.events.begin(), trace.guest.events.end(),
@@ -86,7 +87,9 @@ TEST(HostileGuest, HostSideIsTheSameWhateverTheGuestSays) {
   Trace lying = honest;
   replay_calls(lying);
   for (gb_event& e : lying.guest.events) {
-    if (e.kind == GB_KIND_guest_clock) e.arg[1] += 1'000'000'000, e.arg[2] += 2'000'000'000 * (e.seq % 3);
+    if (e.kind != GB_KIND_guest_clock) continue;
+    args::guest_clock(e).before_ns += 1'000'000'000;
+    args::guest_clock(e).after_ns += 2'000'000'000 * (e.seq % 3);
   }
   lying.guest.impossible_records = 99;
   const auto text = [](const Trace& trace) { return format_table(make_report(host_side(trace))); };

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "bpf/event_args.h"
 #include "tests/unit/tools/trace/synthetic.h"
 #include "tools/trace/report/waterfall.h"
 
@@ -31,9 +32,10 @@ Trace described_trace(int cycles) {
        {{"kind", "lab"}, {"cpu", "EPYC"}, {"kernel", "Linux 6.1"}, {"virtualization", "on TCGTCGTCGTCG"}}}};
   trace.meta = {{"workload", {{"name", "fork"}, {"server", "blocking"}, {"cycles", cycles}}},
                 {"client", {{"p50_us", 8510.5}, {"p90_us", 12000.0}, {"p99_us", nullptr}}}};
-  trace.host.hooks = {"rx_inject usdt", "tcp_syn usdt 2 sites",
-                      "irq_raise missing the program has no such probe"};
-  trace.guest.hooks = {"kernel_clone kprobe"};
+  for (const char* line :
+       {"rx_inject usdt", "tcp_syn usdt 2 sites", "irq_raise missing the program has no such probe"})
+    trace.host.hooks.push_back(bpf::parse_hook(line));
+  trace.guest.hooks = {bpf::parse_hook("kernel_clone kprobe")};
   return trace;
 }
 
@@ -177,7 +179,10 @@ TEST(Report, WhatWasNotCountedIsNotZero) {
 TEST(Report, ViolationIsNamed) {
   Trace trace = make_trace(3);
   for (gb_event& e : trace.guest.events)
-    if (e.kind == GB_KIND_guest_clock && e.arg[0] == 7) e.arg[1] += 5'000'000, e.arg[2] += 5'000'000;
+    if (e.kind == GB_KIND_guest_clock && args::guest_clock(e).exchange == 7) {
+      args::guest_clock(e).before_ns += 5'000'000;
+      args::guest_clock(e).after_ns += 5'000'000;
+    }
   const Report r = make_report(trace);
   EXPECT_GT(r.violations, 0U);
   EXPECT_THAT(format_table(r), HasSubstr("clock violation: exchange 7 on vCPU 0 at host "));

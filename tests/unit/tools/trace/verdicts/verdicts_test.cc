@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <set>
 
+#include "bpf/event_args.h"
+#include "bpf/reasons.h"
 #include "tests/unit/tools/trace/synthetic.h"
 #include "tools/trace/report/report.h"
 
@@ -136,14 +138,15 @@ TEST(Verdicts, ASleepThatBeginsWithAFrameReadyIsAMissingWake) {
 }
 
 TEST(Verdicts, RefusalsCountByReason) {
-  for (const std::uint64_t reason : {8, 9, 12, 1}) {
+  for (const RefuseReason reason : {RefuseReason::kTableFull, RefuseReason::kHostResources,
+                                    RefuseReason::kTooManyConnecting, RefuseReason::kConnectionRefused}) {
     Trace trace = make_trace(3);
     gb_event e = trace.host.events.back();
     e.kind = GB_KIND_flow_refused;
-    e.arg[0] = reason;
+    args::flow_refused(e).reason = static_cast<std::uint64_t>(reason);
     trace.host.events.push_back(e);
     EXPECT_EQ(find(verdicts_of(trace), "flow_table_pressure").outcome,
-              reason == 1 ? Outcome::kFalsified : Outcome::kConfirmed);
+              reason == RefuseReason::kConnectionRefused ? Outcome::kFalsified : Outcome::kConfirmed);
   }
 }
 
@@ -192,9 +195,9 @@ TEST(Verdicts, UnattributedTimeThatCouldDecideLeavesItOpen) {
 
 TEST(Verdicts, AHookThatListenedInVainFalsifies) {
   Trace trace = make_trace(3);
-  trace.host.hooks = {"flow_refused usdt"};
+  trace.host.hooks = {bpf::parse_hook("flow_refused usdt")};
   EXPECT_EQ(find(verdicts_of(trace), "flow_table_pressure").outcome, Outcome::kFalsified);
-  trace.host.hooks = {"flow_refused missing the program has no such probe"};
+  trace.host.hooks = {bpf::parse_hook("flow_refused missing the program has no such probe")};
   EXPECT_EQ(find(verdicts_of(trace), "flow_table_pressure").outcome, Outcome::kNotTestable);
 }
 
