@@ -16,8 +16,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "bpf/reasons.h"
 #include "net/flow/seq.h"
-#include "net/reasons.h"
 #include "net/tcp/ack_hold.h"
 #include "net/tcp/byte_queue.h"
 #include "net/tcp/tcp_limits.h"
