@@ -1,4 +1,4 @@
-// One case of the tests of known delays, from its first cycle to the judgement.
+// One case of the bench of known delays, from its first cycle to the judgement.
 #pragma once
 
 #include <functional>
@@ -14,13 +14,13 @@ namespace glassbox::delays {
 
 // Where the client runs: in a namespace, or in a guest.
 struct Site {
-  // argv of the client's process up to delay-crr's options, its host and port included.
+  // argv that starts the client, up to and including the address and port of delay-crr.
   std::function<std::vector<std::string>(std::uint16_t port)> client;
-  // Arguments that tell the recorder its target, given the pid of the client's process.
+  // Arguments for `glassbox-trace record` that name the target; `client` is the pid of the client's process.
   std::function<std::vector<std::string>(pid_t client)> record;
 };
 
-// Which side measures how long the delay was.
+// Which part measured the delay of each cycle.
 enum class MeasuredBy : std::uint8_t {
   kServer,       // DelayServer::delays()
   kClient,       // delay-crr's delay_ns
@@ -36,16 +36,18 @@ struct Case {
   ServerPlan server = {};
   MeasuredBy measured_by = MeasuredBy::kClient;
   std::size_t pairs = 100;
-  // Called around each cycle, on the host; the argument says whether the cycle is delayed.
-  std::function<Status(bool)> before = {}, during = {};  // during: the cycle has begun and not ended
-  std::function<std::int64_t()> measure = {};            // after the cycle
+  // Called on the host with whether the cycle is delayed: `before` ahead of each cycle, `during` while it
+  // runs.
+  std::function<Status(bool)> before = {}, during = {};
+  // With MeasuredBy::kInjector: the delay in ns, called after each cycle.
+  std::function<std::int64_t()> measure = {};
 };
 
-// The median of undelayed, untraced cycles by the client's clock. A delay must be well above it.
+// The median time of undelayed, untraced cycles, by the client's clock. A delay must be large next to it.
 [[nodiscard]] Result<std::chrono::nanoseconds> typical_cycle(const Site& site);
 
-// Makes up to three attempts, each with twice the pairs of the one before, until the figures decide. Prints
-// them.
+// Runs and judges one case. Makes up to three attempts, each with twice the pairs of the one before, until
+// the figures decide. Prints its findings; adds a gtest failure if the case could not be run.
 [[nodiscard]] bool holds(const Case& one, const Site& site);
 
 }  // namespace glassbox::delays

@@ -1,4 +1,4 @@
-// delay-crr on the far side of a NAT; the caller starts each cycle.
+// delay-crr on the far side of a NAT: runs one cycle each time go() is called. Owns the process.
 #pragma once
 
 #include <sys/types.h>
@@ -14,7 +14,7 @@ namespace glassbox::delays {
 
 class StepClient {
  public:
-  // delay-crr's options can be appended to `argv`; --step and the number of cycles are added to it.
+  // `argv` starts delay-crr; options for single cycles and for their number are appended.
   [[nodiscard]] static Result<StepClient> start(std::vector<std::string> argv, std::size_t most_cycles);
   StepClient(StepClient&& other) noexcept;
   StepClient& operator=(StepClient&&) = delete;
@@ -22,8 +22,9 @@ class StepClient {
 
   // Starts one cycle.
   [[nodiscard]] Status go();
+  // Waits until that cycle is over; at most a minute.
   [[nodiscard]] Status wait_for_end();
-  // Ends the client and returns the JSON that it prints.
+  // Ends the client and returns the object that it prints.
   [[nodiscard]] Result<nlohmann::json> finish();
   [[nodiscard]] pid_t pid() const { return pid_; }
 

@@ -1,4 +1,5 @@
-// Known delays at native speed: the client runs in a namespace behind the NAT, and the host side is traced.
+// The cases that need no guest: the client runs in a namespace behind the NAT, at native speed; only the host
+// side is traced.
 #include <gtest/gtest.h>
 
 #include <filesystem>

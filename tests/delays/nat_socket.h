@@ -1,5 +1,4 @@
-// Takes a copy of one connection's socket from the NAT's process, to make the kernel delay its
-// acknowledgements.
+// Takes a socket of the NAT's process (pidfd_getfd) to make the kernel delay its acknowledgements.
 #pragma once
 
 #include <sys/types.h>
@@ -8,8 +7,8 @@
 
 namespace glassbox::delays {
 
-// `connection` is the server's end. From now on the kernel acknowledges 40 ms late what the NAT's end
-// receives, unless a segment goes the other way.
+// `connection` is the server's end. From now on the kernel delays its acknowledgement of what the NAT's end
+// receives by 40 ms (TCP_DELACK_MIN), unless data goes the other way first. Needs ptrace access to `nat`.
 [[nodiscard]] Status delay_acknowledgements(pid_t nat, int connection);
 
 }  // namespace glassbox::delays

@@ -1,4 +1,4 @@
-// `glassbox-trace record` during a run.
+// Runs `glassbox-trace record` while a case runs. Owns the child process.
 #pragma once
 
 #include <filesystem>
@@ -14,9 +14,10 @@ namespace glassbox::delays {
 
 class Recording {
  public:
-  // `target` is {"--pid", PID} or {"--name", NAME}. Returns once all hooks are attached.
+  // `target` is {"--pid", PID} or {"--name", NAME}. Returns once every hook is attached.
   [[nodiscard]] static Result<Recording> start(const std::vector<std::string>& target,
                                                const std::filesystem::path& file);
+  // Ends the recording and reads its trace.
   [[nodiscard]] Result<trace::Trace> finish();
 
  private:

@@ -13,7 +13,7 @@
 namespace glassbox::delays {
 namespace {
 
-// CLOCK_REALTIME is what the kernel stamps arrivals with.
+// The kernel stamps arrivals with CLOCK_REALTIME.
 std::int64_t realtime_ns() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -24,7 +24,7 @@ void set_option(int fd, int level, int name, int value) {
   ::setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-// One byte, and when it arrived; 0 if nothing came.
+// Reads one byte and returns when it arrived; 0 if none did.
 std::int64_t receive_request(int fd) {
   char byte = 0;
   iovec part{&byte, 1};
@@ -44,7 +44,7 @@ std::int64_t receive_request(int fd) {
   return 0;
 }
 
-// A connection that is not accepted yet.
+// A connection that stays in the backlog.
 UniqueFd idle_connection(std::uint16_t port) {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
@@ -55,7 +55,7 @@ UniqueFd idle_connection(std::uint16_t port) {
   return fd;
 }
 
-constexpr auto kBacklogFullFor = std::chrono::milliseconds(300);  // well below the SYN's second copy, at 1 s
+constexpr auto kBacklogFullFor = std::chrono::milliseconds(300);  // well before the second SYN, at 1 s
 
 }  // namespace
 
@@ -105,7 +105,7 @@ UniqueFd DelayServer::accept_client(bool delayed) {
     const UniqueFd idle = idle_connection(port_);
     become_ready();
     std::this_thread::sleep_for(kBacklogFullFor);
-    (void)accept_now();  // the idle one
+    (void)accept_now();  // the idle connection
     return accept_now();
   }
   const bool polls = delayed && plan_.accept_sleep.count() > 0;
@@ -122,7 +122,7 @@ UniqueFd DelayServer::accept_client(bool delayed) {
   }
 }
 
-// The delay that this side has made.
+// Returns the delay that this side made, in ns.
 std::int64_t DelayServer::serve(int fd, bool delayed, std::int64_t accepted_ns) {
   if (delayed && plan_.read_sleep.count() > 0) std::this_thread::sleep_for(plan_.read_sleep);
   const std::int64_t reads_ns = realtime_ns();
@@ -143,8 +143,7 @@ std::int64_t DelayServer::serve(int fd, bool delayed, std::int64_t accepted_ns) 
   if (plan_.split_reply) {
     ::send(fd, "B", 1, MSG_NOSIGNAL);
     char byte = 0;
-    // close() would send what Nagle's algorithm holds back: let the client close first.
-    (void)!::read(fd, &byte, 1);
+    (void)!::read(fd, &byte, 1);  // let the client close first: close() would flush what Nagle holds back
   }
   return delay_ns;
 }

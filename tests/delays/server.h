@@ -1,9 +1,11 @@
-// An echo server that is late on purpose in every second cycle, in one place, and measures the delay.
+// An echo server that is late in one place, in the cycles that are to be delayed, and measures by how much.
 //
 // Theory of operation. A thread of its own serves one connection at a time. Before each cycle the driver
-// calls arm(), which returns when the server is about to accept, or to sleep before it does; then the
-// client's cycle begins. The kernel's time stamp of a request's arrival (SO_TIMESTAMPNS) shows how long the
-// request waited.
+// calls arm(), which returns when the server is about to accept (or, in a delayed cycle, about to sleep
+// before that); then the driver starts the client. The wait of a request is measured from the kernel's time
+// stamp of its arrival (SO_TIMESTAMPNS).
+//
+// arm(), settle() and delays() are for one driver thread; read delays() only after settle().
 #pragma once
 
 #include <chrono>
@@ -19,12 +21,12 @@
 namespace glassbox::delays {
 
 struct ServerPlan {
-  std::chrono::microseconds accept_sleep{0};  // between a vain accept() and the next one
+  std::chrono::microseconds accept_sleep{0};  // sleep between two non-blocking accept() calls
   std::chrono::microseconds read_sleep{0};    // between accept() and read()
   std::chrono::microseconds think{0};         // between read() and write()
-  bool split_reply = false;                   // two bytes, one by one, with Nagle's algorithm
-  bool full_backlog = false;                  // an idle connection fills the backlog as the client comes
-  // Called with the connection when the request is there, and whether the cycle is delayed.
+  bool split_reply = false;                   // two bytes in two writes, with Nagle's algorithm on
+  bool full_backlog = false;                  // an idle connection fills the backlog when the client connects
+  // Called with the connection when the request has been read, and with whether the cycle is delayed.
   std::function<void(int, bool)> before_reply = {};
 };
 
@@ -36,10 +38,11 @@ class DelayServer {
   ~DelayServer();
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
+  // Prepares one cycle and returns when the client may start.
   void arm(bool delayed);
   // Waits until the server has finished the armed cycle.
   void settle();
-  // The delay of each armed cycle, in nanoseconds.
+  // The measured delay of each armed cycle, in ns.
   [[nodiscard]] const std::vector<std::int64_t>& delays() const { return delays_; }
 
  private:

@@ -82,7 +82,7 @@ bool is_runnable(pid_t pid, pid_t tid) {
   std::ifstream in(tasks_of(pid) / std::to_string(tid) / "stat");
   std::string line;
   std::getline(in, line);
-  const auto name_ends = line.rfind(") ");  // the name itself may contain ") "
+  const auto name_ends = line.rfind(") ");  // the name may contain ") " itself
   return name_ends != std::string::npos && line.compare(name_ends + 2, 1, "R") == 0;
 }
 

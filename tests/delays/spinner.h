@@ -1,4 +1,4 @@
-// A busy loop that keeps every other thread off one CPU, for a limited time.
+// A busy loop that keeps every other thread off one CPU for a while.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@
 
 namespace glassbox::delays {
 
-// Pins every thread of a process to these CPUs.
+// Restricts every thread of a process, or one thread, to these CPUs.
 [[nodiscard]] Status pin(pid_t pid, std::uint64_t cpu_mask);
 [[nodiscard]] Status pin_thread(pid_t tid, std::uint64_t cpu_mask);
 
@@ -22,7 +22,7 @@ class Spinner {
   Spinner& operator=(const Spinner&) = delete;
   ~Spinner();
 
-  // Returns once the loop spins, as a SCHED_FIFO thread (needs CAP_SYS_NICE). It stops by itself.
+  // Returns once the loop runs, as a SCHED_FIFO thread (needs CAP_SYS_NICE). It stops by itself after `time`.
   void spin_for(std::chrono::microseconds time);
 
  private:
@@ -36,13 +36,13 @@ class Spinner {
   std::thread thread_;
 };
 
-// How long a thread has been runnable without a CPU (/proc/PID/task/TID/schedstat).
+// How long a thread has been runnable without a CPU so far (/proc/PID/task/TID/schedstat).
 [[nodiscard]] std::int64_t run_delay_ns(pid_t pid, pid_t tid);
 
-// Whether a thread runs or is runnable.
+// True if the thread is running or runnable.
 [[nodiscard]] bool is_runnable(pid_t pid, pid_t tid);
 
-// The first thread of that name; 0 if there is none.
+// The first thread of that name, or 0.
 [[nodiscard]] pid_t thread_named(pid_t pid, const std::string& name);
 
 }  // namespace glassbox::delays

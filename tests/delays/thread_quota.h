@@ -1,11 +1,12 @@
-// A CPU quota on one thread. The thread is put into a control group (a threaded one of cgroup v2, or one of
-// the cpu controller if that is still on version 1) that has used up its quota when the thread next wants to
-// run.
+// Keeps one thread from running by a CPU quota: it is moved into a control group whose quota is used up when
+// it next wants to run. The group is threaded (cgroup v2), or plain where the cpu controller is still
+// version 1.
 //
-// Theory of operation. The quota is 1 ms a second, the least that the kernel accepts. hold() sets it and lets
-// a burner thread of this process run inside the group until the kernel throttles the group. The group then
-// gets no CPU until the next second, or until release() lifts the quota. While the group is held the burner
-// sleeps, so that the thread is alone in it.
+// Theory of operation. The quota is 1 ms per second, the least the kernel accepts. hold() sets it and lets a
+// burner thread spend it inside the group until the kernel throttles the group. The group then gets no CPU
+// until the next second, or until release() lifts the quota. The burner sleeps while the quota is held.
+//
+// Destroying it moves both threads back and removes the group. Not thread-safe.
 #pragma once
 
 #include <sys/types.h>
@@ -21,12 +22,13 @@ namespace glassbox::delays {
 
 class ThreadQuota {
  public:
-  // For the thread `tid` of process `pid`. Needs root and a writable control group file system.
+  // The thread `tid` of process `pid`. Needs root and a writable control group file system.
   [[nodiscard]] static Result<std::unique_ptr<ThreadQuota>> create(pid_t pid, pid_t tid);
   ThreadQuota(const ThreadQuota&) = delete;
   ThreadQuota& operator=(const ThreadQuota&) = delete;
   ~ThreadQuota();
 
+  // Returns once the group is throttled; at most 10 s.
   [[nodiscard]] Status hold();
   [[nodiscard]] Status release();
 
@@ -42,7 +44,7 @@ class ThreadQuota {
 
   bool v2_ = false;
   pid_t pid_ = 0;
-  std::filesystem::path parent_, group_;  // parent_: v2 only, the domain of the threaded group
+  std::filesystem::path parent_, group_;  // parent_ (v2 only) is the domain of the threaded group
   std::filesystem::path home_;            // the group that processes return to
   std::atomic<int> burner_tid_{0};
   std::atomic<bool> burns_{false}, end_{false};

@@ -1,4 +1,4 @@
-// The quota on one thread, on either version of control groups.
+// The quota on one thread, on the version of control groups that this machine has.
 #include "tests/delays/thread_quota.h"
 
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 namespace glassbox::delays {
 namespace {
 
-// Burns CPU until it is killed.
+// A process that burns CPU until it is killed.
 class Busy {
  public:
   Busy() : pid_(::fork()) {
@@ -25,7 +25,7 @@ class Busy {
     ::waitpid(pid_, nullptr, 0);
   }
   [[nodiscard]] pid_t pid() const { return pid_; }
-  // CPU time from schedstat.
+  // CPU time, by the scheduler's account.
   [[nodiscard]] std::int64_t ran_ns() const {
     std::int64_t ns = 0;
     std::ifstream("/proc/" + std::to_string(pid_) + "/schedstat") >> ns;
@@ -45,12 +45,12 @@ TEST(ThreadQuota, HoldsTheThreadAndLetsItGo) {
   const Busy busy;
   auto quota = ThreadQuota::create(busy.pid(), busy.pid());
   if (!quota) GTEST_SKIP() << quota.error().message;
-  busy.wait_for(10'000'000);  // runs freely: there is no quota yet
+  busy.wait_for(10'000'000);  // there is no quota yet
   const Status held = (*quota)->hold();
   ASSERT_TRUE(held) << held.error().message;
   const std::int64_t begin = busy.ran_ns();
   ::usleep(300'000);
-  // The quota is 1 ms a second, but a CPU takes up to 5 ms at a time before the kernel accounts for it.
+  // The quota is 1 ms per second; a CPU may use a slice of 5 ms before it is throttled.
   EXPECT_LE(busy.ran_ns() - begin, 20'000'000);
   ASSERT_TRUE((*quota)->release());
   busy.wait_for(50'000'000);

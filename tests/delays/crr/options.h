@@ -9,16 +9,16 @@ struct Options {
   sockaddr_in peer{};
   long cycles = 0;
   long payload = 1;  // bytes sent
-  long reply = 0;    // bytes expected; 0: as many as sent
+  long reply = 0;    // bytes expected; 0: the number sent
 
-  // A known delay in every `every`th cycle; 0: no delay.
+  // Every `every`th cycle is delayed; 0: none.
   long every = 2;
   long before_connect_us = 0, before_send_us = 0, before_close_us = 0;
-  long fat_mib = 0;                // every cycle forks and execs; a delayed one from a process of that size
-  const char* lose_syn = nullptr;  // interface that loses the SYN
-  bool step = false;               // a byte on stdin starts each cycle, a line on stdout reports its end
-  bool stamps = false;             // print when each boundary of each cycle was reached
-  long forked_at_ns = 0;           // set by a fat parent for its child
+  long fat_mib = 0;  // every cycle forks and execs, a delayed one from a process of this size; 0: no fork
+  const char* lose_syn = nullptr;  // the interface that drops the SYN; null: none
+  bool step = false;               // a byte on stdin starts each cycle, a line on stdout marks its end
+  bool stamps = false;             // print the time of each step of each cycle
+  long forked_at_ns = 0;           // for a forked child: when its parent forked
   int report_fd = -1;
 
   [[nodiscard]] bool is_delayed(long cycle) const { return every > 0 && cycle % every == every - 1; }
@@ -27,7 +27,7 @@ struct Options {
   }
 };
 
-// Returns false if the arguments are invalid.
+// False if an argument is unknown or out of range.
 [[nodiscard]] bool parse(int argc, char** argv, Options& options);
 
 }  // namespace glassbox::delays::crr

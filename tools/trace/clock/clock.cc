@@ -22,7 +22,7 @@ ClockHull::ClockHull(std::vector<ClockConstraint> constraints, std::int64_t drif
   std::stable_sort(constraints_.begin(), constraints_.end(),
                    [](const auto& a, const auto& b) { return a.at_ns < b.at_ns; });
   const std::size_t n = constraints_.size();
-  // Far beyond any real value, and far from the end of 128 bits.
+  // Beyond any real value, and small enough to add to without overflow of 128 bits.
   const Wide infinity = static_cast<Wide>(1) << 120;
   lo_forward_.resize(n), lo_backward_.resize(n), hi_forward_.resize(n), hi_backward_.resize(n);
   bool any_lo = false, any_hi = false;
@@ -87,7 +87,8 @@ ClockInterval ClockHull::at(std::int64_t host_ns) const {
 }
 
 std::int64_t ClockHull::to_host(std::int64_t guest_ns) const {
-  // Each step shrinks the error by rho, so three are exact to the nanosecond for any start within hours.
+  // Fixed-point iteration: each step multiplies the error by rho, so three steps are exact to the nanosecond
+  // for a first guess within hours.
   std::int64_t host_ns = guest_ns - at(constraints_.front().at_ns).mid_ns();
   for (int step = 0; step < 4; ++step)
     host_ns = guest_ns - at(host_ns).mid_ns();

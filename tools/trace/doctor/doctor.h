@@ -1,5 +1,7 @@
-// `glassbox-trace doctor`: what of the attribution this machine can do, found out by doing it: every hook is
-// attached to this very process, made to fire, and its event awaited in a ring buffer.
+// `glassbox-trace doctor`: which parts of the attribution work on this machine.
+//
+// It finds out by trying: it attaches each kind of hook to this process, makes it fire, and checks that its
+// event arrives in a ring buffer.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,16 +11,18 @@
 namespace glassbox::trace {
 
 struct Finding {
-  std::string what;
+  std::string what;  // the hook or facility
   bool works = false;
-  bool needed = false;  // nothing can be traced without it
-  std::string detail;   // what was seen, or why it does not work
-  std::string gives;    // the part of the attribution that hangs on it
-  std::string advice;   // what to do where it does not work
+  bool needed = false;  // without it nothing can be traced
+  std::string detail;   // what was observed, or why it does not work
+  std::string gives;    // the part of the attribution that needs it
+  std::string advice;   // the remedy; empty where it works
 };
 
+// Tries everything, in a fixed order. Takes about a second; forks; needs root for most findings to be good.
 [[nodiscard]] std::vector<Finding> examine_machine();
 
+// True if everything that is needed works.
 [[nodiscard]] bool fit_to_trace(const std::vector<Finding>& findings);
 [[nodiscard]] std::string findings_text(const std::vector<Finding>& findings);
 [[nodiscard]] nlohmann::json findings_json(const std::vector<Finding>& findings);

@@ -1,7 +1,7 @@
 #include "tools/trace/doctor/doctor_semaphore.h"
 
-// Whether a translation unit's probes have semaphores is said before the header is read: hence a file of its
-// own.
+// This macro makes every probe of the file have a semaphore; it must stand before the header. Hence a file of
+// its own.
 #define _SDT_HAS_SEMAPHORES 1
 #include <sys/sdt.h>
 

@@ -1,4 +1,5 @@
-// Questions about event kinds that the two lists (bpf/event_info.h) answer.
+// Event kinds: their names, the side that records them, and the hash of the whole interface. All of it comes
+// from the two lists of bpf/event_info.h. Pure.
 #pragma once
 
 #include <cstdint>
@@ -9,19 +10,21 @@
 
 namespace glassbox::trace {
 
-[[nodiscard]] std::string_view kind_name(std::uint16_t kind);  // "?" for a kind that does not exist
+[[nodiscard]] std::string_view kind_name(std::uint16_t kind);  // "?" for an unknown kind
+// Kinds below 128 are recorded on the host, the others in the guest (bpf/events.h). 0 is no kind.
 [[nodiscard]] constexpr bool is_guest_kind(std::uint16_t kind) {
   return kind >= 128 && kind < GB_KIND_LIMIT;
 }
 [[nodiscard]] constexpr bool is_host_kind(std::uint16_t kind) {
   return kind > 0 && kind < 128;
 }
-// Made by the guest's agent itself, not by its BPF programs.
+// Written by the guest's agent itself, not by its BPF programs.
 [[nodiscard]] constexpr bool is_agent_kind(std::uint16_t kind) {
   return kind == GB_KIND_guest_clock || kind == GB_KIND_guest_clock_reading;
 }
 
-// FNV-1a over names, types and arguments in order: two builds with the same hash mean the same by an event.
+// FNV-1a over the names, types and arguments of all events, in order. Two builds with the same hash read
+// every event alike.
 [[nodiscard]] std::uint64_t probe_interface_hash();
 
 }  // namespace glassbox::trace

@@ -21,9 +21,9 @@ void count_impossible(const gb_event& event, Side& side) {
 }  // namespace
 
 std::uint64_t Side::lost() const {
-  // The sequence counts every event that did not arrive, whatever the reason. The collector's own counters
-  // may know of more (programs that did not run take no number) but overlap with it, so neither is added to
-  // the other except for the misses.
+  // A gap in the sequence counts every event that did not arrive, whatever the reason. The recorder's
+  // counters describe the same losses from the other end, so the larger of the two counts. Misses are added:
+  // a program that did not run took no number, so its event leaves no gap.
   std::uint64_t reported = 0, missed = 0;
   for (const auto& [name, count] : drops) {
     if (name == "own_events" || is_share(name)) continue;

@@ -1,5 +1,7 @@
-// Checks of single event records. Those of the guest are hostile, and so are those of a file: a record that
-// cannot be is counted and left out, before anything else looks at it.
+// Checks of single event records, and of their sequence.
+//
+// A guest is hostile, and so is a file: a record that is impossible (wrong version, kind, CPU, time or
+// sequence number) is counted and left out before any other code sees it. Pure.
 #pragma once
 
 #include <cstdint>
@@ -13,19 +15,21 @@ namespace glassbox::trace {
 
 enum class Origin { kHost, kGuest };
 
-// Guest clock exchanges are numbered per vCPU by the agent, beside the per-CPU numbers of the BPF programs.
+// Set in gb_event::cpu of records that the agent writes: it numbers them per vCPU itself, independently of
+// the per-CPU numbers of the BPF programs.
 inline constexpr std::uint16_t kAgentCpuBit = 0x8000;
 inline constexpr std::uint16_t kMaxCpus = 4096;
 inline constexpr std::uint64_t kMaxTimeNs = std::uint64_t{1} << 60;  // 36 years of uptime
 
-// Version, kind range of its side, CPU and time are possible.
+// True if version, kind, CPU and time are possible for a record of that side.
 [[nodiscard]] bool plausible(const gb_event& event, Origin origin);
 
-// Appends the plausible ones of `raw` to side.events and counts the others.
+// Appends the plausible records of `raw` to side.events and counts the others in side.impossible_records.
 void take_records(std::span<const gb_event> raw, Origin origin, Side& side);
 
-// Once all records are there: finds sequence numbers that are missing (per CPU they count from 0 in steps of
-// 1) or used twice, and sorts by time. Of records that share a number, the first stays.
+// Call once, when all records of a side are in. Sorts side.events by time, counts sequence numbers that are
+// missing (per CPU they count from 0 in steps of 1) in side.sequence_gaps, and drops records whose number was
+// used before: the first one stays, the others count as impossible.
 void check_sequences(Side& side);
 
 }  // namespace glassbox::trace

@@ -1,4 +1,7 @@
-// A trace in memory: what a file holds, after the records were checked for shape.
+// A trace in memory: what a trace file holds. The reader has checked its records for shape (records.h); what
+// they claim is still untrusted, and text in them may hold any bytes.
+//
+// A plain value: no thread owns it, and analyses only read it.
 #pragma once
 
 #include <cstdint>
@@ -13,35 +16,37 @@
 
 namespace glassbox::trace {
 
-// Counters of one side, as its collector reported them.
+// Counters of lost events, by name, as the recorder of one side reported them.
 using DropCounters = std::map<std::string, std::uint64_t>;
 
-// "ring_full:rx_inject": what of the counter "ring_full" is of one event; not to be added to it.
+// True for "ring_full:rx_inject": the part of the counter "ring_full" that belongs to one event or hook. It
+// is contained in "ring_full" and must not be added to it.
 [[nodiscard]] inline bool is_share(std::string_view counter) {
   return counter.find(':') != std::string_view::npos;
 }
 
 struct Side {
   std::vector<gb_event> events;  // sorted by time
-  std::vector<bpf::Hook> hooks;
+  std::vector<bpf::Hook> hooks;  // what was attached or is missing
   DropCounters drops;
   std::uint64_t impossible_records = 0;  // wrong version, kind, CPU, time or a sequence number used twice
-  DropCounters impossible_by_event;  // the same by the name of the event, "?" for a kind that does not exist
-  std::uint64_t sequence_gaps = 0;   // sequence numbers that never arrived
+  DropCounters impossible_by_event;      // the same by event name; "?" for an unknown kind
+  std::uint64_t sequence_gaps = 0;       // sequence numbers that never arrived
+  // How many events are missing: never less than any counter says, and nothing is counted twice.
   [[nodiscard]] std::uint64_t lost() const;
 };
 
 struct Trace {
-  nlohmann::json info = nlohmann::json::object();
-  nlohmann::json meta = nlohmann::json::object();
+  nlohmann::json info = nlohmann::json::object();  // chunk kInfo
+  nlohmann::json meta = nlohmann::json::object();  // chunks kMeta, merged
   Side host, guest;
   std::vector<std::string> notes;
-  std::uint32_t format = 0;  // version of the file
-  bool truncated = false;
-  bool other_interface = false;  // recorded with another probes.def or events.def than ours
+  std::uint32_t format = 0;      // version of the file
+  bool truncated = false;        // the recording did not end in good order: the last events are missing
+  bool other_interface = false;  // recorded by a build with another probes.def or events.def
 };
 
-// What the host saw, and not a word of the guest.
+// The trace without its guest's side.
 [[nodiscard]] inline Trace host_side(Trace trace) {
   trace.guest = {};
   return trace;

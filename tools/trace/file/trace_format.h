@@ -1,28 +1,27 @@
-// The trace file: what was recorded and nothing derived, so that anyone can do the analysis again.
+// The layout of a trace file. It holds what was recorded and nothing derived, so that the analysis can be
+// repeated by anyone. FORMAT.md describes it for authors of other readers.
 //
-// FORMAT.md is the page for those who write a reader of their own.
+// Little endian. One header of 32 bytes, then chunks: a header of 16 bytes and `length` bytes of payload. A
+// file is only appended to, so a crash or a full disk leaves what was written so far; the reader takes what
+// is whole and reports that the end is missing (no kEnd chunk, or a chunk that stops short). Header, chunk
+// headers and payloads carry checksums (CRC-32 of zlib), so that the reader finds bytes that were overwritten
+// and names the place. It skips chunk types that it does not know.
 //
-// Little endian. One header of 32 bytes, then chunks: a header of 16 bytes and `length` bytes. The file is
-// only ever appended to, so a crash or a full disk leaves what was written so far; a reader takes what is
-// whole and says that the end is missing (no kEnd chunk, or a chunk that stops short). Header, chunk headers
-// and payloads carry checksums (CRC-32 of zlib): what was overwritten later is found and named. Unknown chunk
-// types are skipped.
-//
-// Versions. 1: chunk headers of 8 bytes {type, length}, no checksums anywhere. 2: this one.
+// Version 1 had chunk headers of 8 bytes {type, length} and no checksums. Version 2 is the current one.
 //
 //   kInfo     JSON, first chunk:
 //   {"tool","interface","kernel","machine":{"kind","cpu","kernel","virtualization"},
 //             "drift_ppm","started_at"}
-//   kHost     n * struct gb_event, ring order (not time order): the host's
-//   kGuest    the same: the guest's, as it sent them, checked for shape when they are read
+//   kHost     n * struct gb_event of the host, in the order of the ring buffer, which is not quite time order
+//   kGuest    the same of the guest, as it sent them: the reader checks their shape
 //   kHooks    JSON: {"side":"host"|"guest","hooks":["name how remark", ...]}
-//   kDrops    JSON: {"side":..., "<counter>":n, ...}, cumulative; the last of a side counts. The host's come
-//             every second, so that a file without an end has them too. A counter "<counter>:<event>" is the
-//             share of one event in <counter>
+//   kDrops    JSON: {"side":..., "<counter>":n, ...}, cumulative; the last one of a side counts. The host's
+//             are written every second, so that a file without an end has them too. "<counter>:<event>" is
+//             the part of <counter> that belongs to one event
 //   kMeta     JSON object; later ones add to earlier ones (RFC 7396). The bench keeps its workload's name and
 //             the client's own timings here: {"workload":{"name","title","server","cycles"},"client":{...}}
-//   kNote     text, one line: what the collector had to say (no agent, agent went away)
-//   kEnd      empty: the recording ended in good order. Metadata may follow
+//   kNote     text, one line: a remark of the recorder (no agent, agent hung up)
+//   kEnd      empty: the recording ended in good order. kMeta chunks may follow
 #pragma once
 
 #include <cstddef>
@@ -68,7 +67,7 @@ inline constexpr std::size_t kChunkHeaderV1 = 8;
 }
 
 [[nodiscard]] std::uint32_t checksum(std::span<const std::byte> bytes);
-// With both checksums.
+// The header of a chunk with this payload, both checksums filled in.
 [[nodiscard]] ChunkHeader chunk_header(ChunkType type, std::span<const std::byte> payload);
 
 // A longer chunk is a damaged file.

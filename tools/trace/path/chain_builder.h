@@ -1,4 +1,5 @@
-// How the chains of chain.cc and inbound.cc are put together: one node a boundary, guest times mapped.
+// Builds a chain of nodes, one per boundary, with guest times mapped to the host's clock. The base of the
+// builders in chain.cc and inbound.cc. Call its functions in causal order; then take `nodes`.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +24,8 @@ class ChainBuilder {
     }
     nodes.push_back(node);
   }
-  // A boundary that bounds the cycle: where it was lost, another event may tell when it was.
+  // A boundary at an end of the cycle. If its event was lost, `ns` states its time from another event; 0:
+  // unknown.
   void add_bound(Slot slot, Lane lane, EventRef e, std::uint64_t ns) {
     add(slot, lane, e);
     if (e != nullptr || ns == 0) return;
@@ -31,7 +33,7 @@ class ChainBuilder {
     nodes.back().implied = true;
   }
   void add_optional(Slot slot, Lane lane, EventRef e) { add(slot, lane, e, true); }
-  // A suppressed interrupt is no boundary: the guest was looking anyway.
+  // A suppressed interrupt is not a boundary: the guest was polling the queue.
   void add_irq(Slot slot, Lane lane, EventRef e) {
     const bool suppressed = e != nullptr && args::irq_raise(*e).suppressed != 0;
     add_optional(slot, lane, suppressed ? nullptr : e);
@@ -43,8 +45,8 @@ class ChainBuilder {
     nodes.back().evidence_only = true;
   }
 
-  // The guest's interrupt for a frame that was published at `inject` (or after `queued`): the last one before
-  // the frame was received. A guest that polls takes the frame without one.
+  // The guest's interrupt for a frame that was published at `inject` (or after `queued`): the last interrupt
+  // before the frame was received. A guest that polls takes the frame without one.
   void add_guest_irq(Slot slot, Lane lane, EventRef queued, EventRef inject, EventRef irq, EventRef receive) {
     if (irq != nullptr && args::irq_raise(*irq).suppressed != 0) return add_early(slot, lane, true);
     const EventRef from = inject != nullptr ? inject : queued;

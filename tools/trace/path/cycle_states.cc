@@ -31,9 +31,9 @@ std::string_view name_of(Actor actor) {
   return "";
 }
 
-// Whoever makes the boundary at its end happen.
+// The actor makes the boundary at the end of the step happen.
 Actor actor_of(const Step& step) {
-  if (step.to == Slot::in_syn_ack_xmit) return Actor::kVcpu;  // the guest's kernel answers by itself
+  if (step.to == Slot::in_syn_ack_xmit) return Actor::kVcpu;  // the guest's kernel answers without a process
   switch (slot_kind(step.to)) {
     case GB_KIND_host_accept:
     case GB_KIND_host_server_read_enter:
@@ -118,7 +118,7 @@ const CycleStates::Vcpu* CycleStates::vcpu(std::uint16_t cpu) const {
   return found == vcpus_.end() ? nullptr : &found->second;
 }
 
-// What a vCPU did while it ran on the host: guest code, or an exit.
+// Splits time in which a vCPU's thread ran on the host into guest code and exits.
 void CycleStates::split_vcpu(const Vcpu& vcpu, std::int64_t begin_ns, std::int64_t end_ns,
                              StateSplit& out) const {
   const auto running = [&](std::int64_t from, std::int64_t to) {
@@ -148,7 +148,7 @@ void CycleStates::split_on_vcpu(const ThreadStates::Interval& task, const Vcpu* 
   const std::int64_t stolen = below.at(static_cast<std::size_t>(ThreadState::kStolen));
   add(out, ThreadState::kStolen, stolen);
   if (task.state != ThreadState::kRunning) return add(out, task.state, ns - stolen);
-  // A vCPU that sleeps in an exit (blocked) is not running its task either.
+  // A vCPU that sleeps in an exit (blocked) does not run its task either.
   const std::int64_t runs = below.at(static_cast<std::size_t>(ThreadState::kRunning)) +
                             below.at(static_cast<std::size_t>(ThreadState::kUnknown));
   add(out, ThreadState::kRunning, runs);

@@ -1,16 +1,17 @@
-// The split of a cycle's segments by state: who had to act in each step, and what it did meanwhile.
+// Splits the segments of a cycle by state: which thread acts in each step, and what it did meanwhile.
 //
-// Theory of operation. A step is the doing of whoever makes the boundary at its end happen:
+// Theory of operation. The actor of a step is whatever makes the boundary at its end happen. Its state is:
 //   the network thread or a server's thread   its state on the host
-//   a process in the guest                    its state in the guest; and the vCPU's that it runs on, on top
-//   the guest's kernel, in an interrupt       the state of the vCPU that took it
-// On top means: while the vCPU could run and its thread had no CPU on the host, nothing in the guest on that
-// vCPU could go on, whatever the guest's scheduler believed (stolen); and while a process ran on a vCPU that
-// was out of the guest, it did not (exit). Which vCPU: the CPU that the guest's events name, and which of the
-// host's threads that is, the clock exchanges tell: each was made on one guest CPU and answered on one
-// thread.
+//   a process in the guest                    its state in the guest, overridden by that of its vCPU
+//   the guest's kernel, in an interrupt       the state of the vCPU that took the interrupt
+// A vCPU overrides the guest's scheduler in two cases. While the vCPU was runnable but its thread had no CPU
+// on the host, nothing on that vCPU could proceed (stolen). While the vCPU had left the guest, a process that
+// the guest called running did not run (exit).
 //
-// The guest's times are mapped, so that a split on the two clocks together is right within the clock bound.
+// The guest's events name the guest CPU. Which host thread that is, the clock exchanges tell: each was made
+// on one guest CPU and answered on one host thread.
+//
+// Guest times are mapped, so that a split that combines both clocks is exact within the clock bound. Pure.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,9 @@
 
 namespace glassbox::trace {
 
+// Who makes the end of a step happen.
 enum class Actor : std::uint8_t { kNone, kNetwork, kServer, kClient, kVcpu, kSeveral };
-// Who acts in a segment; kSeveral where its steps differ.
+// The actor of a segment; kSeveral if its steps have different ones.
 [[nodiscard]] Actor actor_of(Segment segment);
 [[nodiscard]] std::string_view name_of(Actor actor);
 [[nodiscard]] Actor actor_of(const Step& step);
@@ -36,12 +38,12 @@ class CycleStates {
   // `trace` need not outlive it.
   CycleStates(const Trace& trace, const ClockReport& clock);
 
-  // False: the trace has no scheduling events of the side that acts.
+  // False if the trace has no scheduling events of the side that acts.
   [[nodiscard]] bool knows(Actor actor) const;
   [[nodiscard]] bool knows_host_thread(std::uint32_t tid) const { return host_.knows(tid); }
   [[nodiscard]] bool knows_vcpus() const;
   [[nodiscard]] StateSplit split(const CycleResult& cycle, const Step& step) const;
-  // Sum over the cycle's steps in the segment.
+  // The sum over the cycle's steps in the segment.
   [[nodiscard]] StateSplit split(const CycleResult& cycle, Segment segment) const;
 
  private:

@@ -1,5 +1,5 @@
 // The chain of an inbound connection: a peer on the host's side connects to a published port, and a server in
-// the guest answers it. From the peer's connect() to the reply in the peer's socket.
+// the guest answers. It runs from the peer's connect() to the reply in the peer's socket. Pure.
 #pragma once
 
 #include <unordered_map>
@@ -9,7 +9,8 @@
 
 namespace glassbox::trace {
 
-// The calls of the guest's servers, by the guest's port and the peer's.
+// The system calls of the guest's servers, by the ports of the guest and the peer. Refers to the trace, which
+// must outlive it.
 class GuestServers {
  public:
   explicit GuestServers(const Trace& trace);
@@ -20,8 +21,8 @@ class GuestServers {
   std::vector<EventRef> none_;
 };
 
-// Empty if the flow has no beginning or no reply in the trace. `servers` is null where the guest was not
-// traced; then the chain has the host's boundaries only.
+// Empty if the trace lacks the beginning of the flow or its reply. `servers` is null if the guest was not
+// traced; the chain then has the host's boundaries only.
 [[nodiscard]] std::vector<Node> build_inbound_chain(const HostFlow& flow, const GuestServers* servers,
                                                     const ChainContext& context, bool has_irqs);
 

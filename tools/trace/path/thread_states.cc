@@ -24,12 +24,12 @@ std::string_view name_of(ThreadState state) {
   return "unknown";
 }
 
-// Thread numbers have 32 bits on the wire's 64.
+// Events carry thread numbers in 64 bits; the kernel's have 32.
 std::vector<ThreadStates::Change>& ThreadStates::changes_of(std::uint64_t tid) {
   return by_tid_[static_cast<std::uint32_t>(tid)];
 }
 
-// Linux's task state: 0 means that the thread could go on.
+// `state` is Linux's task state: 0 (TASK_RUNNING) means that the thread was preempted.
 void ThreadStates::left_cpu(std::uint64_t tid, std::int64_t at_ns, std::uint64_t state, std::uint16_t cpu) {
   changes_of(tid).push_back({at_ns, state == 0 ? ThreadState::kRunnable : ThreadState::kBlocked, cpu});
 }
@@ -38,7 +38,7 @@ void ThreadStates::got_cpu(std::uint64_t tid, std::int64_t at_ns, std::uint16_t 
   changes_of(tid).push_back({at_ns, ThreadState::kRunning, cpu});
 }
 
-// A thread that is woken on its way to sleep stays on its CPU: only a sleeper becomes runnable.
+// A thread that is woken on its way to sleep stays on its CPU: only a sleeping one becomes runnable.
 void ThreadStates::woken(std::uint64_t tid, std::int64_t at_ns) {
   std::vector<Change>& changes = changes_of(tid);
   if (changes.empty() || changes.back().state == ThreadState::kBlocked)
@@ -75,8 +75,8 @@ ThreadStates::ThreadStates(const Trace& trace, const ClockHull& clock) {
         woken(args::guest_sched_wakeup(e).tid, at());
         break;
       case GB_KIND_guest_fork: {
-        // A new thread may run; the number may have been another's, which is dead. Of one that is not
-        // followed nothing is known.
+        // A new thread is runnable; an earlier thread with its number is dead. Threads that the agent does
+        // not follow have no events.
         const auto& fork = args::guest_fork(e);
         if (fork.followed != 0) changes_of(fork.child_tid).push_back({at(), ThreadState::kRunnable, e.cpu});
         break;

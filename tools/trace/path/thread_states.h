@@ -1,5 +1,5 @@
-// What a thread was doing at any time, by the scheduler's events: the answer to why a segment took its time,
-// where its place answers where.
+// What a thread was doing at any time, from the scheduler's events. Segments say where the time went; states
+// say why. Pure.
 #pragma once
 
 #include <array>
@@ -16,34 +16,34 @@ namespace glassbox::trace {
 
 enum class ThreadState : std::uint8_t {
   kRunning,
-  kRunnable,  // could run, has no CPU
+  kRunnable,  // ready to run, without a CPU
   kBlocked,
   kUnknown,
-  // Of what runs in a guest, where the vCPU stands in its way:
-  kExit,    // it would run, but the vCPU is in exit handling
-  kStolen,  // the vCPU could run, but its thread has no CPU on the host
+  // States of guest threads that their vCPU causes:
+  kExit,    // it runs for the guest, but the vCPU is in exit handling
+  kStolen,  // the vCPU is runnable, but its thread has no CPU on the host
 };
 inline constexpr std::size_t kThreadStates = 6;
 
 [[nodiscard]] std::string_view name_of(ThreadState state);
 
-// Nanoseconds by state; they sum up to the interval.
+// Nanoseconds per state; they add up to the interval.
 using StateSplit = std::array<std::int64_t, kThreadStates>;
 
 class ThreadStates {
  public:
-  // The host's threads.
+  // The threads of the host.
   explicit ThreadStates(const Trace& trace);
-  // The guest's, in host time.
+  // The threads of the guest, in host time.
   ThreadStates(const Trace& trace, const ClockHull& clock);
 
-  // False: the trace has no scheduling events at all.
+  // False if the trace has no scheduling events of that side.
   [[nodiscard]] bool known() const { return !by_tid_.empty(); }
   [[nodiscard]] bool knows(std::uint32_t tid) const { return by_tid_.contains(tid); }
-  // Before the thread's first event its state is unknown.
+  // How [begin_ns, end_ns] divides into states. Before a thread's first event its state is unknown.
   [[nodiscard]] StateSplit split(std::uint32_t tid, std::int64_t begin_ns, std::int64_t end_ns) const;
 
-  // The same as intervals in order, without gaps. cpu is where it ran last, kNoCpu if that is not known.
+  // The same as a list of intervals in order, without gaps. `cpu` is where the thread last ran, or kNoCpu.
   static constexpr std::uint16_t kNoCpu = 0xffff;
   struct Interval {
     std::int64_t begin_ns, end_ns;

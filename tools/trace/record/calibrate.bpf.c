@@ -1,4 +1,5 @@
-// The cost of one hit: what a USDT program of bpf/host.bpf.c does, on a probe of the collector's own.
+// The same work as a USDT program of bpf/host.bpf.c, attached to a probe of the collector itself: its cost is
+// the cost of one hit (calibrate.h).
 #include "bpf/emit.bpf.h"
 
 #include <asm/ptrace.h>

@@ -1,4 +1,4 @@
-// A VM that is not known on this machine may run in the lab (tools/in-lab): then that is where to record it.
+// A VM that is not found on this machine may run in the lab (tools/in-lab); the command then continues there.
 #pragma once
 
 #include <filesystem>
@@ -8,11 +8,13 @@
 
 namespace glassbox::trace {
 
-// This is not the lab, and the lab of this checkout runs.
+// True if this process is outside the lab and the lab of this checkout is running. Runs `tools/in-lab
+// --status` and waits for it.
 [[nodiscard]] bool lab_runs();
 
-// Replaces this process by the same command inside the lab; returns only if that fails. A trace must go to
-// the checkout, all else that is written in the lab is gone with it; no output is no file.
+// Replaces this process by the same command inside the lab, and returns an error only if that fails. `output`
+// must lie in the checkout: other files that are written in the lab disappear with it. An empty `output`
+// means that the command writes no file. `reason` says why this machine cannot do it, for the message.
 [[nodiscard]] Error record_in_lab(int argc, char** argv, const std::filesystem::path& output,
                                   std::string_view reason);
 

@@ -1,8 +1,10 @@
-// SIGINT, SIGTERM and SIGHUP as input of a poll loop, for as long as this lives: they end a recording in good
-// order instead of the process. Afterwards they are what they were; one that came unread is dropped, since it
-// asked for the end that has happened.
+// Turns SIGINT, SIGTERM and SIGHUP into input for a poll loop, so that they end a recording in good order
+// instead of killing the process.
 //
-// Thread: the one that makes it, in a process whose other threads have these signals blocked or do not exist.
+// While a StopSignals lives the signals are blocked and arrive on fd(). Its destructor restores the signal
+// mask and drops signals that were not read: they asked for the end that has come.
+//
+// Thread: create, use and destroy it on one thread. Other threads of the process must block these signals.
 #pragma once
 
 #include <signal.h>
@@ -20,12 +22,12 @@ class StopSignals {
   ~StopSignals();
 
   [[nodiscard]] int fd() const { return fd_.get(); }
-  // The number of one that came, or 0.
+  // The number of a signal that arrived, or 0 if none did. Does not block.
   int take() const;
 
  private:
   StopSignals(UniqueFd fd, const sigset_t& before) : fd_(std::move(fd)), before_(before) {}
-  UniqueFd fd_;  // invalid: moved from
+  UniqueFd fd_;  // invalid after a move
   sigset_t before_;
 };
 

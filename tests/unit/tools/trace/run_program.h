@@ -1,4 +1,4 @@
-// glassbox-trace as its user runs it.
+// Runs glassbox-trace as a user does.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -17,7 +17,7 @@ struct Ran {
   std::string output;
 };
 
-// Its standard output, and what it redirects there.
+// Its standard output, with whatever it redirects there.
 inline Ran run_command(const std::string& command) {
   Ran run;
   FILE* pipe = ::popen(command.c_str(), "r");

@@ -29,7 +29,7 @@ Trace trace_of(void (*fill)(TraceBuilder&)) {
 // The thread runs, sleeps from 200, is woken at 300, runs from 450, is preempted at 500, runs from 600.
 void one_thread(TraceBuilder& b) {
   b.host(100, GB_KIND_host_sched_in, 0, {5, 5});
-  b.host(150, GB_KIND_host_sched_wakeup, 9, {5, 5});  // it runs: nothing changes
+  b.host(150, GB_KIND_host_sched_wakeup, 9, {5, 5});  // it is running: nothing changes
   b.host(200, GB_KIND_host_sched_out, 5, {5, 5, kBlockedState});
   b.host(300, GB_KIND_host_sched_wakeup, 9, {5, 5});
   b.host(450, GB_KIND_host_sched_in, 9, {5, 5});
@@ -48,7 +48,7 @@ TEST(ThreadStates, SplitsAnIntervalToTheNanosecond) {
   EXPECT_THAT(states.split(5, 300, 300), ElementsAre(0, 0, 0, 0, 0, 0));
 }
 
-// `runnable_of` could run all the time and did not; the others ran.
+// The thread `runnable_of` is runnable all the time without a CPU; the others run.
 Trace starved(std::uint32_t runnable_of) {
   CycleOptions o;
   o.fork = false;

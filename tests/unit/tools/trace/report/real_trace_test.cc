@@ -1,6 +1,6 @@
 // Traces of real runs in the lab (data/): six cycles each of a shell loop, of one client, and of one client
-// with a server that polls accept() with a sleep of 200 ms. The lab was busy, so every wait that can be late
-// once is.
+// with a server that polls accept() every 200 ms. The lab was busy, so every wait that can be long is long
+// once.
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -16,8 +16,8 @@ namespace {
 
 using testing::without_kind;
 
-// Without events of a kind: unattributed rises by the time of the steps that the kind bounds. It rises by
-// more only where the lost event would have told which of two boundaries came first.
+// Without events of a kind, unattributed grows by the time of the steps that the kind bounds. It grows by
+// more only where the lost event would have shown which of two boundaries came first.
 void expect_unattributed_instead(const Attribution& full, const Attribution& less, std::uint16_t kind) {
   ASSERT_EQ(less.cycles.size(), full.cycles.size()) << kind_name(kind);
   for (std::size_t k = 0; k < full.cycles.size(); ++k) {
@@ -74,12 +74,12 @@ INSTANTIATE_TEST_SUITE_P(Lab, RealTrace, ::testing::Values("fork", "single", "po
                          [](const auto& p) { return std::string(p.param); });
 
 // Traces of `glassbox netns` at native speed: one client, eight at once, and a client outside that fetches a
-// page of a server inside. There is no guest to trace.
+// page from a server inside. There is no guest.
 class NativeTrace : public ::testing::TestWithParam<std::pair<const char*, std::size_t>> {
  protected:
   void SetUp() override {
-    auto trace =
-        read_trace(std::string(GLASSBOX_SOURCE_DIR "/tests/unit/tools/trace/data/") + GetParam().first + ".trace");
+    auto trace = read_trace(std::string(GLASSBOX_SOURCE_DIR "/tests/unit/tools/trace/data/") +
+                            GetParam().first + ".trace");
     ASSERT_TRUE(trace) << trace.error().message;
     trace_ = std::move(*trace);
   }
