@@ -2,17 +2,15 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "vmm/base/io.h"
+#include "vmm/base/start_process.h"
 
 namespace glassbox::agent {
 namespace {
@@ -45,30 +43,6 @@ std::vector<std::string> merge_env(const std::vector<std::string>& wanted) {
     }
   }
   return env;
-}
-
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-  std::vector<char*> result;
-  for (std::string& s : strings)
-    result.push_back(s.data());
-  result.push_back(nullptr);
-  return result;
-}
-
-// The child's part, between fork and exec, where only async-signal-safe calls are allowed. Returns only on
-// failure, with errno set.
-void exec_in_child(const CommandRequest& request, int in, int out, int err, char** argv, char** env) {
-  sigset_t none;
-  sigemptyset(&none);
-  for (int signal = 1; signal < 32; ++signal)
-    ::signal(signal, SIG_DFL);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::setsid();
-  if (request.tty && ::ioctl(in, TIOCSCTTY, 0) < 0) return;
-  if (::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(err, 2) < 0) return;
-  if (::chdir(request.cwd.c_str()) < 0) return;
-  ::environ = env;  // execvp() searches the PATH of the environment that the command gets
-  ::execvp(argv[0], argv);
 }
 
 }  // namespace
@@ -110,37 +84,18 @@ Result<Command> spawn(const CommandRequest& request) {
     GB_ASSIGN(out, make_pipe());
     GB_ASSIGN(err, make_pipe());
   }
-  GB_ASSIGN(Pipe failure, make_pipe());
-  std::vector<std::string> args = request.argv;
-  std::vector<std::string> env = merge_env(request.env);
-  const std::vector<char*> arg_pointers = pointers(args);
-  const std::vector<char*> env_pointers = pointers(env);
-
-  command.pid = ::fork();
-  if (command.pid < 0) return fail_errno(errno, "cannot fork");
-  if (command.pid == 0) {
-    const int tty = terminal.write.get();
-    exec_in_child(request, request.tty ? tty : in.read.get(), request.tty ? tty : out.write.get(),
-                  request.tty ? tty : err.write.get(), const_cast<char**>(arg_pointers.data()),
-                  const_cast<char**>(env_pointers.data()));
-    const int errnum = errno;
-    write_once(failure.write.get(), &errnum, sizeof(errnum));
-    ::_exit(127);
+  ProcessSpec spec{.argv = request.argv, .env = merge_env(request.env), .directory = request.cwd};
+  if (request.tty) {
+    spec.terminal = terminal.write.get();
+    spec.stdio = {spec.terminal, spec.terminal, spec.terminal};
+  } else {
+    spec.stdio = {in.read.get(), out.write.get(), err.write.get()};
   }
-
-  failure.write.reset();
-  int errnum = 0;
-  ssize_t got = 0;
-  do {
-    got = ::read(failure.read.get(), &errnum, sizeof(errnum));
-  } while (got < 0 && errno == EINTR);
-  if (got == sizeof(errnum)) {
-    ::waitpid(command.pid, nullptr, 0);
-    return fail_errno(errnum, "{}", request.argv[0]);
-  }
-
-  command.pid_fd.reset(static_cast<int>(::syscall(SYS_pidfd_open, command.pid, 0)));
-  if (!command.pid_fd) return fail_errno(errno, "cannot watch process {}", command.pid);
+  auto process = start_process(spec);
+  if (!process) return fail_errno(process.error().code, "{}", request.argv[0]);
+  if (!process->pidfd) return fail_errno(errno, "cannot watch process {}", process->pid);
+  command.pid = process->pid;
+  command.pid_fd = std::move(process->pidfd);
   command.stdin_fd = std::move(in.write);
   command.stdout_fd = request.tty ? std::move(terminal.read) : std::move(out.read);
   command.stderr_fd = std::move(err.read);

@@ -4,68 +4,26 @@
 #include <fcntl.h>
 #include <pty.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <vector>
 
 #include "vmm/base/io.h"
+#include "vmm/base/start_process.h"
 
 namespace glassbox::lab {
 namespace {
 
-// What the new process reports through a close-on-exec pipe if exec fails.
-struct ExecFailure {
-  int at_directory;  // 1: chdir failed, 0: exec failed
-  int error;
-};
-
-std::vector<char*> pointers(const std::vector<std::string>& list) {
-  std::vector<char*> out;
-  out.reserve(list.size() + 1);
-  for (const auto& text : list)
-    out.push_back(const_cast<char*>(text.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
-
-// Runs in the new process, between fork and exec.
-[[noreturn]] void become(const Hello& hello, const std::array<int, 3>& fds, int terminal, int report) {
-  sigset_t none;
-  sigemptyset(&none);
-  for (int signal = 1; signal < NSIG; ++signal)
-    std::signal(signal, SIG_DFL);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::setsid();
-  if (terminal >= 0) ::ioctl(terminal, TIOCSCTTY, 0);
-  for (int fd = 0; fd < 3; ++fd)
-    ::dup2(fds[static_cast<std::size_t>(fd)], fd);
-  ExecFailure failure{0, 0};
-  if (::chdir(hello.directory.c_str()) != 0) {
-    failure = {1, errno};
-  } else {
-    std::vector<char*> arguments = pointers(hello.command);
-    std::vector<char*> environment = pointers(hello.environment);
-    ::clearenv();
-    environ = environment.data();  // execvp looks the command up in the caller's PATH
-    ::execvp(arguments[0], arguments.data());
-    failure = {0, errno};
+StartFailure explain(const Hello& hello, const StartError& error) {
+  const std::string reason = std::strerror(error.code);
+  if (error.step == StartStep::kSystem) return {125, "cannot start a process in the lab: " + reason};
+  if (error.step == StartStep::kDirectory) {
+    return {125, "the working directory " + hello.directory + " is not in the lab: " + reason};
   }
-  write_once(report, &failure, sizeof failure);
-  ::_exit(127);
-}
-
-StartFailure explain(const Hello& hello, const ExecFailure& failure) {
-  if (failure.at_directory != 0) {
-    return {125, "the working directory " + hello.directory +
-                     " is not in the lab: " + std::strerror(failure.error)};
-  }
-  return {failure.error == ENOENT ? 127 : 126, hello.command[0] + ": " + std::strerror(failure.error)};
+  return {error.code == ENOENT ? 127 : 126, hello.command[0] + ": " + reason};
 }
 
 }  // namespace
@@ -94,29 +52,20 @@ tl::expected<Child, StartFailure> start_child(const Hello& hello) {
       fds[i] = slave.get();
       continue;
     }
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) {
-      return tl::unexpected(StartFailure{125, std::string("pipe2: ") + std::strerror(errno)});
-    }
-    theirs[i].reset(ends[i == 0 ? 0 : 1]);
-    child.pipes[i].reset(ends[i == 0 ? 1 : 0]);
+    auto pipe = make_pipe();
+    if (!pipe) return tl::unexpected(StartFailure{125, pipe.error().message});
+    theirs[i] = std::move(i == 0 ? pipe->read : pipe->write);
+    child.pipes[i] = std::move(i == 0 ? pipe->write : pipe->read);
     fds[i] = theirs[i].get();
   }
-  int report[2];
-  if (::pipe2(report, O_CLOEXEC) != 0) {
-    return tl::unexpected(StartFailure{125, std::string("pipe2: ") + std::strerror(errno)});
-  }
-  UniqueFd report_read(report[0]);
-  UniqueFd report_write(report[1]);
-  child.pid = ::fork();
-  if (child.pid < 0) return tl::unexpected(StartFailure{125, std::string("fork: ") + std::strerror(errno)});
-  if (child.pid == 0) become(hello, fds, slave.get(), report_write.get());
-  report_write.reset();
-  ExecFailure failure{};
-  if (::read(report_read.get(), &failure, sizeof failure) == sizeof failure) {
-    return tl::unexpected(explain(hello, failure));
-  }
-  child.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
+  auto process = start_process({.argv = hello.command,
+                                .env = hello.environment,
+                                .directory = hello.directory,
+                                .stdio = fds,
+                                .terminal = slave.get()});
+  if (!process) return tl::unexpected(explain(hello, process.error()));
+  child.pid = process->pid;
+  child.pidfd = std::move(process->pidfd);
   for (UniqueFd* fd : {&child.terminal, &child.pipes[0], &child.pipes[1], &child.pipes[2]}) {
     if (fd->valid()) set_nonblocking(fd->get());
   }
