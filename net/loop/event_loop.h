@@ -32,6 +32,7 @@
 #include <memory>
 
 #include "net/loop/poll_policy.h"
+#include "vmm/base/owner_thread.h"
 #include "vmm/base/result.h"
 
 namespace glassbox::net {
@@ -55,13 +56,11 @@ enum class ProbeMode { kNone, kNetPoll };
 // What a before-wait hook must do: look for work (kLook), or arm its notifications and then look (kArm).
 enum class BeforeWait { kLook, kArm };
 
-class EventLoop {
+class EventLoop : public OwnerThread {
  public:
   [[nodiscard]] static Result<std::unique_ptr<EventLoop>> create(ProbeMode probes,
                                                                  const PollConfig& poll = {
                                                                      .mode = PollConfig::Mode::kOff});
-  virtual ~EventLoop() = default;
-
   // Registers fd. The loop owns neither: remove fd before it is closed and before the handler is destroyed.
   // events as for epoll_ctl(2); the caller adds EPOLLET. Fails if the kernel refuses.
   [[nodiscard]] virtual Status add(int fd, std::uint32_t events, FdHandler* handler) = 0;
@@ -99,12 +98,6 @@ class EventLoop {
 
   // Marks a registered fd whose events are kicks of the guest (argument of net_poll_wake).
   virtual void mark_kick_fd(int fd) = 0;
-
-  // Run the task on the owner thread. post_and_wait() waits until it has ended; vCPU threads use it for
-  // control writes (reset, queue enable, MSI-X masking). Once the loop has ended, both run the task at once,
-  // on the calling thread; post_and_wait() does so before the loop runs, too.
-  virtual void post(std::function<void()> task) = 0;
-  virtual void post_and_wait(std::function<void()> task) = 0;
 
   // Runs turns until stop(). The calling thread is the owner until this returns; it may be called again. A
   // stop() that came before makes it return at once.

@@ -34,13 +34,11 @@ class MachineServices : public VmServices {
   [[nodiscard]] Status assign_irqfd(int event_fd, unsigned gsi) override {
     return vm_.assign_irqfd(event_fd, gsi);
   }
-  [[nodiscard]] Status deassign_irqfd(int event_fd, unsigned gsi) override {
-    return vm_.deassign_irqfd(event_fd, gsi);
-  }
+  Status deassign_irqfd(int event_fd, unsigned gsi) override { return vm_.deassign_irqfd(event_fd, gsi); }
   [[nodiscard]] Status assign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) override {
     return vm_.assign_ioeventfd(addr, len, event_fd);
   }
-  [[nodiscard]] Status deassign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) override {
+  Status deassign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) override {
     return vm_.deassign_ioeventfd(addr, len, event_fd);
   }
   [[nodiscard]] Status map_mmio(GuestPhysAddr base, std::uint64_t size, IoHandler* handler) override;

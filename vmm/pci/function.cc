@@ -6,8 +6,6 @@
 namespace glassbox::pci {
 namespace {
 
-[[maybe_unused]] constexpr std::uint32_t kMinBarSize = 4096;
-
 constexpr unsigned bar_offset(unsigned bar) {
   return kBar0 + 4 * bar;
 }
@@ -30,7 +28,7 @@ Function::Function(VmServices& vm, const Identity& identity) : vm_(vm) {
 }
 
 void Function::add_bar(unsigned bar, std::uint32_t size) {
-  assert(bar < kBars && std::has_single_bit(size) && size >= kMinBarSize);
+  assert(bar < kBars && std::has_single_bit(size) && size >= kMinBarBytes);
   bars_[bar].size = size;
   config_.set_writable<std::uint32_t>(bar_offset(bar), ~(size - 1));
 }

@@ -41,6 +41,7 @@ struct BarWindow {
 class Function {
  public:
   static constexpr unsigned kBars = 6;
+  static constexpr std::uint32_t kMinBarBytes = 4096;  // a page: a guest can map each BAR to a process alone
 
   virtual ~Function() = default;
   Function(const Function&) = delete;

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <utility>
 
+#include "vmm/base/io.h"
+
 namespace glassbox::pci {
 namespace {
 
@@ -15,12 +17,6 @@ constexpr unsigned kWordsPerEntry = MsixTable::kEntrySize / 4;
 
 bool well_formed(std::uint64_t offset, std::size_t size) {
   return (size == 4 || size == 8) && offset % size == 0;
-}
-
-void signal(const UniqueFd& event) {
-  const std::uint64_t one = 1;
-  // Only a full counter makes this fail, and then the interrupt is on its way already.
-  [[maybe_unused]] const auto written = ::write(event.get(), &one, sizeof(one));
 }
 
 }  // namespace
@@ -37,8 +33,7 @@ std::array<std::uint8_t, 10> msix_capability(unsigned vectors, unsigned bar, std
   return body;
 }
 
-Result<std::unique_ptr<MsixTable>> MsixTable::create(VmServices& vm, net::EventLoop& owner,
-                                                     unsigned vectors) {
+Result<std::unique_ptr<MsixTable>> MsixTable::create(VmServices& vm, OwnerThread& owner, unsigned vectors) {
   assert(vectors >= 1 && vectors <= kMaxVectors);
   std::unique_ptr<MsixTable> table(new MsixTable(vm, owner));
   table->vectors_.resize(vectors);
@@ -52,8 +47,7 @@ Result<std::unique_ptr<MsixTable>> MsixTable::create(VmServices& vm, net::EventL
 
 MsixTable::~MsixTable() {
   for (Vector& vector : vectors_) {
-    if (!vector.routed) continue;
-    [[maybe_unused]] const auto status = vm_.deassign_irqfd(vector.event.get(), vector.gsi);
+    if (vector.routed) vm_.deassign_irqfd(vector.event.get(), vector.gsi);
   }
 }
 
@@ -68,7 +62,7 @@ bool MsixTable::raise(unsigned index) {
     vectors_[index].pending = true;
     return false;
   }
-  signal(vectors_[index].event);
+  signal_event(vectors_[index].event.get());
   return true;
 }
 
@@ -84,14 +78,14 @@ void MsixTable::update(Vector& vector) {
   }
   if (vector.pending) {
     vector.pending = false;
-    signal(vector.event);
+    signal_event(vector.event.get());
   }
 }
 
 // The old message must not go out in place of one that cannot.
 void MsixTable::silence(Vector& vector) {
   if (!std::exchange(vector.routed, false)) return;
-  [[maybe_unused]] const auto status = vm_.deassign_irqfd(vector.event.get(), vector.gsi);
+  vm_.deassign_irqfd(vector.event.get(), vector.gsi);
 }
 
 void MsixTable::set_control(std::uint16_t control) {

@@ -16,7 +16,7 @@
 #include <span>
 #include <vector>
 
-#include "net/loop/event_loop.h"
+#include "vmm/base/owner_thread.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/platform/services.h"
 
@@ -34,7 +34,7 @@ class MsixTable {
   static constexpr std::uint16_t kControlEnable = 1U << 15;
   static constexpr std::uint16_t kControlMaskAll = 1U << 14;
 
-  [[nodiscard]] static Result<std::unique_ptr<MsixTable>> create(VmServices& vm, net::EventLoop& owner,
+  [[nodiscard]] static Result<std::unique_ptr<MsixTable>> create(VmServices& vm, OwnerThread& owner,
                                                                  unsigned vectors);
   ~MsixTable();
 
@@ -65,14 +65,14 @@ class MsixTable {
     UniqueFd event;
   };
 
-  MsixTable(VmServices& vm, net::EventLoop& owner) : vm_(vm), owner_(owner) {}
+  MsixTable(VmServices& vm, OwnerThread& owner) : vm_(vm), owner_(owner) {}
   void write_word(std::uint64_t word, std::uint32_t value);
   [[nodiscard]] std::uint32_t read_word(std::uint64_t word) const;
   void update(Vector& vector);
   void silence(Vector& vector);
 
   VmServices& vm_;
-  net::EventLoop& owner_;
+  OwnerThread& owner_;
   bool enabled_ = false;
   bool all_masked_ = false;
   std::vector<Vector> vectors_;

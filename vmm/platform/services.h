@@ -47,12 +47,14 @@ class VmServices {
   [[nodiscard]] virtual Result<unsigned> alloc_gsi() = 0;
   [[nodiscard]] virtual Status set_msi(unsigned gsi, const MsiMessage& message) = 0;
   [[nodiscard]] virtual Status assign_irqfd(int event_fd, unsigned gsi) = 0;
-  [[nodiscard]] virtual Status deassign_irqfd(int event_fd, unsigned gsi) = 0;
+  // Undoes assign_irqfd(). Fails only for what is not assigned: who assigned it may ignore the result.
+  virtual Status deassign_irqfd(int event_fd, unsigned gsi) = 0;
 
   // A guest store of any value to guest physical address `addr` (len 2 bytes) signals event_fd without an
   // exit to us. Thread-safe; undone when a BAR moves.
   [[nodiscard]] virtual Status assign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) = 0;
-  [[nodiscard]] virtual Status deassign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) = 0;
+  // As deassign_irqfd().
+  virtual Status deassign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) = 0;
 
   // Maps a register block into guest physical space (a BAR was programmed) and takes it out again. After
   // unmap() returns no vCPU is inside the handler. Thread: vCPU or start-up. Fails on overlap.
