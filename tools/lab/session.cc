@@ -69,9 +69,9 @@ struct Source {
   bool is_terminal = false;
 };
 
-class Session {
+class CommandServer {
  public:
-  Session(UniqueFd socket, Decoder decoder, Child child, std::string host_file)
+  CommandServer(UniqueFd socket, Decoder decoder, Child child, std::string host_file)
       : socket_(std::move(socket)),
         decoder_(std::move(decoder)),
         child_(std::move(child)),
@@ -285,7 +285,7 @@ void serve_session(UniqueFd socket, const std::string& token, const std::string&
                       child.error().message));
     return;
   }
-  Session(std::move(socket), std::move(decoder), std::move(*child), host_file).run();
+  CommandServer(std::move(socket), std::move(decoder), std::move(*child), host_file).run();
 }
 
 }  // namespace glassbox::lab

@@ -12,29 +12,29 @@
 
 namespace glassbox::cli {
 
-int exit_status(const Outcome& outcome) {
+int exit_status(const MachineEnd& outcome) {
   switch (outcome.kind) {
-    case Outcome::Kind::kStopped:
+    case MachineEnd::Kind::kStopped:
       return 0;
-    case Outcome::Kind::kPanic:
+    case MachineEnd::Kind::kPanic:
       return kExitGuestPanic;
-    case Outcome::Kind::kPoweredOff:
-    case Outcome::Kind::kReset:
+    case MachineEnd::Kind::kPoweredOff:
+    case MachineEnd::Kind::kReset:
       return kExitGuestPoweredOff;
-    case Outcome::Kind::kError:
+    case MachineEnd::Kind::kError:
       break;
   }
   return kExitOurFailure;
 }
 
-std::optional<int> exit_status(const client::Outcome& outcome) {
+std::optional<int> exit_status(const client::CommandEnd& outcome) {
   switch (outcome.kind) {
-    case client::Outcome::Kind::kExited:
-    case client::Outcome::Kind::kInterrupted:
+    case client::CommandEnd::Kind::kExited:
+    case client::CommandEnd::Kind::kInterrupted:
       return outcome.status;
-    case client::Outcome::Kind::kCannotRun:
+    case client::CommandEnd::Kind::kCannotRun:
       return report(Error{outcome.message, 0}, outcome.status);
-    case client::Outcome::Kind::kLost:
+    case client::CommandEnd::Kind::kLost:
       break;
   }
   return std::nullopt;

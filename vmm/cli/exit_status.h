@@ -11,15 +11,15 @@
 #include "vmm/base/result.h"
 #include "vmm/base/runtime_dir.h"
 #include "vmm/client/session.h"
-#include "vmm/machine/outcome.h"
+#include "vmm/machine/machine_end.h"
 
 namespace glassbox::cli {
 
 inline constexpr const char* kOutcomeFile = "outcome";
 
-[[nodiscard]] int exit_status(const Outcome& outcome);
+[[nodiscard]] int exit_status(const MachineEnd& outcome);
 // Of a command in the guest, after it was said why it could not run; nothing where the connection was lost.
-[[nodiscard]] std::optional<int> exit_status(const client::Outcome& outcome);
+[[nodiscard]] std::optional<int> exit_status(const client::CommandEnd& outcome);
 
 struct EndOfVm {
   int status;

@@ -50,12 +50,13 @@ int report_end(VmHost& vm) {
   pollfd ended{vm.ended_fd(), POLLIN, 0};
   const bool by_itself = ::poll(&ended, 1, kEndMs) == 1;
   vm.stop();
-  const Outcome& outcome = vm.wait();
+  const MachineEnd& outcome = vm.wait();
   if (!by_itself) {
     return report(Error{"the guest's agent went away, the guest did not: it was stopped", 0},
                   kExitOurFailure);
   }
-  const bool expected = outcome.kind == Outcome::Kind::kPoweredOff || outcome.kind == Outcome::Kind::kReset;
+  const bool expected =
+      outcome.kind == MachineEnd::Kind::kPoweredOff || outcome.kind == MachineEnd::Kind::kReset;
   const std::string tail = expected ? "" : vm.console_tail(kShownLines);
   if (!tail.empty()) std::fprintf(stderr, "glassbox: the guest's console ended with:\n%s", tail.c_str());
   return report(Error{outcome.message, 0}, exit_status(outcome));
@@ -122,7 +123,7 @@ int run_with_console(const RunOptions& options) {
   if (!vm) return report(vm.error(), kExitOurFailure);
   const Event event = next_event(**vm, *signals, false, -1);
   if (event.kind == Event::Kind::kSignal) return stop_for_signal(**vm, event.signal);
-  const Outcome& outcome = (*vm)->wait();
+  const MachineEnd& outcome = (*vm)->wait();
   return report(Error{outcome.message, 0}, exit_status(outcome));
 }
 

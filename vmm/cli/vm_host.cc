@@ -57,7 +57,7 @@ void VmHost::stop() {
   if (machine_) machine_->stop();
 }
 
-const Outcome& VmHost::wait() {
+const MachineEnd& VmHost::wait() {
   if (thread_.joinable()) thread_.join();
   return outcome_;
 }

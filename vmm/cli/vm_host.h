@@ -2,7 +2,7 @@
 // main thread is free for the user's terminal and signals.
 //
 //   GB_ASSIGN(auto vm, VmHost::start(spec, signals));
-//   poll: vm->ready_fd() then vm->take_ready(); vm->ended_fd(); vm->stop(); const Outcome& o = vm->wait();
+//   poll: vm->ready_fd() then vm->take_ready(); vm->ended_fd(); vm->stop(); const MachineEnd& o = vm->wait();
 //
 // Thread: one, apart from the VM's own.
 #pragma once
@@ -59,7 +59,7 @@ class VmHost {
   [[nodiscard]] int ended_fd() const { return ended_.get(); }
   void stop();
   // Waits for the end.
-  [[nodiscard]] const Outcome& wait();
+  [[nodiscard]] const MachineEnd& wait();
 
   [[nodiscard]] std::string console_tail(std::size_t lines) const { return console_.tail(lines); }
 
@@ -77,7 +77,7 @@ class VmHost {
   UniqueFd ended_;
   UniqueFd initrd_;        // with --add: memory that holds the image and what was added
   UniqueFd outcome_file_;  // see exit_status.h
-  Outcome outcome_;
+  MachineEnd outcome_;
   std::mutex mutex_;  // guards machine_ against its destruction
   std::unique_ptr<Machine> machine_;
   std::thread thread_;

@@ -24,9 +24,10 @@ struct Sink {
   std::string pending;
 };
 
-class Session {
+class CommandRelay {
  public:
-  Session(UniqueFd connection, const CommandSpec& command, const Streams& streams, const SignalWatch& signals)
+  CommandRelay(UniqueFd connection, const CommandSpec& command, const Streams& streams,
+               const SignalWatch& signals)
       : connection_(std::move(connection)),
         signals_(signals),
         tty_(command.tty),
@@ -43,7 +44,7 @@ class Session {
                              start.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   }
 
-  Outcome run() {
+  CommandEnd run() {
     while (!outcome_ || !out_.pending.empty() || !err_.pending.empty()) {
       std::array<pollfd, 5> fds{{{connection_.get(), 0, 0},
                                  {signals_.fd(), POLLIN, 0},
@@ -55,14 +56,14 @@ class Session {
       if (!to_guest_.empty()) fds[0].events |= POLLOUT;
       if (::poll(fds.data(), fds.size(), -1) < 0) {
         if (errno == EINTR) continue;
-        return {Outcome::Kind::kLost, 0, fmt::format("poll: {}", std::strerror(errno))};
+        return {CommandEnd::Kind::kLost, 0, fmt::format("poll: {}", std::strerror(errno))};
       }
       if (fds[1].revents != 0) take_signals();
       if (interrupted_) return *outcome_;
       if (fds[2].revents != 0) read_input();
       for (const int i : {3, 4}) {
         if (fds[i].revents != 0 && !write_output(i == 3 ? out_ : err_)) {
-          return {Outcome::Kind::kInterrupted, 128 + SIGPIPE, {}};  // as the command would have ended here
+          return {CommandEnd::Kind::kInterrupted, 128 + SIGPIPE, {}};  // as the command would have ended here
         }
       }
       if ((fds[0].revents & POLLOUT) != 0) send();
@@ -77,7 +78,7 @@ class Session {
   }
 
   void lost(std::string message) {
-    if (!outcome_) outcome_ = Outcome{Outcome::Kind::kLost, 0, std::move(message)};
+    if (!outcome_) outcome_ = CommandEnd{CommandEnd::Kind::kLost, 0, std::move(message)};
   }
 
   void take_signals() {
@@ -85,7 +86,7 @@ class Session {
       if (*signal == SIGWINCH) {
         resize();
       } else if (tty_ || ++signals_seen_ >= kGiveUpAfter || outcome_) {
-        outcome_ = Outcome{Outcome::Kind::kInterrupted, 128 + *signal, {}};
+        outcome_ = CommandEnd{CommandEnd::Kind::kInterrupted, 128 + *signal, {}};
         interrupted_ = true;
       } else {
         const auto number = static_cast<std::uint32_t>(*signal);
@@ -169,15 +170,15 @@ class Session {
       case MessageType::kExited: {
         const auto status = protocol::from_payload<std::int32_t>(message.payload);
         if (!status) return lost("the guest sent rubbish: an exit status of a wrong size");
-        outcome_ = Outcome{Outcome::Kind::kExited, *status & 0xff, {}};
+        outcome_ = CommandEnd{CommandEnd::Kind::kExited, *status & 0xff, {}};
         return;
       }
       case MessageType::kExecFailed: {
         const std::string_view payload = message.payload;
         const auto errnum = protocol::from_payload<std::uint32_t>(payload.substr(0, sizeof(std::uint32_t)));
         if (!errnum) return lost("the guest sent rubbish: a failure without a reason");
-        outcome_ = Outcome{Outcome::Kind::kCannotRun, *errnum == ENOENT ? 127 : 126,
-                           printable(payload.substr(sizeof(std::uint32_t)))};
+        outcome_ = CommandEnd{CommandEnd::Kind::kCannotRun, *errnum == ENOENT ? 127 : 126,
+                              printable(payload.substr(sizeof(std::uint32_t)))};
         return;
       }
       default:
@@ -206,20 +207,20 @@ class Session {
   bool input_ended_ = false;
   int signals_seen_ = 0;
   bool interrupted_ = false;
-  std::optional<Outcome> outcome_;
+  std::optional<CommandEnd> outcome_;
 };
 
 }  // namespace
 
-Result<Outcome> run_command(UniqueFd connection, const CommandSpec& command, const Streams& streams,
-                            const SignalWatch& signals) {
+Result<CommandEnd> run_command(UniqueFd connection, const CommandSpec& command, const Streams& streams,
+                               const SignalWatch& signals) {
   ::signal(SIGPIPE, SIG_IGN);
   std::optional<RawTerminal> raw;
   if (command.tty && ::isatty(streams.in) == 1) {
     GB_ASSIGN(auto terminal, RawTerminal::enter(streams.in));
     raw.emplace(std::move(terminal));
   }
-  return Session(std::move(connection), command, streams, signals).run();
+  return CommandRelay(std::move(connection), command, streams, signals).run();
 }
 
 std::vector<std::string> terminal_env() {

@@ -38,7 +38,7 @@ struct Streams {
   int err = 2;
 };
 
-struct Outcome {
+struct CommandEnd {
   enum class Kind {
     kExited,       // status is as a shell would give it
     kCannotRun,    // status 126 or 127, message says why
@@ -51,8 +51,8 @@ struct Outcome {
 };
 
 // Runs the command over a connection to kExecPort, to its end. The terminal, if any, is raw meanwhile.
-[[nodiscard]] Result<Outcome> run_command(UniqueFd connection, const CommandSpec& command,
-                                          const Streams& streams, const SignalWatch& signals);
+[[nodiscard]] Result<CommandEnd> run_command(UniqueFd connection, const CommandSpec& command,
+                                             const Streams& streams, const SignalWatch& signals);
 
 // What the user's environment adds to the guest's: TERM, LANG.
 [[nodiscard]] std::vector<std::string> terminal_env();

@@ -1,6 +1,6 @@
 #include "vmm/devices/serial.h"
 
-#include <unistd.h>
+#include "vmm/base/io.h"
 
 namespace glassbox::devices {
 namespace {
@@ -160,9 +160,7 @@ std::uint8_t Serial::modem_status() const {
 void Serial::raise_if_new(std::uint8_t cause_before) {
   const std::uint8_t now = cause();
   if (now == kNoCause || now == cause_before) return;
-  const std::uint64_t one = 1;
-  // Cannot fail short of a counter of 2^64 - 1, and then an interrupt is pending anyway.
-  [[maybe_unused]] const ssize_t written = ::write(irq_event_fd_, &one, sizeof(one));
+  signal_event(irq_event_fd_);
 }
 
 }  // namespace glassbox::devices

@@ -78,10 +78,12 @@ Status Machine::build() {
     GB_TRY(vm.add_memory(slot++, region));
   services_ = std::make_unique<MachineServices>(
       memory, std::move(vm),
-      MachineServices::Requests{
-          [this] { end(Outcome::Kind::kPoweredOff, "the guest powered off"); },
-          [this] { end(Outcome::Kind::kReset, "the guest asked for a reset, and glassbox does not reboot"); },
-          [this](unsigned index) -> kvm::Vcpu& { return vcpus_.at(index)->vcpu(); }});
+      MachineServices::Requests{[this] { end(MachineEnd::Kind::kPoweredOff, "the guest powered off"); },
+                                [this] {
+                                  end(MachineEnd::Kind::kReset,
+                                      "the guest asked for a reset, and glassbox does not reboot");
+                                },
+                                [this](unsigned index) -> kvm::Vcpu& { return vcpus_.at(index)->vcpu(); }});
   GB_TRY(services_->routing().start());
   GB_TRY(build_platform());
   GB_TRY(add_vcpus(kvm));
@@ -129,7 +131,7 @@ Status Machine::add_vcpus(const kvm::Kvm& kvm) {
     GB_TRY(vcpu.set_msrs(msrs));
     vcpus_.push_back(std::make_unique<VcpuThread>(i, std::move(vcpu), services_->mmio(), services_->ports(),
                                                   VcpuThread::Events{[this](std::string why) {
-                                                    end(Outcome::Kind::kError,
+                                                    end(MachineEnd::Kind::kError,
                                                         "the guest came to a halt: " + std::move(why));
                                                   }}));
   }
@@ -148,13 +150,13 @@ Status Machine::start() {
 }
 
 void Machine::stop() {
-  end(Outcome::Kind::kStopped, "stopped");
+  end(MachineEnd::Kind::kStopped, "stopped");
 }
 
-void Machine::end(Outcome::Kind kind, std::string message) {
+void Machine::end(MachineEnd::Kind kind, std::string message) {
   {
     const std::lock_guard lock(mutex_);
-    if (!ended_) ended_ = Outcome{kind, std::move(message)};
+    if (!ended_) ended_ = MachineEnd{kind, std::move(message)};
   }
   changed_.notify_all();
 }
@@ -167,12 +169,12 @@ void Machine::on_guest_panic() {
   changed_.notify_all();
 }
 
-Outcome Machine::wait() {
+MachineEnd Machine::wait() {
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return ended_ || panic_reported_; });
     if (!ended_) changed_.wait_for(lock, kPanicGrace, [this] { return ended_.has_value(); });
-    if (!ended_) ended_ = Outcome{Outcome::Kind::kPanic, ""};
+    if (!ended_) ended_ = MachineEnd{MachineEnd::Kind::kPanic, ""};
   }
   end_threads();
   mark(BootStage::kEnded);
@@ -188,17 +190,17 @@ void Machine::end_threads() {
 }
 
 // A panic ends in a reset or a triple fault: what came before says more than the reset does.
-Outcome Machine::final_outcome() {
+MachineEnd Machine::final_outcome() {
   const std::lock_guard lock(mutex_);
   const bool ended_by_guest =
-      ended_->kind != Outcome::Kind::kStopped && ended_->kind != Outcome::Kind::kPoweredOff;
+      ended_->kind != MachineEnd::Kind::kStopped && ended_->kind != MachineEnd::Kind::kPoweredOff;
   const std::string& text = console_->panic_message();
   if (ended_by_guest && (panic_reported_ || !text.empty())) {
-    return Outcome{Outcome::Kind::kPanic,
-                   text.empty() ? "the guest's kernel panicked" : "the guest's kernel panicked: " + text};
+    return MachineEnd{MachineEnd::Kind::kPanic,
+                      text.empty() ? "the guest's kernel panicked" : "the guest's kernel panicked: " + text};
   }
-  Outcome outcome = *ended_;
-  if (outcome.kind == Outcome::Kind::kError) outcome.message += states_of_others();
+  MachineEnd outcome = *ended_;
+  if (outcome.kind == MachineEnd::Kind::kError) outcome.message += states_of_others();
   return outcome;
 }
 

@@ -3,7 +3,7 @@
 //   GB_ASSIGN(auto machine, Machine::create(config));
 //   ... devices are made with machine->services() ...
 //   GB_TRY(machine->start());
-//   const Outcome outcome = machine->wait();   // stop() from another thread ends it
+//   const MachineEnd outcome = machine->wait();   // stop() from another thread ends it
 //   ... devices are destroyed, then the machine ...
 //
 // Thread: create, start, wait and destruction on one thread; stop() on any; services() as its header says.
@@ -27,8 +27,8 @@
 #include "vmm/devices/console.h"
 #include "vmm/devices/power.h"
 #include "vmm/kvm/kvm.h"
+#include "vmm/machine/machine_end.h"
 #include "vmm/machine/machine_services.h"
-#include "vmm/machine/outcome.h"
 #include "vmm/machine/vcpu_thread.h"
 #include "vmm/platform/services.h"
 
@@ -59,7 +59,7 @@ class Machine {
 
   [[nodiscard]] Status start();
   // Blocks until the machine has ended and no vCPU runs any more.
-  [[nodiscard]] Outcome wait();
+  [[nodiscard]] MachineEnd wait();
   void stop();
 
   // Exits to us so far, all vCPUs. Any thread.
@@ -71,10 +71,10 @@ class Machine {
   Status build_platform();
   Status load(const GuestMemory& memory);
   Status add_vcpus(const kvm::Kvm& kvm);
-  void end(Outcome::Kind kind, std::string message);
+  void end(MachineEnd::Kind kind, std::string message);
   void on_guest_panic();
   void end_threads();
-  Outcome final_outcome();
+  MachineEnd final_outcome();
   [[nodiscard]] std::string states_of_others() const;
 
   MachineConfig config_;
@@ -89,8 +89,8 @@ class Machine {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::optional<Outcome> ended_;  // the first reason counts
-  bool panic_reported_ = false;   // through pvpanic
+  std::optional<MachineEnd> ended_;  // the first reason counts
+  bool panic_reported_ = false;      // through pvpanic
 
   std::future<Status> loading_;  // last: its thread ends before what it writes to goes
 };

@@ -154,12 +154,12 @@ void PciTransport::write_status(std::uint8_t value) {
 
 void PciTransport::activate_device() {
   device_->loop().post_and_wait([this] {
-    const Queue::Options options{.event_idx = (driver_features_ & kFeatureEventIdx) != 0,
-                                 .indirect = (driver_features_ & kFeatureIndirect) != 0};
+    const Queue::Features features{.event_idx = (driver_features_ & kFeatureEventIdx) != 0,
+                                   .indirect = (driver_features_ & kFeatureIndirect) != 0};
     for (auto& state : queues_) {
       if (!state->enabled) continue;
       const bool fits = state->layout.size <= info_.queue_size;
-      if (!fits || !state->queue.enable(vm().memory(), state->layout, options)) return needs_reset();
+      if (!fits || !state->queue.enable(vm().memory(), state->layout, features)) return needs_reset();
     }
     active_ = true;
     device_->activate(*this, driver_features_);

@@ -9,6 +9,8 @@
 #include <cassert>
 #include <utility>
 
+#include "vmm/base/io.h"
+
 namespace glassbox::virtio {
 namespace {
 
@@ -193,7 +195,7 @@ void PciTransport::bar_unmapping(unsigned bar, GuestPhysAddr base) {
   for (auto& state : queues_) {
     if (!std::exchange(state->doorbell_assigned, false)) continue;
     const GuestPhysAddr address = base + kDoorbellOffset + state->index * kDoorbellStride;
-    [[maybe_unused]] const auto status = vm().deassign_ioeventfd(address, 2, state->doorbell.get());
+    vm().deassign_ioeventfd(address, 2, state->doorbell.get());
   }
 }
 
@@ -227,8 +229,7 @@ void PciTransport::bar_write(unsigned bar, unsigned, std::uint64_t offset,
   } else if (offset >= kDoorbellOffset) {
     const std::uint64_t index = (offset - kDoorbellOffset) / kDoorbellStride;
     if (index >= queues_.size()) return;
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto n = ::write(queues_[index]->doorbell.get(), &one, sizeof(one));
+    signal_event(queues_[index]->doorbell.get());
   }
 }
 

@@ -87,7 +87,7 @@ DescriptorChain::~DescriptorChain() {
   if (queue_ != nullptr) queue_->push(std::move(*this), 0);
 }
 
-bool Queue::enable(const GuestMemory& memory, const Layout& layout, const Options& options) {
+bool Queue::enable(const GuestMemory& memory, const Layout& layout, const Features& features) {
   disable();
   if (!std::has_single_bit(layout.size) || layout.size > kMaxSize) return false;
   if (layout.descriptors % 16 != 0 || layout.available % 2 != 0 || layout.used % 4 != 0) return false;
@@ -96,7 +96,7 @@ bool Queue::enable(const GuestMemory& memory, const Layout& layout, const Option
   const auto used = memory.slice(layout.used, used_bytes(layout.size));
   if (!descriptors || !available || !used) return false;
   memory_ = &memory;
-  options_ = options;
+  features_ = features;
   size_ = layout.size;
   descriptors_ = *descriptors;
   available_ = *available;
@@ -149,7 +149,7 @@ bool Queue::walk_table(Walk& walk, std::span<const std::byte> table, std::uint32
     if (++walk.descriptors > size_) return break_with(QueueFault::kChainLength);
     if ((descriptor.flags & kDescriptorIndirect) != 0) {
       // Not in an indirect table, not with NEXT, only if negotiated (2.7.5.3.1).
-      if (indirect || !options_.indirect || (descriptor.flags & kDescriptorNext) != 0 ||
+      if (indirect || !features_.indirect || (descriptor.flags & kDescriptorNext) != 0 ||
           descriptor.length == 0 || descriptor.length % kDescriptorSize != 0) {
         return break_with(QueueFault::kIndirect);
       }
@@ -198,25 +198,25 @@ void Queue::unpop(DescriptorChain&& chain) {
 }
 
 bool Queue::publish() {
-  if (!enabled() || used_index_ == told_index_) return false;
-  const std::uint16_t old = std::exchange(told_index_, used_index_);
+  if (!enabled() || used_index_ == notified_index_) return false;
+  const std::uint16_t old = std::exchange(notified_index_, used_index_);
   move_used_index();
-  if (!options_.event_idx) {
+  if (!features_.event_idx) {
     return (load(available_, kFlagsOffset) & kNoInterrupt) == 0;
   }
   return need_event(used_event(), used_index_, old);
 }
 
-void Queue::publish_untold() {
-  assert(options_.event_idx || !enabled());
+void Queue::publish_without_interrupt() {
+  assert(features_.event_idx || !enabled());
   if (!enabled()) return;
-  if (!untold()) told_index_ = published_index_;
+  if (!interrupt_owed()) notified_index_ = published_index_;
   move_used_index();
 }
 
-bool Queue::untold() const {
-  if (!enabled() || published_index_ == told_index_) return false;
-  return need_event(used_event(), published_index_, told_index_);
+bool Queue::interrupt_owed() const {
+  if (!enabled() || published_index_ == notified_index_) return false;
+  return need_event(used_event(), published_index_, notified_index_);
 }
 
 void Queue::move_used_index() {
@@ -231,7 +231,7 @@ std::uint16_t Queue::used_event() const {
 
 bool Queue::arm(std::uint16_t seen, std::uint16_t skip) {
   if (!enabled() || fault_ != QueueFault::kNone) return true;
-  if (options_.event_idx) {
+  if (features_.event_idx) {
     store(used_, kRingOffset + kUsedEntry * size_, static_cast<std::uint16_t>(seen + skip));
   } else if (!armed_) {
     store(used_, kFlagsOffset, 0);
@@ -242,7 +242,7 @@ bool Queue::arm(std::uint16_t seen, std::uint16_t skip) {
 }
 
 void Queue::disarm() {
-  if (!enabled() || options_.event_idx || !armed_) return;
+  if (!enabled() || features_.event_idx || !armed_) return;
   store(used_, kFlagsOffset, kNoNotify);
   armed_ = false;
 }

@@ -12,8 +12,8 @@
 //
 // Notifications, with VIRTIO_F_EVENT_IDX or without: publish() stores the used index, then a full barrier,
 // then reads what the driver asked for. What nobody waits for may be published untold, with EVENT_IDX: the
-// next publish() answers for it as well, and untold() says whether the driver has found it by itself. A
-// device that is about to sleep calls arm(): it asks for a kick, then a full barrier, then looks at the
+// next publish() answers for it as well, and interrupt_owed() says whether the driver has found it by itself.
+// A device that is about to sleep calls arm(): it asks for a kick, then a full barrier, then looks at the
 // available index again.
 //
 //   while (auto chain = queue.pop(storage)) {
@@ -92,14 +92,15 @@ class Queue {
     GuestPhysAddr available = 0;
     GuestPhysAddr used = 0;
   };
-  struct Options {
-    bool event_idx = false;
-    bool indirect = false;
+  // Features that the driver accepted and that change how the queue works.
+  struct Features {
+    bool event_idx = false;  // VIRTIO_F_EVENT_IDX
+    bool indirect = false;   // VIRTIO_F_INDIRECT_DESC
   };
 
   // Both ends at index 0. Fails, and leaves the queue off, if the layout breaks a rule of 2.7 (size,
   // alignment) or does not lie in guest memory.
-  [[nodiscard]] bool enable(const GuestMemory& memory, const Layout& layout, const Options& options);
+  [[nodiscard]] bool enable(const GuestMemory& memory, const Layout& layout, const Features& features);
   void disable() { *this = Queue(); }
   [[nodiscard]] bool enabled() const { return memory_ != nullptr; }
   [[nodiscard]] std::uint16_t size() const { return size_; }
@@ -118,11 +119,11 @@ class Queue {
   // published untold before.
   [[nodiscard]] bool publish();
   // The same, and the interrupt is left to a later publish(). Only with event_idx().
-  void publish_untold();
+  void publish_without_interrupt();
   // Whether the driver has not yet looked at what was published untold: one that has asks for the next
   // interrupt behind it.
-  [[nodiscard]] bool untold() const;
-  [[nodiscard]] bool event_idx() const { return options_.event_idx; }
+  [[nodiscard]] bool interrupt_owed() const;
+  [[nodiscard]] bool event_idx() const { return features_.event_idx; }
   // The used index as it will be when all that was pushed is published.
   [[nodiscard]] std::uint16_t used_index() const { return used_index_; }
   [[nodiscard]] bool has_unpublished() const { return used_index_ != published_index_; }
@@ -154,14 +155,14 @@ class Queue {
   }
 
   const GuestMemory* memory_ = nullptr;
-  Options options_;
+  Features features_;
   QueueFault fault_ = QueueFault::kNone;
   std::uint16_t size_ = 0;
   std::uint16_t next_available_ = 0;
   std::uint16_t seen_index_ = 0;
   std::uint16_t used_index_ = 0;
   std::uint16_t published_index_ = 0;
-  std::uint16_t told_index_ = 0;  // the published index as of the last publish()
+  std::uint16_t notified_index_ = 0;  // the published index as of the last publish()
   bool armed_ = true;
   std::span<std::byte> descriptors_;
   std::span<std::byte> available_;

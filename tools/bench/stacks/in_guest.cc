@@ -26,7 +26,7 @@ int run_in_guest(std::uint32_t cid, const std::vector<std::string>& command) {
     return kOurFailure;
   }
   if (!outcome->message.empty()) fmt::print(stderr, "in-guest: {}\n", outcome->message);
-  return outcome->kind == client::Outcome::Kind::kLost ? kOurFailure : outcome->status;
+  return outcome->kind == client::CommandEnd::Kind::kLost ? kOurFailure : outcome->status;
 }
 
 }  // namespace glassbox::bench

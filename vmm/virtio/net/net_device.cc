@@ -167,14 +167,14 @@ void NetDevice::hold() {
 }
 
 bool NetDevice::nothing_held() const {
-  return !tx_->has_unpublished() && !tx_->untold() && !rx_->untold();
+  return !tx_->has_unpublished() && !tx_->interrupt_owed() && !rx_->interrupt_owed();
 }
 
 // The driver had its time to find by itself what it has not been told.
 void NetDevice::end_hold() {
   hold_ends_ns_ = 0;
   complete();
-  if (rx_->untold() && rx_->publish()) interrupt(kReceiveQueue, true);
+  if (rx_->interrupt_owed() && rx_->publish()) interrupt(kReceiveQueue, true);
 }
 
 void NetDevice::interrupt(unsigned queue, bool wanted) {
@@ -287,15 +287,15 @@ std::size_t NetDevice::rx_publish() {
   }
   if (held_frames_ != 0 && tx_->event_idx()) {
     // The driver finds it when it takes up these frames. It has its time anew, unless it is behind already.
-    if (!tx_->untold() && (awaited_ || !rx_->untold())) hold_ends_ns_ = 0;
+    if (!tx_->interrupt_owed() && (awaited_ || !rx_->interrupt_owed())) hold_ends_ns_ = 0;
     held_frames_ = held_bytes_ = 0;
-    tx_->publish_untold();
+    tx_->publish_without_interrupt();
     hold();
   }
   if (std::exchange(awaited_, false) || !rx_->event_idx()) {
     interrupt(kReceiveQueue, rx_->publish());
   } else {
-    rx_->publish_untold();
+    rx_->publish_without_interrupt();
     interrupt(kReceiveQueue, false);
     hold();
   }

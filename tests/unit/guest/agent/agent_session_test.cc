@@ -19,7 +19,7 @@
 namespace glassbox {
 namespace {
 
-using client::Outcome;
+using client::CommandEnd;
 
 Pipe new_pipe() {
   Result<Pipe> pipe = make_pipe();
@@ -78,7 +78,7 @@ class AgentSession : public testing::Test {
   }
 
   struct CommandResult {
-    Outcome outcome;
+    CommandEnd outcome;
     std::string out;
     std::string err;
   };
@@ -120,7 +120,7 @@ class AgentSession : public testing::Test {
 
 TEST_F(AgentSession, OutputAndStatusComeBack) {
   const CommandResult result = shell("echo out; echo err >&2; exit 7");
-  EXPECT_EQ(result.outcome.kind, Outcome::Kind::kExited);
+  EXPECT_EQ(result.outcome.kind, CommandEnd::Kind::kExited);
   EXPECT_EQ(result.outcome.status, 7);
   EXPECT_EQ(result.out, "out\n");
   EXPECT_EQ(result.err, "err\n");
@@ -132,7 +132,7 @@ TEST_F(AgentSession, DeathBySignalIs128PlusN) {
 
 TEST_F(AgentSession, MissingCommandIs127AndUnrunnableIs126) {
   const CommandResult missing = run({"no-such-command-of-glassbox"});
-  EXPECT_EQ(missing.outcome.kind, Outcome::Kind::kCannotRun);
+  EXPECT_EQ(missing.outcome.kind, CommandEnd::Kind::kCannotRun);
   EXPECT_EQ(missing.outcome.status, 127);
   EXPECT_NE(missing.outcome.message.find("no-such-command-of-glassbox"), std::string::npos);
   EXPECT_EQ(run({"/etc/passwd"}).outcome.status, 126);
@@ -172,7 +172,7 @@ TEST_F(AgentSession, OutputWrittenJustBeforeTheEndIsComplete) {
 
 TEST_F(AgentSession, SeveralCommandsRunSideBySide) {
   Pipe in = new_pipe(), out = new_pipe();
-  Outcome held;
+  CommandEnd held;
   std::thread holder([&] {
     auto outcome = client::run_command(connect(), {.argv = {"cat"}, .env = {}, .cwd = "/", .tty = false},
                                        {in.read.get(), out.write.get(), out.write.get()}, *signals_);
@@ -181,7 +181,7 @@ TEST_F(AgentSession, SeveralCommandsRunSideBySide) {
   EXPECT_EQ(shell("exit 3").outcome.status, 3);  // while the first command waits for input
   in.write.reset();
   holder.join();
-  EXPECT_EQ(held.kind, Outcome::Kind::kExited);
+  EXPECT_EQ(held.kind, CommandEnd::Kind::kExited);
 }
 
 TEST_F(AgentSession, SignalOvertakesUnreadInput) {
@@ -199,7 +199,7 @@ TEST_F(AgentSession, SignalOvertakesUnreadInput) {
   in.read.reset();
   feeder.join();
   ASSERT_TRUE(outcome);
-  EXPECT_EQ(outcome->kind, Outcome::Kind::kExited);
+  EXPECT_EQ(outcome->kind, CommandEnd::Kind::kExited);
   EXPECT_EQ(outcome->status, 128 + SIGTERM);
 }
 

@@ -6,7 +6,7 @@
 namespace glassbox::cli {
 namespace {
 
-using Kind = Outcome::Kind;
+using Kind = MachineEnd::Kind;
 
 TEST(ExitStatus, IsThatOfTheDesignForEveryEndOfTheMachine) {
   EXPECT_EQ(exit_status({Kind::kStopped, {}}), 0);

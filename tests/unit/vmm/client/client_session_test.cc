@@ -22,7 +22,7 @@ using protocol::MessageType;
 class ClientSession : public testing::Test {
  protected:
   // What run_command() makes of a guest that answers kExecStart with these bytes and hangs up.
-  Outcome outcome_of(const std::string& bytes) {
+  CommandEnd outcome_of(const std::string& bytes) {
     int fds[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     UniqueFd host(fds[0]);
@@ -40,7 +40,7 @@ class ClientSession : public testing::Test {
                     {null.get(), null.get(), null.get()}, *signals);
     guest.join();
     EXPECT_TRUE(outcome);
-    return outcome.value_or(Outcome{});
+    return outcome.value_or(CommandEnd{});
   }
   std::string request_;
 };
@@ -52,8 +52,8 @@ std::string message(MessageType type, std::string_view payload) {
 }
 
 TEST_F(ClientSession, AsksForTheCommandAsGiven) {
-  const Outcome outcome = outcome_of(message(MessageType::kExited, protocol::as_payload(std::int32_t{5})));
-  EXPECT_EQ(outcome.kind, Outcome::Kind::kExited);
+  const CommandEnd outcome = outcome_of(message(MessageType::kExited, protocol::as_payload(std::int32_t{5})));
+  EXPECT_EQ(outcome.kind, CommandEnd::Kind::kExited);
   EXPECT_EQ(outcome.status, 5);
   const auto request = nlohmann::json::parse(request_);
   EXPECT_EQ(request["argv"], (std::vector<std::string>{"a", "b"}));
@@ -63,27 +63,27 @@ TEST_F(ClientSession, AsksForTheCommandAsGiven) {
 }
 
 TEST_F(ClientSession, HangUpWithoutAStatusIsALoss) {
-  EXPECT_EQ(outcome_of(message(MessageType::kStdout, "half")).kind, Outcome::Kind::kLost);
+  EXPECT_EQ(outcome_of(message(MessageType::kStdout, "half")).kind, CommandEnd::Kind::kLost);
 }
 
 TEST_F(ClientSession, RubbishIsALoss) {
-  EXPECT_EQ(outcome_of(message(MessageType::kTraceEvents, "x")).kind, Outcome::Kind::kLost);
-  EXPECT_EQ(outcome_of(message(MessageType::kExited, "xy")).kind, Outcome::Kind::kLost);
-  EXPECT_EQ(outcome_of(message(MessageType::kStdinAck, "x")).kind, Outcome::Kind::kLost);
-  EXPECT_EQ(outcome_of(message(MessageType::kExecFailed, "x")).kind, Outcome::Kind::kLost);
-  EXPECT_EQ(outcome_of(std::string("\x10\0\0\0\xff\xff\xff\xff", 8)).kind, Outcome::Kind::kLost);
+  EXPECT_EQ(outcome_of(message(MessageType::kTraceEvents, "x")).kind, CommandEnd::Kind::kLost);
+  EXPECT_EQ(outcome_of(message(MessageType::kExited, "xy")).kind, CommandEnd::Kind::kLost);
+  EXPECT_EQ(outcome_of(message(MessageType::kStdinAck, "x")).kind, CommandEnd::Kind::kLost);
+  EXPECT_EQ(outcome_of(message(MessageType::kExecFailed, "x")).kind, CommandEnd::Kind::kLost);
+  EXPECT_EQ(outcome_of(std::string("\x10\0\0\0\xff\xff\xff\xff", 8)).kind, CommandEnd::Kind::kLost);
 }
 
 TEST_F(ClientSession, AcknowledgingMoreThanWasSentDoesNoHarm) {
   const std::string bytes = message(MessageType::kStdinAck, protocol::as_payload(std::uint32_t{0xffffffff})) +
                             message(MessageType::kExited, protocol::as_payload(std::int32_t{0}));
-  EXPECT_EQ(outcome_of(bytes).kind, Outcome::Kind::kExited);
+  EXPECT_EQ(outcome_of(bytes).kind, CommandEnd::Kind::kExited);
 }
 
 TEST_F(ClientSession, FailureTextHasNoControlCharacters) {
   const std::string payload = std::string(protocol::as_payload(std::uint32_t{EACCES})) + "\x1b[2Jfile\n";
-  const Outcome outcome = outcome_of(message(MessageType::kExecFailed, payload));
-  EXPECT_EQ(outcome.kind, Outcome::Kind::kCannotRun);
+  const CommandEnd outcome = outcome_of(message(MessageType::kExecFailed, payload));
+  EXPECT_EQ(outcome.kind, CommandEnd::Kind::kCannotRun);
   EXPECT_EQ(outcome.status, 126);
   EXPECT_EQ(outcome.message, "?[2Jfile?");
 }

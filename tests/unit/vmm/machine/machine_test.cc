@@ -85,7 +85,7 @@ class MachineTest : public ::testing::Test {
     return std::move(*created);
   }
 
-  Outcome run(const ByteVector& code) {
+  MachineEnd run(const ByteVector& code) {
     const auto vm = machine(code);
     EXPECT_TRUE(vm->start());
     return vm->wait();
@@ -111,23 +111,23 @@ ByteVector with_data(ByteVector code, const ByteVector& data) {
 }
 
 TEST_F(MachineTest, PowerOff) {
-  EXPECT_EQ(run(kPowerOff).kind, Outcome::Kind::kPoweredOff);
+  EXPECT_EQ(run(kPowerOff).kind, MachineEnd::Kind::kPoweredOff);
 }
 
 TEST_F(MachineTest, Reset) {
-  EXPECT_EQ(run(kReset).kind, Outcome::Kind::kReset);
+  EXPECT_EQ(run(kReset).kind, MachineEnd::Kind::kReset);
 }
 
 TEST_F(MachineTest, KeyboardControllerReset) {
   // mov $0xfe,%al; out %al,$0x64; 1: hlt; jmp 1b
-  EXPECT_EQ(run(test::bytes({0xB0, 0xFE, 0xE6, 0x64, 0xF4, 0xEB, 0xFD})).kind, Outcome::Kind::kReset);
+  EXPECT_EQ(run(test::bytes({0xB0, 0xFE, 0xE6, 0x64, 0xF4, 0xEB, 0xFD})).kind, MachineEnd::Kind::kReset);
 }
 
 TEST_F(MachineTest, PanicPortThenResetIsAPanic) {
   // mov $0x505,%dx; mov $1,%al; out %al,(%dx)
   ByteVector code = test::bytes({0x66, 0xBA, 0x05, 0x05, 0xB0, 0x01, 0xEE});
   test::append(code, kReset);
-  EXPECT_EQ(run(code).kind, Outcome::Kind::kPanic);
+  EXPECT_EQ(run(code).kind, MachineEnd::Kind::kPanic);
 }
 
 // What a kernel does that has no pvpanic driver: it says so on the console and resets.
@@ -143,13 +143,13 @@ ByteVector print_and_reset(const std::string& text) {
 }
 
 TEST_F(MachineTest, ConsoleOutputArrives) {
-  EXPECT_EQ(run(print_and_reset("hello\n")).kind, Outcome::Kind::kReset);
+  EXPECT_EQ(run(print_and_reset("hello\n")).kind, MachineEnd::Kind::kReset);
   EXPECT_EQ(console_, "hello\n");
 }
 
 TEST_F(MachineTest, PanicLineThenResetIsAPanicWithItsReason) {
-  const Outcome outcome = run(print_and_reset("Kernel panic - not syncing: test\n"));
-  EXPECT_EQ(outcome.kind, Outcome::Kind::kPanic);
+  const MachineEnd outcome = run(print_and_reset("Kernel panic - not syncing: test\n"));
+  EXPECT_EQ(outcome.kind, MachineEnd::Kind::kPanic);
   EXPECT_THAT(outcome.message, HasSubstr("panicked: test"));
 }
 
@@ -161,8 +161,8 @@ TEST_F(MachineTest, TripleFaultIsAnErrorThatSaysSo) {
   const auto vm = Machine::create(two);
   ASSERT_TRUE(vm) << vm.error().message;
   ASSERT_TRUE((*vm)->start());
-  const Outcome outcome = (*vm)->wait();
-  EXPECT_EQ(outcome.kind, Outcome::Kind::kError);
+  const MachineEnd outcome = (*vm)->wait();
+  EXPECT_EQ(outcome.kind, MachineEnd::Kind::kError);
   EXPECT_THAT(outcome.message, HasSubstr("vCPU 0: triple fault"));
   EXPECT_THAT(outcome.message, AnyOf(HasSubstr("KVM has reset the vCPU"),
                                      AllOf(HasSubstr("protected mode"), HasSubstr("idt 0x0+0x0"))));
@@ -175,14 +175,14 @@ TEST_F(MachineTest, StopEndsAGuestThatNeverExits) {
   ASSERT_TRUE(vm->start());
   EXPECT_EQ(reports_.wait(0).second, 1U);
   std::thread stopper([&] { vm->stop(); });
-  EXPECT_EQ(vm->wait().kind, Outcome::Kind::kStopped);
+  EXPECT_EQ(vm->wait().kind, MachineEnd::Kind::kStopped);
   stopper.join();
 }
 
 TEST_F(MachineTest, StopBeforeStartAndDestructionWithoutStart) {
   const auto vm = machine(kSpin);
   vm->stop();
-  EXPECT_EQ(vm->wait().kind, Outcome::Kind::kStopped);
+  EXPECT_EQ(vm->wait().kind, MachineEnd::Kind::kStopped);
   machine(kSpin);
 }
 
@@ -192,7 +192,7 @@ TEST_F(MachineTest, MoreVcpusStayQuietUntilTheyAreStarted) {
   auto vm = Machine::create(std::move(four));
   ASSERT_TRUE(vm) << vm.error().message;
   ASSERT_TRUE((*vm)->start());
-  EXPECT_EQ((*vm)->wait().kind, Outcome::Kind::kPoweredOff);
+  EXPECT_EQ((*vm)->wait().kind, MachineEnd::Kind::kPoweredOff);
 }
 
 TEST_F(MachineTest, RegisterBlocksAndDoorbells) {

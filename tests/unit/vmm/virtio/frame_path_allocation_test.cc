@@ -58,9 +58,9 @@ TEST(FramePath, AllocatesNothing) {
   NetDevice device(loop, {});
   Reflector sink(device);
   device.set_sink(&sink);
-  const Queue::Options options{.event_idx = true, .indirect = true};
-  ASSERT_TRUE(transport.queues[0].enable(vm.memory(), rx.layout(), options));
-  ASSERT_TRUE(transport.queues[1].enable(vm.memory(), tx.layout(), options));
+  const Queue::Features features{.event_idx = true, .indirect = true};
+  ASSERT_TRUE(transport.queues[0].enable(vm.memory(), rx.layout(), features));
+  ASSERT_TRUE(transport.queues[1].enable(vm.memory(), tx.layout(), features));
   device.activate(transport, kRingFeatures | net_format::kMergeableBuffers);
   loop.turn();
   const std::string frame(112, 'f');

@@ -55,10 +55,10 @@ class NetDeviceTest : public testing::Test {
       format::kMergeableBuffers | format::kGuestCsum | format::kGuestTso4 | kRingFeatures;
 
   void activate(std::uint64_t features = kAll) {
-    const Queue::Options options{.event_idx = (features & kFeatureEventIdx) != 0,
-                                 .indirect = (features & kFeatureIndirect) != 0};
-    ASSERT_TRUE(transport.queues[0].enable(vm.memory(), rx.layout(), options));
-    ASSERT_TRUE(transport.queues[1].enable(vm.memory(), tx.layout(), options));
+    const Queue::Features accepted{.event_idx = (features & kFeatureEventIdx) != 0,
+                                   .indirect = (features & kFeatureIndirect) != 0};
+    ASSERT_TRUE(transport.queues[0].enable(vm.memory(), rx.layout(), accepted));
+    ASSERT_TRUE(transport.queues[1].enable(vm.memory(), tx.layout(), accepted));
     device.set_sink(&sink);
     device.activate(transport, features);
     loop.turn();

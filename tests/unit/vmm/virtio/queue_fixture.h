@@ -28,8 +28,8 @@ class QueueTest : public testing::Test {
  protected:
   static constexpr std::uint16_t kSize = 8;
 
-  void enable(Queue::Options options = {.event_idx = true, .indirect = true}) {
-    ASSERT_TRUE(queue.enable(vm.memory(), driver.layout(), options));
+  void enable(Queue::Features features = {.event_idx = true, .indirect = true}) {
+    ASSERT_TRUE(queue.enable(vm.memory(), driver.layout(), features));
   }
   void expect_fault(QueueFault fault) {
     EXPECT_FALSE(queue.pop(storage));

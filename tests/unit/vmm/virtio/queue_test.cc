@@ -92,17 +92,17 @@ TEST_F(QueueTest, EventIndexSuppressesInterrupts) {
   EXPECT_FALSE(queue.publish()) << "nothing new, no interrupt";
 }
 
-TEST_F(QueueTest, WhatIsPublishedUntoldTwiceIsStillUntold) {
+TEST_F(QueueTest, AnInterruptStaysOwedHoweverOftenItIsPutOff) {
   enable();
   driver.set_used_event(0);
   for (int i = 0; i < 2; ++i) {
     driver.chain().readable("a").submit();
     queue.push(std::move(*queue.pop(storage)), 0);
-    queue.publish_untold();
-    EXPECT_TRUE(queue.untold()) << i;
+    queue.publish_without_interrupt();
+    EXPECT_TRUE(queue.interrupt_owed()) << i;
   }
   EXPECT_TRUE(queue.publish()) << "the driver waits for the first of them";
-  EXPECT_FALSE(queue.untold());
+  EXPECT_FALSE(queue.interrupt_owed());
 }
 
 TEST_F(QueueTest, NoInterruptFlagWithoutEventIndex) {

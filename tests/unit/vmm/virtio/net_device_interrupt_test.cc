@@ -1,4 +1,4 @@
-// When a driver is told of what was sent and received.
+// When a driver gets an interrupt for frames that were sent or received.
 #include "tests/unit/vmm/virtio/net_device_fixture.h"
 
 namespace glassbox::virtio {

@@ -5,7 +5,7 @@
 
 namespace glassbox {
 
-struct Outcome {
+struct MachineEnd {
   enum class Kind {
     kStopped,     // Machine::stop()
     kPoweredOff,  // the guest powered off (ACPI S5)
