@@ -1,9 +1,9 @@
-// Result<T>: how every module reports failure. Returned, never thrown, so that a caller cannot forget that a
-// call may fail and the frame path pays for no unwinding. A guest's mistake is an Error (or a counted drop),
-// a mistake of ours is an assert.
+// Result<T>: how every module reports failure. It is returned, never thrown, so that a caller sees that a
+// call can fail and the frame path pays for no unwinding. A guest's mistake is an Error or a counted drop; a
+// mistake in our own code is an assert.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>  // not <fmt/format.h>, which costs every file 1.2 s to compile
 
 #include <cerrno>
 #include <cstring>
@@ -13,10 +13,10 @@
 
 namespace glassbox {
 
-// One line for people: names the thing, what was wrong, and the remedy where there is one.
+// One line for people: the thing, what was wrong with it, and the remedy if there is one.
 struct Error {
   std::string message;
-  int code = 0;  // errno value where one exists, otherwise 0
+  int code = 0;  // the errno, or 0 if there is none
 };
 
 template <typename T>
