@@ -1,4 +1,4 @@
-// glassbox: parses the command line and hands over to the subcommand (vmm/cli/).
+// glassbox: parses the command line and calls the subcommand (vmm/cli/).
 #include <algorithm>
 #include <string_view>
 
@@ -8,7 +8,7 @@
 
 namespace {
 
-// Who runs programs through us keeps 1 and 2 for those programs: our own mistakes are 125 there.
+// These run another program, whose exit status may be 1 or 2: a failure of glassbox itself is 125 there.
 bool runs_programs(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
   return command == "run" || command == "exec" || command == "netns";
@@ -29,12 +29,12 @@ int main(int argc, char** argv) {
   glassbox::cli::add_stop(cli);
   glassbox::cli::add_kvm_check(cli);
   glassbox::cli::add_netns(cli);
-  // What follows "--" is the user's command, whatever it looks like: the parser does not get to see it.
+  // The words after "--" are the user's command: the parser must not see them.
   const bool takes_command = runs_programs(argc, argv);
   char** const dashes = takes_command ? std::find(argv, argv + argc, std::string_view("--")) : argv + argc;
   if (dashes != argv + argc) cli.command.assign(dashes + 1, argv + argc);
   if (auto parsed = app.parse(static_cast<int>(dashes - argv), argv); !parsed.proceed) {
-    if (takes_command && parsed.is_extra_word) parsed.text += " (a command to run goes behind --)";
+    if (takes_command && parsed.is_extra_word) parsed.text += " (put the command to run after --)";
     if (!parsed.is_error) return glassbox::options::finish(parsed, "glassbox");
     return glassbox::cli::report(glassbox::Error{parsed.text, 0},
                                  takes_command ? glassbox::cli::kExitOurFailure : glassbox::cli::kExitUsage);

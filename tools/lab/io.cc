@@ -63,7 +63,7 @@ Result<std::string> read_token(const std::string& path) {
   while (!token.empty() && token.back() == '\n')
     token.pop_back();
   if (token.size() < 16)
-    return fail("{}: no token there; is the lab running? ('tools/in-lab --status' says)", path);
+    return fail("{} has no token: is the lab running? (see 'tools/in-lab --status')", path);
   return token;
 }
 

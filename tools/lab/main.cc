@@ -1,7 +1,8 @@
-// glassbox-lab: both ends of the lab's command channel. `tools/in-lab` is what people call.
+// glassbox-lab: both ends of the lab's command channel. People call `tools/in-lab`, which calls this.
 //   glassbox-lab client --port P --token-file F --console F [--patience S] -- CMD ARGS   on the host
 //   glassbox-lab serve --port P --token-file F [--idle S]                 in the lab, as its PID 1
-// Depends on nothing but the C++ library and fmt: it is compiled before the project is configured.
+// Depends only on the C++ library, fmt and headers of vmm/base: it is compiled before the project is
+// configured.
 #include <sys/reboot.h>
 #include <unistd.h>
 

@@ -27,7 +27,8 @@ constexpr std::uint8_t kIoTag = 0x47;
 constexpr std::uint8_t kEndTag = 0x79;
 constexpr std::uint8_t kDwordWindowTag = 0x87;
 constexpr std::uint8_t kWordWindowTag = 0x88;
-constexpr std::uint8_t kMinAndMaxFixed = 0x0C;  // and: a producer, what lies behind the bridge
+constexpr std::uint8_t kMinAndMaxFixed =
+    0x0C;  // with bit 0 clear: a producer, the range is behind the bridge
 
 void append(Aml& out, std::uint64_t value, unsigned bytes) {
   for (unsigned i = 0; i < bytes; ++i)
@@ -41,7 +42,7 @@ Aml name_segment(std::string_view text) {
   return out;
 }
 
-// PkgLength (20.2.4) counts itself: as few bytes as will do.
+// PkgLength (20.2.4) includes its own bytes; the shortest form that fits.
 Aml with_length(const Aml& contents) {
   Aml out;
   if (contents.size() + 1 < 0x40) {

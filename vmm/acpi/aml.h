@@ -4,7 +4,7 @@
 //   Aml crs = resource_template(io_ports(0x3F8, 8) + irq(4));
 //   Aml com1 = device("COM1", name("_HID", eisa_id("PNP0501")) + name("_CRS", crs));
 //
-// Names are four characters, padded with '_'. Everything here is data of ours, so misuse is an assert.
+// Names are four characters, padded with '_'. All input is the monitor's own, so misuse is an assert.
 #pragma once
 
 #include <cstdint>

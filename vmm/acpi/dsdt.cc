@@ -20,7 +20,7 @@ Aml serial_port() {
                             name("_CRS", resource_template(resources)));
 }
 
-// As QEMU has it, so that Linux's pvpanic-mmio driver finds it.
+// The same device as QEMU's, so that Linux's pvpanic driver binds to it.
 Aml panic_port() {
   return device("PEVT", name("_HID", string("QEMU0001")) + name("_STA", integer(0x0B)) +
                             name("_CRS", resource_template(io_ports(layout::kPvpanicPort, 1))));

@@ -1,4 +1,5 @@
-// The devices that only ACPI can tell of, as AML: PCI host bridge, serial port, panic port, and \_S5.
+// The devices that a guest can find only through ACPI, as AML: PCI host bridge, serial port, panic port, and
+// \_S5.
 #pragma once
 
 #include "vmm/acpi/aml.h"

@@ -67,7 +67,7 @@ Table fadt(GuestPhysAddr dsdt) {
   constexpr std::uint16_t kNoAspm = 1U << 4;
   constexpr std::uint16_t kNoCmosClock = 1U << 5;
   constexpr std::uint32_t kWbinvd = 1U << 0;
-  constexpr std::uint32_t kNoPowerButton = 1U << 4;  // not as a fixed feature, that is
+  constexpr std::uint32_t kNoPowerButton = 1U << 4;  // no power button among the fixed features
   constexpr std::uint32_t kNoSleepButton = 1U << 5;
   constexpr std::uint32_t kResetRegister = 1U << 10;
   constexpr std::uint32_t kHeadless = 1U << 12;
@@ -89,7 +89,7 @@ Table fadt(GuestPhysAddr dsdt) {
 Table madt(unsigned vcpus) {
   Table table = begin_table("APIC", 5);
   append<std::uint32_t>(table, layout::kLocalApic);
-  append<std::uint32_t>(table, 0);  // no 8259 pair that the kernel should mask
+  append<std::uint32_t>(table, 0);  // flags: there is no 8259 pair to mask
   for (unsigned vcpu = 0; vcpu < vcpus; ++vcpu) {
     append<std::uint8_t>(table, 0);  // processor local APIC
     append<std::uint8_t>(table, 8);

@@ -33,10 +33,10 @@ Result<fs::path> lab_tool() {
     return fs::path(named);
   }
   GB_ASSIGN(const fs::path self, self_path());
-  // <checkout>/build/<program>: the tool is the checkout's.
+  // This program is <checkout>/build/<program>.
   const fs::path tool = self.parent_path().parent_path() / "tools" / "in-lab";
   if (::access(tool.c_str(), X_OK) != 0) {
-    return fail("there is no lab to carry on in: {} is missing (GLASSBOX_IN_LAB_TOOL may name it)",
+    return fail("cannot carry on in the lab: {} is missing (GLASSBOX_IN_LAB_TOOL can name it)",
                 tool.string());
   }
   return tool;

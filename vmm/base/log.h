@@ -1,5 +1,5 @@
-// Messages for people: start-up, errors and control only. Nothing on a frame or exit path logs; that is what
-// the probes are for (bpf/probes.def).
+// Messages for people: start-up, errors and control only. Frame and exit paths never log; they have probes
+// (bpf/probes.def).
 //
 // All of it goes to stderr as "glassbox: warning: text"; colour only when stderr is a terminal.
 #pragma once
@@ -10,7 +10,7 @@
 
 namespace glassbox {
 
-// Sets the program's name and level; call once, first thing in main(). verbose adds debug messages.
+// Sets the program's name and level. Call it once, at the start of main(). verbose adds debug messages.
 void log_init(std::string_view program, bool verbose);
 
 }  // namespace glassbox

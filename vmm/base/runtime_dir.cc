@@ -34,8 +34,8 @@ bool valid_name(std::string_view name) {
                      [](char c) { return is_alnum(c) || c == '_' || c == '.' || c == '-'; });
 }
 
-// Where this user's VMs are. An explicit XDG_RUNTIME_DIR wins only for ordinary users: root's VMs are where
-// every root shell looks for them.
+// The directory of this user's VMs. XDG_RUNTIME_DIR counts only for ordinary users: root's VMs are at a fixed
+// path, where every root shell finds them.
 Result<fs::path> own_base() {
   if (const char* chosen = std::getenv("GLASSBOX_RUNTIME_DIR")) return fs::path(chosen);
   if (::geteuid() == 0) return fs::path("/run/glassbox");
@@ -47,7 +47,7 @@ Result<fs::path> own_base() {
   return fail("XDG_RUNTIME_DIR is not set: set it to a directory of your own for the VM's sockets");
 }
 
-// All places to look in: one's own, and for root every user's.
+// All directories to search: the user's own, and for root those of every user.
 std::vector<fs::path> all_bases() {
   std::vector<fs::path> bases;
   if (const auto own = own_base()) bases.push_back(*own);
@@ -59,18 +59,18 @@ std::vector<fs::path> all_bases() {
   return bases;
 }
 
-// A name picked by somebody else may be a symbolic link or a directory of another user: neither is followed.
+// The path may be a symbolic link or a directory of another user: neither is followed.
 Status make_private_directory(const fs::path& dir, uid_t owner) {
   if (::mkdir(dir.c_str(), 0700) == 0) return {};
   if (errno != EEXIST) return fail_errno(errno, "cannot make {}", dir.string());
   struct stat info {};
   if (::lstat(dir.c_str(), &info) < 0) return fail_errno(errno, "cannot look at {}", dir.string());
   if (!S_ISDIR(info.st_mode) || info.st_uid != owner)
-    return fail("{} is not a directory of ours", dir.string());
+    return fail("{} is not a directory of this user: remove it or choose another --name", dir.string());
   return {};
 }
 
-// Open file description locks: they survive a fork into the daemon, and asking for one takes none.
+// Open file description locks: they survive the fork of the daemon, and a query (F_OFD_GETLK) takes no lock.
 struct flock whole_file_lock() {
   struct flock lock {};
   lock.l_type = F_WRLCK;
@@ -123,8 +123,8 @@ bool listener_is_owner(int fd, const fs::path& socket_path) {
          ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) == 0 && listener.uid == folder.st_uid;
 }
 
-// Only what a VM puts there, and no recursion: this runs as root on directories that other users may write
-// to.
+// Removes only plain entries, without recursion: this may run as root on a directory that other users can
+// write to.
 void remove_directory(const fs::path& dir) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(dir, error))
@@ -137,15 +137,17 @@ void remove_directory(const fs::path& dir) {
 Result<RuntimeDir> RuntimeDir::claim(std::string_view name) {
   const std::string chosen = name.empty() ? "vm-" + std::to_string(::getpid()) : std::string(name);
   if (!valid_name(chosen)) {
-    return fail("{} is no name for a VM: up to {} letters, digits, '_', '.' and '-', a letter or digit first",
-                chosen, kMaxName);
+    return fail(
+        "\"{}\" is not a valid VM name: use up to {} letters, digits, '_', '.' and '-', a letter or digit first",
+        chosen, kMaxName);
   }
   GB_ASSIGN(const fs::path base, own_base());
   GB_TRY(make_private_directory(base, ::geteuid()));
   const fs::path dir = base / chosen;
   GB_TRY(make_private_directory(dir, ::geteuid()));
   const fs::path pid_file = dir / "pid";
-  // A monitor that ends removes its pid file under our hands; who locks a removed file tries again.
+  // A monitor that ends removes its pid file, perhaps between open() and the lock. A lock on a removed file
+  // is worth nothing: try again.
   for (;;) {
     UniqueFd lock(::open(pid_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
     if (!lock && errno == ENOENT) {
@@ -167,7 +169,7 @@ Result<RuntimeDir> RuntimeDir::claim(std::string_view name) {
     }
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(dir, error)) {
-      if (entry.path() != pid_file) fs::remove(entry.path(), error);  // left by one that was killed
+      if (entry.path() != pid_file) fs::remove(entry.path(), error);  // left by a monitor that was killed
     }
     RuntimeDir claimed(dir, std::move(lock));
     GB_TRY(claimed.write_pid(::getpid()));
@@ -176,7 +178,7 @@ Result<RuntimeDir> RuntimeDir::claim(std::string_view name) {
 }
 
 RuntimeDir::~RuntimeDir() {
-  // After a fork parent and child both hold the lock's file; the one whose pid is in it removes the
+  // After a fork, parent and child both hold the locked file. The one whose pid is in it removes the
   // directory.
   if (lock_ && owner_pid() == ::getpid()) remove_directory(path_);
 }
@@ -240,7 +242,7 @@ Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int pa
   if (!send_all(fd.get(), request)) {
     return fail_errno(errno, "cannot reach the VM at {}", vsock_path.string());
   }
-  // Byte by byte: what follows the line belongs to the caller.
+  // Byte by byte: the bytes behind the line belong to the caller.
   std::string answer;
   while (!answer.ends_with('\n')) {
     std::array<pollfd, 2> fds{{{fd.get(), POLLIN, 0}, {cancel_fd, POLLIN, 0}}};
@@ -255,7 +257,8 @@ Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int pa
     if (n == 0 || answer.size() > 32) return fail("nothing in the guest listens on vsock port {}", port);
     answer.push_back(byte);
   }
-  if (!answer.starts_with("OK ")) return fail("the VM's socket answered {} to CONNECT", answer);
+  if (!answer.starts_with("OK "))
+    return fail("the VM's socket answered \"{}\" to CONNECT, expected OK", answer);
   return fd;
 }
 

@@ -1,9 +1,9 @@
-// Where a running VM is found: one directory a VM, named after it.
+// How other processes find a running VM: each VM has a directory with its name.
 //
 //   /run/glassbox/NAME/             root's VMs
 //   $XDG_RUNTIME_DIR/glassbox/NAME/ other users' (root's collector looks into /run/user/*/glassbox too)
 //
-// GLASSBOX_RUNTIME_DIR names another directory in place of these (tests use it).
+// GLASSBOX_RUNTIME_DIR replaces both (tests use it).
 //
 // In it:
 //
@@ -35,7 +35,7 @@ struct RunningVm {
   [[nodiscard]] std::filesystem::path vsock_path() const { return dir / "vsock.sock"; }
 };
 
-// The monitor's own claim on a name; removes the directory when it goes.
+// The monitor's claim on a name. The destructor removes the directory.
 class RuntimeDir {
  public:
   // Fails if a live VM has the name; replaces a stale directory. An empty name picks one ("vm-<pid>").
@@ -58,11 +58,12 @@ class RuntimeDir {
 };
 
 [[nodiscard]] std::vector<RunningVm> list_running_vms();
-// The error says which names there are.
+// The error lists the names of the running VMs.
 [[nodiscard]] Result<RunningVm> find_running_vm(std::string_view name);
 
-// Connects to a guest vsock port through the VM's socket (CONNECT / OK handshake done). A guest that does not
-// answer is given up after `patience_s`, or when `cancel_fd` turns readable (the error's code is ECANCELED).
+// Connects to a guest vsock port through the VM's socket (CONNECT / OK handshake done). Gives up if the
+// guest does not answer within `patience_s`, or when `cancel_fd` becomes readable (the error's code is
+// ECANCELED).
 [[nodiscard]] Result<UniqueFd> connect_vsock(const std::filesystem::path& vsock_path, unsigned port,
                                              int patience_s = 30, int cancel_fd = -1);
 

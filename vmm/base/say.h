@@ -1,4 +1,4 @@
-// Words for people, to a stream that may be full, closed or a pipe without a reader.
+// Text for people, to a stream that may be full, closed or a pipe without a reader.
 #pragma once
 
 #include <signal.h>

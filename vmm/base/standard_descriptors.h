@@ -1,4 +1,4 @@
-// Descriptors 0 to 2, where whoever started us left them out.
+// Descriptors 0 to 2, if the parent process has left one of them closed.
 #pragma once
 
 #include <fcntl.h>
@@ -6,9 +6,9 @@
 
 namespace glassbox {
 
-// Before anything else is opened: a file, pipe or socket of ours that got such a number would be written to
-// by whatever is said, and what a child is given there would not be. Standard output is then not for writing,
-// so that a report that has nowhere to go is an error still.
+// Opens /dev/null for each that is closed. Call it before anything else is opened: otherwise a file, pipe or
+// socket would get such a number, and messages would be written into it. Standard output is then opened for
+// reading only, so that writing a report to it still fails.
 inline void hold_standard_descriptors() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(fd, F_GETFD) < 0) (void)!::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);

@@ -1,4 +1,4 @@
-// What to say of a command line that CLI11 refuses.
+// The message for a command line that CLI11 refuses.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -6,8 +6,8 @@
 
 namespace glassbox {
 
-// CLI11 asks for what is missing before it looks at what is too much; an option that does not exist is the
-// likelier reason for both, so that it is named first.
+// CLI11 reports a missing option before an unknown one. An unknown option is the likelier mistake, so it is
+// named first.
 inline std::string usage_error(const CLI::App& app, const CLI::ParseError& error) {
   if (dynamic_cast<const CLI::RequiredError*>(&error) == nullptr) return error.what();
   for (const std::string& word : app.remaining(/*recurse=*/true))

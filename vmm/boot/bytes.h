@@ -13,7 +13,7 @@ namespace glassbox::boot {
 
 using ByteView = std::span<const std::byte>;
 
-// Not a vector: tens of megabytes that are about to be overwritten need not be zeroed first.
+// Not a vector, which would zero tens of megabytes that are overwritten next.
 class Bytes {
  public:
   Bytes() = default;

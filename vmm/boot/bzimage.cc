@@ -7,7 +7,7 @@ namespace glassbox::boot {
 namespace {
 
 constexpr std::uint64_t kHeader = 0x1F1;      // offset of the setup header in the file
-constexpr std::uint64_t kJumpTarget = 0x201;  // u8: the header ends this far behind 0x202
+constexpr std::uint64_t kJumpTarget = 0x201;  // u8: distance from 0x202 to the end of the header
 constexpr std::uint64_t kMagic = 0x202;
 constexpr std::uint32_t kHdrS = 0x5372'6448;
 constexpr std::uint16_t kVersionWith64BitEntry = 0x020C;  // has xloadflags
@@ -44,7 +44,7 @@ Result<BzImage> parse_bzimage(ByteView head, std::uint64_t file_size) {
   }
   image.address = header.pref_address;
   image.memory_size = std::max<std::uint64_t>(header.init_size, image.code_size);
-  if (image.address > kMaxAddress) return fail("damaged: it is to be loaded at {:#x}", image.address);
+  if (image.address > kMaxAddress) return fail("damaged: its load address is {:#x}", image.address);
   return image;
 }
 

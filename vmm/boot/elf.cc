@@ -89,14 +89,14 @@ Result<ElfKernel> parse_elf_kernel(ByteView image) {
     }
     kernel.segments.push_back(ElfSegment{program->p_paddr, *contents, program->p_memsz});
   }
-  if (kernel.segments.empty()) return fail("an ELF file without anything to load");
+  if (kernel.segments.empty()) return fail("an ELF file without a segment to load");
   const auto in_kernel = [&kernel](GuestPhysAddr address) {
     return std::any_of(kernel.segments.begin(), kernel.segments.end(),
                        [address](const ElfSegment& segment) { return contains(segment, address); });
   };
   if (kernel.pvh_entry && !in_kernel(*kernel.pvh_entry)) kernel.pvh_entry.reset();
   if (!kernel.pvh_entry && !in_kernel(kernel.entry)) {
-    return fail("damaged: its entry point {:#x} lies outside of its segments", kernel.entry);
+    return fail("damaged: its entry point {:#x} lies outside its segments", kernel.entry);
   }
   return kernel;
 }

@@ -1,5 +1,5 @@
-// A kernel as an ELF file: what is to be loaded where, and where it begins. Every number is checked against
-// the file before it is used.
+// A kernel as an ELF file: its segments, their addresses and its entry points. The file is not trusted: every
+// number in it is checked against its size before use.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct ElfSegment {
 struct ElfKernel {
   std::vector<ElfSegment> segments;
   GuestPhysAddr entry = 0;                 // 64-bit entry, physical
-  std::optional<GuestPhysAddr> pvh_entry;  // 32-bit entry of the PVH boot protocol, where the kernel has one
+  std::optional<GuestPhysAddr> pvh_entry;  // 32-bit entry of the PVH boot protocol, if the kernel has one
   [[nodiscard]] GuestPhysAddr end() const;
 };
 

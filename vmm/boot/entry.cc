@@ -9,7 +9,7 @@ namespace glassbox::boot {
 Status write_handover(const Handover& handover, const GuestMemory& memory) {
   const std::string_view text = handover.command_line;
   if (text.size() + 1 > layout::kCommandLineMax) {
-    return fail("kernel command line of {} characters; {} is the most Linux takes", text.size(),
+    return fail("the kernel command line has {} characters, Linux accepts {}", text.size(),
                 layout::kCommandLineMax - 1);
   }
   const auto room = memory.slice(layout::kCommandLine, text.size() + 1);

@@ -1,4 +1,5 @@
-// The moment before the first instruction of a kernel: what it finds in memory and in registers.
+// The state in which a kernel starts: the structures in memory and the registers that its boot protocol
+// demands.
 #pragma once
 
 #include <optional>

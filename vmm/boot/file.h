@@ -1,4 +1,4 @@
-// A file the user named: kernel or initrd. Errors carry its role and name.
+// A file that the user named: kernel or initrd. Error messages carry its role and name.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ class InputFile {
  public:
   [[nodiscard]] static Result<InputFile> open(const std::filesystem::path& path, const char* what);
   [[nodiscard]] std::uint64_t size() const { return size_; }
-  // Fills target from offset on; the file has that much.
+  // Fills target with the bytes from offset on. The range must lie within the file's size.
   [[nodiscard]] Status read_at(std::uint64_t offset, std::span<std::byte> target) const;
 
  private:

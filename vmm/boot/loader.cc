@@ -11,22 +11,22 @@ namespace {
 
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kMaxKernelBytes = 1ULL << 30;
-// Where initrd_addr_max of every bzImage stands: kernels take no initrd above it.
+// The initrd_addr_max of every x86-64 bzImage: no kernel accepts an initrd above it.
 constexpr GuestPhysAddr kInitrdLimit = 0x8000'0000;
 
 // The guest memory of a kernel at address.
 Result<std::span<std::byte>> room_for(GuestPhysAddr address, std::uint64_t size, GuestPhysAddr end,
                                       const GuestMemory& memory) {
-  if (address < layout::kHighRamStart) return fail("it wants to be loaded at {:#x}, below 1 MiB", address);
+  if (address < layout::kHighRamStart) return fail("its load address {:#x} is below 1 MiB", address);
   const auto room = memory.slice(address, size);
   if (!room) {
-    return fail("it needs memory up to {} MiB, more than the guest has (--memory)",
+    return fail("it needs memory up to {} MiB, more than the guest has: raise --memory",
                 (end + (1 << 20) - 1) >> 20);
   }
   return *room;
 }
 
-// Fresh guest memory is zero already: what follows the contents is not written, which would only fault it in.
+// Fresh guest memory is zero, so the bytes after the contents need no write, which would only fault pages in.
 Result<LoadedKernel> place(const ElfKernel& kernel, const GuestMemory& memory) {
   for (const ElfSegment& segment : kernel.segments) {
     GB_ASSIGN(const auto room, room_for(segment.address, segment.memory_size, kernel.end(), memory));
@@ -47,7 +47,8 @@ Result<LoadedKernel> load_bzimage(ByteView head, const InputFile& file, const Gu
 
 Result<LoadedKernel> load_elf(const InputFile& file, const GuestMemory& memory) {
   if (file.size() > kMaxKernelBytes) {
-    return fail("{} MiB are more than any kernel has ({})", file.size() >> 20, kMaxKernelBytes >> 20);
+    return fail("its {} MiB exceed the limit of {} MiB for a kernel", file.size() >> 20,
+                kMaxKernelBytes >> 20);
   }
   Bytes image(file.size());
   GB_TRY(file.read_at(0, image.span()));
@@ -78,12 +79,13 @@ Result<LoadedInitrd> load_initrd(const std::filesystem::path& path, const GuestM
   const GuestPhysAddr limit = std::min<GuestPhysAddr>(memory.regions().front().size, kInitrdLimit);
   const std::uint64_t rounded = (file.size() + kPage - 1) / kPage * kPage;
   if (rounded > limit || limit - rounded < kernel_end) {
-    return fail("initrd {} of {} MiB does not fit beside the kernel into {} MiB of guest memory (--memory)",
-                path.string(), (file.size() >> 20) + 1, memory.regions().front().size >> 20);
+    return fail(
+        "initrd {} of {} MiB does not fit next to the kernel into {} MiB of guest memory: raise --memory",
+        path.string(), (file.size() >> 20) + 1, memory.regions().front().size >> 20);
   }
   const GuestPhysAddr address = (limit - rounded) / kPage * kPage;
   const auto target = memory.slice(address, file.size());
-  if (!target) return fail("initrd {} does not fit into guest memory (--memory)", path.string());
+  if (!target) return fail("initrd {} does not fit into guest memory: raise --memory", path.string());
   GB_TRY(file.read_at(0, *target));
   return LoadedInitrd{address, file.size()};
 }

@@ -22,7 +22,7 @@ enum class Protocol {
 struct LoadedKernel {
   Protocol protocol = Protocol::kPvh;
   GuestPhysAddr entry = 0;
-  GuestPhysAddr end = 0;               // first byte after the kernel and the memory it begins with
+  GuestPhysAddr end = 0;               // first byte after the kernel and the memory that it uses at its start
   std::optional<setup_header> header;  // of a bzImage
 };
 
@@ -31,7 +31,7 @@ struct LoadedInitrd {
   std::uint64_t size = 0;
 };
 
-// A bzImage, by its 64-bit entry, or an ELF kernel, by PVH where it has that entry.
+// Loads a bzImage (entered at its 64-bit entry) or an ELF kernel (entered by PVH if it has that entry).
 [[nodiscard]] Result<LoadedKernel> load_kernel(const std::filesystem::path& path, const GuestMemory& memory);
 
 // Places the initrd at the end of memory below the PCI hole, clear of the kernel.

@@ -1,4 +1,4 @@
-// What the kernel is told about physical memory (e820 and its PVH form share the types).
+// The map of physical memory that the kernel gets (e820 and its PVH form use the same types).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// What the subcommands of glassbox have in common. Each has a file of its own: add_<name>() declares its
-// options and, when the command line chose it, leaves in Cli::action what main() is to run.
+// The parts that the subcommands of glassbox share. Each has a file of its own: add_<name>() declares its
+// options and, when the command line chose it, stores in Cli::action the function that main() runs.
 #pragma once
 
 #include <functional>
@@ -11,7 +11,7 @@
 
 namespace glassbox::cli {
 
-// Exit statuses of `run` and `exec` that are not the command's own (DESIGN: as env(1) and podman have it).
+// Exit statuses of `run` and `exec` that are not the command's own (as in env(1) and podman).
 inline constexpr int kExitGuestPanic = 120;
 inline constexpr int kExitGuestPoweredOff = 121;
 inline constexpr int kExitOurFailure = 125;

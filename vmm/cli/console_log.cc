@@ -21,12 +21,12 @@ void ConsoleLog::write(std::span<const std::uint8_t> bytes) {
     if (kept_.size() > 2 * kKeepBytes) kept_.erase(0, kept_.size() - kKeepBytes);
     write_file(text);
   }
-  if (echo_) write_or_drop(STDERR_FILENO, text);  // the end of the machine never waits for a reader
+  if (echo_) write_or_drop(STDERR_FILENO, text);  // so that the end of the machine never waits for a reader
 }
 
 void ConsoleLog::write_file(std::string_view bytes) {
   if (!file_) return;
-  if (file_size_ + bytes.size() > kFileBytes) {  // begin anew with the last part
+  if (file_size_ + bytes.size() > kFileBytes) {  // start the file again with the last part
     if (::ftruncate(file_.get(), 0) < 0) return;
     bytes = std::string_view(kept_).substr(kept_.size() - std::min(kept_.size(), kKeepBytes));
     file_size_ = 0;

@@ -1,8 +1,10 @@
-// The guest's serial console while a command has the terminal: its last bytes are kept, to be shown when the
+// The guest's serial console while a command uses the terminal: its last bytes are kept, to be shown if the
 // guest fails, and written to a file in the runtime directory. With `echo` they go to stderr as well.
 //
-// The guest writes as much as it likes: memory and file are bounded, and what is shown has no control
-// characters. Thread: write() on the console's, the rest on any.
+// The guest may write without limit: memory and file are bounded, and the shown text has no control
+// characters.
+//
+// Thread: write() on the console's thread, the rest on any.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +22,7 @@ class ConsoleLog {
   static constexpr std::size_t kKeepBytes = 64 * 1024;
   static constexpr std::size_t kFileBytes = 1024 * 1024;
 
-  // The file is a convenience: without it the log works all the same.
+  // The file is optional: if it cannot be opened, the log works without it.
   ConsoleLog(const std::filesystem::path& file, bool echo);
 
   void write(std::span<const std::uint8_t> bytes);

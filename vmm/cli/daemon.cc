@@ -52,14 +52,15 @@ int wait_for_report(pid_t child, const UniqueFd& report, const client::SignalWat
 Status ReadyReport::ready(const std::string& line) {
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null) return fail_errno(errno, "cannot open /dev/null");
-  // First the descriptors, then the word: whoever waits for the end of our output need not wait for the VM.
+  // Close the descriptors before the report: a reader that waits for the end of this output must not wait for
+  // the VM.
   std::fflush(nullptr);
   for (int fd = 0; fd < 3; ++fd)
     ::dup2(null.get(), fd);
   (void)!::chdir("/");
   const std::string text = line + "\n";
   if (!write_all(pipe_.get(), text)) {
-    return fail_errno(errno, "nobody waits for the VM any more");
+    return fail_errno(errno, "cannot report that the VM is ready: the process that started it has ended");
   }
   pipe_.reset();
   return {};

@@ -1,5 +1,5 @@
-// `run -d`: the VM goes on in a process of its own session, and the command returns once it is ready, or has
-// failed.
+// `run -d`: the VM continues in a process with its own session; the command returns once the VM is ready or
+// has failed.
 #pragma once
 
 #include <functional>
@@ -9,21 +9,22 @@
 
 namespace glassbox::cli {
 
-// The daemon's end of the line to the process the user waits for.
+// The daemon's end of the pipe to the foreground process.
 class ReadyReport {
  public:
   explicit ReadyReport(UniqueFd pipe) : pipe_(std::move(pipe)) {}
-  // Prints the line in the foreground process and lets it return 0; lets go of the terminal and the user's
-  // descriptors.
+  // Makes the foreground process print the line and return 0. Closes the terminal and the user's descriptors
+  // here.
   [[nodiscard]] Status ready(const std::string& line);
 
  private:
   UniqueFd pipe_;
 };
 
-// Forks; before any thread. The child runs `serve` and exits with its result; until it reports ready its
-// messages go to the user's stderr. The parent returns 0 once it is ready, or the child's exit status if it
-// ends before. A signal to the parent meanwhile ends both: 128 + n.
+// Forks, so call it before there is a thread. The child runs `serve` and exits with its result; until it
+// reports that it is ready, its messages go to the user's stderr. The parent returns 0 once the child is
+// ready, or the child's exit status if it ends before. Signal n to the parent meanwhile ends both, with
+// status 128 + n.
 [[nodiscard]] int run_as_daemon(const std::function<int(ReadyReport&)>& serve);
 
 }  // namespace glassbox::cli

@@ -1,4 +1,4 @@
-// glassbox exec NAME -- CMD: runs a command in a VM that another glassbox keeps.
+// glassbox exec NAME -- CMD: runs a command in a VM of another glassbox process.
 #include <unistd.h>
 
 #include "guest/protocol.h"
@@ -36,7 +36,7 @@ int exec(const ExecOptions& options, int argc, char** argv) {
   if (const auto status = exit_status(*outcome)) return *status;
   const auto end = watch->wait(kEndMs);
   if (!end) return report(Error{fmt::format("{}: {}", options.name, outcome->message), 0}, kExitOurFailure);
-  // A VM that was stopped while the command ran: the command did not end by itself.
+  // The VM was stopped while the command ran: the command did not end by itself.
   return report(Error{fmt::format("{}: {}", options.name, end->message), 0},
                 end->status == 0 ? kExitOurFailure : end->status);
 }

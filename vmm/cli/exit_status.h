@@ -1,8 +1,8 @@
-// How the end of a machine becomes an exit status, and how `exec` in another process learns of it.
+// The exit status for the end of a machine, and how `exec` in another process learns it.
 //
 // A monitor keeps a file "outcome" in its runtime directory, empty until the machine has ended, then one
-// line: the exit status of DESIGN (120 guest panic, 121 powered off, 125 failure, 0 stopped) and what
-// happened. `exec` opens it before it starts: the directory goes with the monitor, an open file does not.
+// line: the exit status (120 guest panic, 121 powered off, 125 failure, 0 stopped) and the reason. `exec`
+// opens the file before it starts: the directory disappears with the monitor, an open file does not.
 #pragma once
 
 #include <optional>
@@ -18,7 +18,7 @@ namespace glassbox::cli {
 inline constexpr const char* kOutcomeFile = "outcome";
 
 [[nodiscard]] int exit_status(const MachineEnd& outcome);
-// Of a command in the guest, after it was said why it could not run; nothing where the connection was lost.
+// Of a command in the guest; prints why it could not run. Nothing if the connection was lost.
 [[nodiscard]] std::optional<int> exit_status(const client::CommandEnd& outcome);
 
 struct EndOfVm {

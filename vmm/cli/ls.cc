@@ -1,4 +1,4 @@
-// glassbox ls: the VMs that run, here and in the lab.
+// glassbox ls: lists the running VMs, here and in the lab.
 #include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -12,8 +12,8 @@ namespace {
 
 using nlohmann::json;
 
-// The monitor's own description. It may be gone, or of another user who wrote anything: then only name and
-// pid, which list_running_vms() has checked.
+// The monitor's description of its VM. If it is missing, or malformed (it may be another user's file), only
+// the name and the pid are given, which list_running_vms() has checked.
 json describe(const RunningVm& vm) {
   json result = {{"name", vm.name},         {"pid", vm.pid},         {"where", "here"},
                  {"vcpus", nullptr},        {"memory_mib", nullptr}, {"started_at", nullptr},

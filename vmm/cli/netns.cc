@@ -38,8 +38,8 @@ class ChildWatch final : public net::FdHandler {
   pid_t pid_;
 };
 
-// As if we did not look at SIGTSTP: stops us if that is what it does to a process of our group, until
-// SIGCONT.
+// Lets SIGTSTP have its default action, as if this process did not handle it: it stops until SIGCONT, unless
+// its process group is orphaned.
 void stop_here() {
   sigset_t stop;
   sigemptyset(&stop);
@@ -49,9 +49,9 @@ void stop_here() {
   ::sigprocmask(SIG_BLOCK, &stop, nullptr);
 }
 
-// Passes signals on. One that the terminal made has reached the command already, as a member of our group.
-// SIGUSR1 is ours: it prints what the NAT has counted. A command that is stopped has its NAT stopped with it,
-// so that a shell sees the whole job stop; SIGCONT lets both go on.
+// Passes signals on to the command, except those from the terminal, which the command gets itself as a member
+// of the same process group, and SIGUSR1, which prints the NAT's counters. If the command is stopped, this
+// process stops too, so that a shell sees the whole job stop; SIGCONT continues both.
 class SignalRelay final : public net::FdHandler {
  public:
   SignalRelay(int fd, pid_t pid, const net::Nat& nat) : fd_(fd), pid_(pid), nat_(nat) {}
@@ -115,7 +115,7 @@ void add_netns(Cli& cli) {
       "netns [OPTIONS] -- CMD ARGS...: without CMD, a shell. Needs /dev/net/tun, and user namespaces where "
       "the caller is not root.\nSIGUSR1 prints what the NAT has counted. Exit status: the command's own, "
       "128+n "
-      "if signal n ended it, 127 not found, 126 cannot be run, 125 our failure.");
+      "if signal n ended it, 127 not found, 126 cannot be run, 125 glassbox failed.");
   command->callback([&cli, config] {
     cli.action = [&cli, config] {
       if (cli.command.empty()) {

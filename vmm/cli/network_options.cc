@@ -11,7 +11,7 @@ T value_or_error(Result<T> result, const char* option) {
   return std::move(*result);
 }
 
-// Whether our part of the command line has the word.
+// Whether the word is on the command line, before "--".
 bool was_said(const Cli& cli, std::string_view word) {
   for (int i = 1; i < cli.argc && cli.argv[i] != std::string_view("--"); ++i)
     if (cli.argv[i] == word) return true;
@@ -25,7 +25,8 @@ void add_network_options(Cli& cli, options::App& command, net::NatConfig& config
       .add_option_function(
           "--allow-host-loopback",
           [&config, &cli](const std::string& ports) {
-            // The parser takes "=" and nothing for no "=" at all; who wrote "=$PORT" did not mean all ports.
+            // To the parser, an empty value after "=" is the same as no "=". But "=$PORT" with an empty
+            // variable must not open all ports.
             if (ports.empty() && was_said(cli, "--allow-host-loopback=")) {
               throw options::Invalid("--allow-host-loopback", "no port after the =");
             }
@@ -81,7 +82,7 @@ void add_network_options(Cli& cli, options::App& command, net::NatConfig& config
   command.add_option("--max-new-flows", config.max_new_flows, "Flows that may begin in a second")
       ->check(options::range(1, 1'000'000))
       ->capture_default_str();
-  command.add_option("--mtu", config.mtu, "Of the guest's interface")
+  command.add_option("--mtu", config.mtu, "MTU of the guest's interface")
       ->check(options::range(576, 65520))
       ->capture_default_str();
 }

@@ -1,4 +1,4 @@
-// The options of `run` and `netns` about the network, which are the same.
+// The network options that `run` and `netns` share.
 #pragma once
 
 #include "net/nat_config.h"
@@ -6,8 +6,8 @@
 
 namespace glassbox::cli {
 
-// config must live until the command line was parsed, and so must cli, of which the command is a part. A bad
-// value is a options::Invalid of one line.
+// config and cli, which the command belongs to, must live until the command line has been parsed. A bad value
+// throws options::Invalid, with one line.
 void add_network_options(Cli& cli, options::App& command, net::NatConfig& config);
 
 }  // namespace glassbox::cli

@@ -1,10 +1,9 @@
 // glassbox run: boots a guest and runs a command in it, shows its console, or leaves it running.
 //
-// Theory of operation. The machine has a thread of its own (vm_host.h); the main thread waits for the agent's
-// word that it is up (client/ready_listener.h), the machine's end or a signal, whichever comes first, then
-// runs the command over the VM's own vsock socket as `exec` would (client/session.h). Without a usable KVM
-// all of it happens inside the lab (base/lab.h). The runtime directory goes when the VmHost does, on every
-// way out.
+// Theory of operation. The machine has a thread of its own (vm_host.h); the main thread waits for the first
+// of: the agent is up (client/ready_listener.h), the machine has ended, a signal. Then it runs the command
+// over the VM's vsock socket as `exec` does (client/session.h). Without a usable KVM all of this happens
+// inside the lab (base/lab.h). The destructor of VmHost removes the runtime directory, however the run ends.
 #include "vmm/cli/run.h"
 
 #include "vmm/base/lab.h"
@@ -32,11 +31,11 @@ void add_run(Cli& cli) {
   options::App* command =
       cli.app.add_subcommand("run", "Boot a guest and run a command in it (glassbox run -- CMD ARGS)");
   command->add_option("--kernel", vm.kernel,
-                      "Kernel, bzImage or ELF (default: guest/vmlinuz beside this program)");
-  command->add_option("--initrd", vm.initrd, "Image (default: guest/initramfs.cpio beside this program)");
+                      "Kernel, bzImage or ELF (default: guest/vmlinuz next to this program)");
+  command->add_option("--initrd", vm.initrd, "Image (default: guest/initramfs.cpio next to this program)");
   command
       ->add_option("--add", options->add,
-                   "Put a file or folder of the host into the guest, HOSTPATH[:GUESTPATH]")
+                   "Copy a file or folder of the host into the guest, HOSTPATH[:GUESTPATH]")
       ->allow_extra_args(false);
   command->add_option("--append", vm.append, "Kernel arguments, after glassbox's own");
   command->add_option("--vcpus", vm.vcpus, "Virtual processors")->capture_default_str();

@@ -1,4 +1,4 @@
-// The parts of `glassbox run` (run.cc says how they go together).
+// The parts of `glassbox run` (run.cc puts them together).
 #pragma once
 
 #include "vmm/cli/daemon.h"
@@ -14,8 +14,8 @@ struct RunOptions {
   bool console = false;
 };
 
-// Fills in the defaults (kernel and image beside the program, in guest/) and checks what can be checked
-// before anything is started. Errors name the remedy.
+// Fills in the defaults (kernel and image in guest/, next to the program) and checks all that can be checked
+// before the start. Errors name the remedy.
 [[nodiscard]] Status complete(RunOptions& options);
 
 // The three ways to run a VM; each returns the exit status.

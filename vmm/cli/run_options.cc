@@ -33,7 +33,7 @@ Status complete(RunOptions& options) {
   if (options.detach && !options.command.empty()) {
     return fail("-d takes no command: start the VM with -d, then glassbox exec NAME -- CMD");
   }
-  if (options.detach && options.console) return fail("-d and --console exclude each other");
+  if (options.detach && options.console) return fail("-d and --console cannot be used together");
   const bool own_kernel = !vm.kernel.empty();
   const bool own_initrd = !vm.initrd.empty();
   GB_ASSIGN(const fs::path guest, guest_directory());

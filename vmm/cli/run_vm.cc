@@ -14,7 +14,7 @@ namespace glassbox::cli {
 namespace {
 
 constexpr std::size_t kShownLines = 20;
-constexpr int kPatienceMs = 60'000;  // then one line says what is being waited for
+constexpr int kPatienceMs = 60'000;  // then a message says that the agent is not up yet
 constexpr int kConnectS = 30;        // a ready agent answers at once
 constexpr int kEndMs = 10'000;       // between the loss of the agent and the end of the machine
 
@@ -23,7 +23,7 @@ struct Event {
   int signal = 0;
 };
 
-// A pending signal that asks us to end. Window changes are not worth a mention.
+// A pending signal that asks this process to end; changes of the window size are skipped.
 std::optional<int> take_end_signal(const client::SignalWatch& signals) {
   while (const auto signal = signals.take()) {
     if (*signal != SIGWINCH) return signal;
@@ -45,14 +45,14 @@ Event next_event(VmHost& vm, const client::SignalWatch& signals, bool want_ready
   }
 }
 
-// The machine has ended, or is about to, without our wish: says so, with what its console said last.
+// The machine has ended, or is about to, without being asked: reports it, with the last lines of its console.
 int report_end(VmHost& vm) {
   pollfd ended{vm.ended_fd(), POLLIN, 0};
   const bool by_itself = ::poll(&ended, 1, kEndMs) == 1;
   vm.stop();
   const MachineEnd& outcome = vm.wait();
   if (!by_itself) {
-    return report(Error{"the guest's agent went away, the guest did not: it was stopped", 0},
+    return report(Error{"lost the guest's agent while the guest kept running: stopped the VM", 0},
                   kExitOurFailure);
   }
   const bool expected =
@@ -68,7 +68,7 @@ int stop_for_signal(VmHost& vm, int signal) {
   return 128 + signal;
 }
 
-// Nothing once the agent is up; the exit status if that does not come to pass.
+// Nothing once the agent is up; the exit status if the VM ends or a signal comes first.
 std::optional<int> wait_until_ready(VmHost& vm, const client::SignalWatch& signals) {
   int timeout_ms = kPatienceMs;
   for (;;) {

@@ -1,4 +1,5 @@
-// glassbox stop NAME: powers a VM off through its agent; a guest that does not listen is ended by signal.
+// glassbox stop NAME: powers a VM off through its agent; if the agent does not answer, a signal ends the
+// monitor.
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,7 +14,7 @@
 namespace glassbox::cli {
 namespace {
 
-constexpr int kConnectS = 10;  // a guest may have broken its vsock
+constexpr int kConnectS = 10;  // the guest's vsock may not work
 constexpr int kPowerOffMs = 10'000;
 constexpr int kSignalMs = 10'000;
 
@@ -24,7 +25,7 @@ int stop(const std::string& name, int argc, char** argv) {
   if (!watch) return report(watch.error(), kExitFailure);
   const auto connection = connect_vsock(vm->vsock_path(), protocol::kExecPort, kConnectS);
   if (connection && client::request_power_off(connection->get()) && watch->wait(kPowerOffMs)) return 0;
-  // By the descriptor: the number may be another process's by now.
+  // Through the descriptor: the number may belong to another process by now.
   if (::syscall(SYS_pidfd_send_signal, watch->pid_fd(), SIGTERM, nullptr, 0) < 0 && errno != ESRCH) {
     return report(
         Error{fmt::format("cannot stop {} (pid {}): {}", name, vm->pid, std::strerror(errno)), errno},

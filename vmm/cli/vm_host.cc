@@ -39,7 +39,7 @@ Result<std::unique_ptr<VmHost>> VmHost::start(VmSpec spec, const client::SignalW
   std::unique_ptr<VmHost> vm(new VmHost(std::move(spec), std::move(directory), std::move(ready)));
   GB_TRY(vm->write_info());
   raise_descriptor_limit();
-  net::block_counters_signal();  // before there are threads that could take it
+  net::block_counters_signal();  // before there is a thread that could take it
   std::promise<Status> started;
   std::future<Status> result = started.get_future();
   vm->thread_ = std::thread([&host = *vm, started = std::move(started)]() mutable { host.run(started); });
@@ -62,7 +62,7 @@ const MachineEnd& VmHost::wait() {
   return outcome_;
 }
 
-// The machine's thread. Everything of the machine is made and destroyed on it.
+// The machine's thread: makes and destroys the machine and its devices.
 void VmHost::run(std::promise<Status>& started) {
   std::unique_ptr<virtio::Devices> devices;
   std::unique_ptr<Machine> machine;
@@ -111,15 +111,15 @@ void VmHost::run(std::promise<Status>& started) {
   signal_event(ended_.get());
 }
 
-// With --add the image is put together in memory that has a name: nothing to clean up, whatever happens.
+// With --add the image is assembled in a memfd, which needs no clean-up, however the run ends.
 Result<std::string> VmHost::initrd_path() {
   if (spec_.added.empty()) return spec_.initrd;
   if (spec_.initrd.empty()) return fail("--add needs an initrd to add to");
   GB_ASSIGN(const std::vector<char> bytes, load_initrd(spec_.initrd, spec_.added));
   initrd_.reset(::memfd_create("glassbox-initrd", MFD_CLOEXEC));
-  if (!initrd_) return fail_errno(errno, "cannot make room for the image");
+  if (!initrd_) return fail_errno(errno, "cannot make a memfd for the image");
   if (!write_all(initrd_.get(), bytes.data(), bytes.size())) {
-    return fail_errno(errno, "cannot put the image together");
+    return fail_errno(errno, "cannot write the image to its memfd");
   }
   return fmt::format("/proc/self/fd/{}", initrd_.get());
 }

@@ -1,10 +1,10 @@
-// A VM on a thread of its own: the machine, its devices and its place in the runtime directory, so that the
-// main thread is free for the user's terminal and signals.
+// A VM on a thread of its own: the machine, its devices and its runtime directory. The main thread is free
+// for the user's terminal and signals.
 //
 //   GB_ASSIGN(auto vm, VmHost::start(spec, signals));
 //   poll: vm->ready_fd() then vm->take_ready(); vm->ended_fd(); vm->stop(); const MachineEnd& o = vm->wait();
 //
-// Thread: one, apart from the VM's own.
+// Thread: all calls on one thread; the VM has its own.
 #pragma once
 
 #include <future>
@@ -42,8 +42,8 @@ struct VmSpec {
 
 class VmHost {
  public:
-  // Returns once the first vCPU runs. The signals have to be blocked before the first thread starts, hence
-  // the parameter.
+  // Returns once the first vCPU runs. `signals` is unused; it proves that they are blocked before a thread
+  // starts.
   [[nodiscard]] static Result<std::unique_ptr<VmHost>> start(VmSpec spec, const client::SignalWatch& signals);
   VmHost(const VmHost&) = delete;
   VmHost& operator=(const VmHost&) = delete;
@@ -75,7 +75,7 @@ class VmHost {
   client::ReadyListener ready_;
   ConsoleLog console_;
   UniqueFd ended_;
-  UniqueFd initrd_;        // with --add: memory that holds the image and what was added
+  UniqueFd initrd_;        // with --add: a memfd with the image and the added files
   UniqueFd outcome_file_;  // see exit_status.h
   MachineEnd outcome_;
   std::mutex mutex_;  // guards machine_ against its destruction

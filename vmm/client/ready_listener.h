@@ -1,5 +1,5 @@
-// Waits for the guest's agent to say that it is up (guest/protocol.h, kReadyPort): the host's end of a
-// connection that the guest opens. Nothing is polled, nothing is slept on.
+// Waits until the guest's agent is up: it connects to kReadyPort and says so (guest/protocol.h). No polling,
+// no sleeping.
 //
 // Thread: one.
 #pragma once
@@ -13,7 +13,7 @@ namespace glassbox::client {
 
 class ReadyListener {
  public:
-  // Listens on "<vsock_path>_1026"; the socket file goes with the listener.
+  // Listens on "<vsock_path>_1026"; the destructor removes the socket file.
   [[nodiscard]] static Result<ReadyListener> create(const std::filesystem::path& vsock_path);
   ReadyListener(ReadyListener&&) noexcept = default;
   ReadyListener& operator=(ReadyListener&&) = delete;
@@ -21,8 +21,7 @@ class ReadyListener {
 
   // To be polled for reading; then call take(). The descriptor may change between calls.
   [[nodiscard]] int fd() const { return connection_ ? connection_.get() : listener_.get(); }
-  // True once the agent has said that it is ready. Does not block. A guest that says anything else is
-  // ignored.
+  // True once the agent has said that it is ready. Does not block. Any other message is ignored.
   [[nodiscard]] bool take();
 
  private:

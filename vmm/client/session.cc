@@ -63,7 +63,9 @@ class CommandRelay {
       if (fds[2].revents != 0) read_input();
       for (const int i : {3, 4}) {
         if (fds[i].revents != 0 && !write_output(i == 3 ? out_ : err_)) {
-          return {CommandEnd::Kind::kInterrupted, 128 + SIGPIPE, {}};  // as the command would have ended here
+          return {CommandEnd::Kind::kInterrupted,
+                  128 + SIGPIPE,
+                  {}};  // as the command would have ended outside a guest
         }
       }
       if ((fds[0].revents & POLLOUT) != 0) send();
@@ -107,13 +109,14 @@ class CommandRelay {
     const std::size_t room = std::min<std::size_t>(bytes.size(), protocol::kStdinWindow - unacknowledged_);
     const ssize_t got = ::read(in_, bytes.data(), room);
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
-    const std::size_t length = got > 0 ? static_cast<std::size_t>(got) : 0;  // unreadable is like at its end
+    const std::size_t length =
+        got > 0 ? static_cast<std::size_t>(got) : 0;  // a read error is the end of the input
     if (length == 0) input_ended_ = true;
     unacknowledged_ += length;
     protocol::append_message(to_guest_, MessageType::kStdin, {bytes.data(), length});
   }
 
-  // False if nobody reads what we write.
+  // False if no process reads the descriptor any more.
   static bool write_output(Sink& sink) {
     // A pipe that is ready takes PIPE_BUF bytes without blocking.
     const ssize_t n =
@@ -134,7 +137,7 @@ class CommandRelay {
     if (sent > 0) {
       to_guest_.erase(0, static_cast<std::size_t>(sent));
     } else if (errno != EINTR && errno != EAGAIN) {
-      to_guest_.clear();  // its last words may still be there to be read
+      to_guest_.clear();  // the agent's last messages may still be readable
       input_ended_ = true;
     }
   }
@@ -147,7 +150,7 @@ class CommandRelay {
     decoder_.feed({bytes.data(), static_cast<std::size_t>(got)});
     while (!outcome_) {
       auto message = decoder_.next();
-      if (!message) return lost("the guest sent rubbish: " + message.error().message);
+      if (!message) return lost("the agent's answer is malformed: " + message.error().message);
       if (!*message) return;
       take(**message);
     }
@@ -163,31 +166,32 @@ class CommandRelay {
         return;
       case MessageType::kStdinAck: {
         const auto bytes = protocol::from_payload<std::uint32_t>(message.payload);
-        if (!bytes) return lost("the guest sent rubbish: an acknowledgement of a wrong size");
+        if (!bytes)
+          return lost("the agent's answer is malformed: an acknowledgement of stdin has the wrong size");
         unacknowledged_ -= std::min<std::size_t>(unacknowledged_, *bytes);
         return;
       }
       case MessageType::kExited: {
         const auto status = protocol::from_payload<std::int32_t>(message.payload);
-        if (!status) return lost("the guest sent rubbish: an exit status of a wrong size");
+        if (!status) return lost("the agent's answer is malformed: an exit status has the wrong size");
         outcome_ = CommandEnd{CommandEnd::Kind::kExited, *status & 0xff, {}};
         return;
       }
       case MessageType::kExecFailed: {
         const std::string_view payload = message.payload;
         const auto errnum = protocol::from_payload<std::uint32_t>(payload.substr(0, sizeof(std::uint32_t)));
-        if (!errnum) return lost("the guest sent rubbish: a failure without a reason");
+        if (!errnum) return lost("the agent's answer is malformed: a failure to start has no reason");
         outcome_ = CommandEnd{CommandEnd::Kind::kCannotRun, *errnum == ENOENT ? 127 : 126,
                               printable(payload.substr(sizeof(std::uint32_t)))};
         return;
       }
       default:
-        return lost(fmt::format("the guest sent rubbish: a message of type {}",
+        return lost(fmt::format("the agent's answer is malformed: message type {} is not expected",
                                 static_cast<std::uint32_t>(message.type)));
     }
   }
 
-  // The guest's words go to the user's terminal: one line, and no control characters.
+  // Text from the guest goes to the user's terminal: cut to 300 characters, without control characters.
   static std::string printable(std::string_view text) {
     std::string result;
     for (const char c : text.substr(0, 300))

@@ -2,12 +2,12 @@
 //
 // Theory of operation. One poll loop over stdin, stdout, stderr, signals and the connection. Input is sent
 // while less than kStdinWindow bytes are unacknowledged. Output is written in pieces that a pipe with room
-// takes without blocking, and the connection is read only once it is out: a slow reader slows the command,
-// and never keeps a signal from it. Descriptors of the user are never made non-blocking, since other
-// processes share them.
+// takes without blocking, and the connection is read only once they are written: a slow reader slows the
+// command down but never delays a signal to it. The user's descriptors are never made non-blocking, since
+// other processes share them.
 //
-// Signals: with a terminal, keys make them in the guest, and a signal sent to us ends the session. Without
-// one they are passed to the command, until kGiveUpAfter of them have had no effect.
+// Signals: with a terminal, keys become signals in the guest, and a signal to this process ends the session.
+// Without one, signals are passed to the command; after kGiveUpAfter of them the session ends.
 //
 // Messages from the guest are checked: an unknown type or a wrong length ends the session as lost.
 #pragma once
@@ -42,19 +42,19 @@ struct CommandEnd {
   enum class Kind {
     kExited,       // status is as a shell would give it
     kCannotRun,    // status 126 or 127, message says why
-    kInterrupted,  // by a signal to us; status is 128 + signal
-    kLost,         // the guest went away, or does not keep to the protocol; message says which
+    kInterrupted,  // by a signal to this process; status is 128 + signal
+    kLost,         // the connection ended, or the agent broke the protocol; message says which
   };
   Kind kind = Kind::kLost;
   int status = 0;
   std::string message;
 };
 
-// Runs the command over a connection to kExecPort, to its end. The terminal, if any, is raw meanwhile.
+// Runs the command to its end over a connection to kExecPort. Meanwhile the terminal, if any, is raw.
 [[nodiscard]] Result<CommandEnd> run_command(UniqueFd connection, const CommandSpec& command,
                                              const Streams& streams, const SignalWatch& signals);
 
-// What the user's environment adds to the guest's: TERM, LANG.
+// The variables that the user's environment adds to the guest's: TERM and LANG.
 [[nodiscard]] std::vector<std::string> terminal_env();
 
 // Asks the agent to power the guest off, over a connection to kExecPort.

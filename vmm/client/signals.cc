@@ -18,7 +18,8 @@ Result<SignalWatch> SignalWatch::create() {
 
 SignalWatch::~SignalWatch() {
   if (!fd_) return;
-  // What came in late has been dealt with by ending; unblocked it would kill before the clean-up is done.
+  // Discard signals that came late: the session ends anyway, and unblocking them would kill it before
+  // clean-up.
   while (take()) {
   }
   ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);

@@ -1,4 +1,4 @@
-// The signals a session wants to hear of, as a descriptor that poll() can wait for.
+// The signals that a session handles, as a descriptor that poll() can wait for.
 #pragma once
 
 #include <csignal>
@@ -10,8 +10,8 @@
 
 namespace glassbox::client {
 
-// INT, TERM, HUP, QUIT and WINCH. Blocked for the calling thread, and for threads it starts, while this
-// lives; a process with threads blocks them before it starts the first, or another thread would take them.
+// INT, TERM, HUP, QUIT and WINCH. While this object lives they are blocked for the calling thread and
+// for threads that it starts. Create it before the first thread, or another thread would take the signals.
 class SignalWatch {
  public:
   [[nodiscard]] static Result<SignalWatch> create();

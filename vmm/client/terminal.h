@@ -1,4 +1,4 @@
-// The user's terminal while a guest's terminal is shown on it.
+// The user's terminal while it shows a terminal of the guest.
 #pragma once
 
 #include <termios.h>
@@ -15,12 +15,11 @@ struct WindowSize {
   std::uint16_t cols = 80;
 };
 
-// Nothing where fd is no terminal.
+// Nothing if fd is not a terminal.
 [[nodiscard]] std::optional<WindowSize> window_size(int fd);
 
-// Raw mode for as long as it lives: every key goes to the guest. Restores what was there on destruction;
-// since the session takes its signals through a signalfd (session.h), there is no other way out of it but
-// SIGKILL.
+// Raw mode while this object lives: every key goes to the guest. The destructor restores the settings. A
+// session takes its signals through a signalfd (session.h), so that only SIGKILL can prevent it.
 class RawTerminal {
  public:
   [[nodiscard]] static Result<RawTerminal> enter(int fd);

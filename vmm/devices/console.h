@@ -1,9 +1,9 @@
-// The host's end of the serial console: a thread between the UART and the outside world, so that no vCPU ever
-// waits for a terminal, a pipe or a disk.
+// The host's end of the serial console: a thread between the UART and the user's descriptor, so that no vCPU
+// ever waits for a terminal, a pipe or a disk.
 //
-// Output passes through a bounded buffer; when the outside is slower than the guest, what does not fit is
-// dropped, and a line that says how much takes its place. The thread also watches the output for a kernel
-// panic (panic_watch.h). Input is read from a file descriptor as the guest asks for it.
+// Output passes through a bounded buffer. If the reader is slower than the guest, output that does not fit is
+// dropped, and a line with the number of dropped bytes takes its place. The thread also watches the output
+// for a kernel panic (panic_watch.h). Input is read from a file descriptor as the guest asks for it.
 #pragma once
 
 #include <cstddef>
@@ -35,9 +35,9 @@ class Console : public ByteSink {
   [[nodiscard]] Serial& serial() { return serial_; }
 
   void start();
-  // Passes on what is buffered and ends the thread. Input ends with it.
+  // Writes out the buffer and ends the thread, and with it the input.
   void finish();
-  // What the kernel said when it panicked; empty if it did not. After finish().
+  // The kernel's panic message; empty if it did not panic. Call it after finish().
   [[nodiscard]] const std::string& panic_message() const { return panic_watch_.message(); }
 
   void put(std::uint8_t byte) override;

@@ -1,7 +1,7 @@
 // Recognises "Kernel panic - not syncing: ..." in the text of a serial console.
 //
-// It alone ends nothing, since any program in the guest may print that line; but it says what a reset that
-// follows was about. (pvpanic says it for certain, where the guest has loaded that driver.)
+// Any program in the guest may print that line, so it never ends the machine; it only explains a reset that
+// follows. (pvpanic is certain, if the guest has loaded that driver.)
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// The ports by which a guest ends: ACPI sleep and reset registers, the 8042's reset line, pvpanic.
+// The ports through which a guest ends the machine: ACPI sleep and reset registers, the 8042's reset line,
+// pvpanic.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ class PowerPorts : public IoHandler {
   VmServices& services_;
 };
 
-// Port 0x64 of a PC without a keyboard: status 0, and command 0xFE pulses the reset line. Kernels that find
-// no other way to reset use it.
+// Port 0x64 of a PC without a keyboard: status 0, and command 0xFE pulses the reset line. Kernels use it
+// if they find no other way to reset.
 class KeyboardReset : public IoHandler {
  public:
   explicit KeyboardReset(VmServices& services) : services_(services) {}
@@ -32,7 +33,7 @@ class KeyboardReset : public IoHandler {
   VmServices& services_;
 };
 
-// QEMU's pvpanic (docs/specs/pvpanic): reading gives the events known, writing reports one.
+// QEMU's pvpanic (docs/specs/pvpanic): a read gives the supported events, a write reports one.
 class PanicPort : public IoHandler {
  public:
   explicit PanicPort(std::function<void()> on_panic) : on_panic_(std::move(on_panic)) {}

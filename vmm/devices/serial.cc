@@ -29,7 +29,7 @@ constexpr std::uint8_t kDivisorLatch = 0x80;
 constexpr std::uint8_t kLoopback = 0x10;
 constexpr std::uint8_t kDataReady = 0x01;
 constexpr std::uint8_t kTransmitterEmpty = 0x60;   // holding register and shifter
-constexpr std::uint8_t kCarrierReadyClear = 0xB0;  // DCD, DSR, CTS: somebody is there
+constexpr std::uint8_t kCarrierReadyClear = 0xB0;  // DCD, DSR, CTS: the other end is connected
 
 }  // namespace
 

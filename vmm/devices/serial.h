@@ -1,11 +1,11 @@
 // A 16550A UART as far as Linux's 8250 driver and consoles use it: both FIFOs, interrupts, loopback; no
 // modem.
 //
-// Output is taken at once (the transmitter is always empty), so that nobody in the guest waits for a baud
-// rate, and goes to a ByteSink that may not block. Input waits in a receive FIFO until the guest has read it.
+// Output is taken at once (the transmitter is always empty), so that no guest code waits for a baud rate, and
+// goes to a ByteSink that must not block. Input waits in a receive FIFO until the guest has read it.
 //
-// Interrupts are edges on an eventfd (an irqfd): one when a cause appears, as an edge-triggered ISA line has
-// it. The driver reads IIR until no cause is left, so that one edge is enough.
+// Interrupts are edges on an eventfd (an irqfd): one when a cause appears, as on an edge-triggered ISA
+// line. The driver reads IIR until no cause is left, so one edge is enough.
 //
 // Thread: any (one lock).
 #pragma once
@@ -22,7 +22,7 @@ namespace glassbox::devices {
 class ByteSink {
  public:
   virtual ~ByteSink() = default;
-  // May not block. Called with the device's lock held.
+  // Must not block: called with the device's lock held.
   virtual void put(std::uint8_t byte) = 0;
   // The receive FIFO has room again.
   virtual void input_wanted() = 0;
@@ -35,7 +35,7 @@ class Serial : public IoHandler {
   // irq_event_fd and sink outlive the device.
   Serial(int irq_event_fd, ByteSink* sink) : irq_event_fd_(irq_event_fd), sink_(sink) {}
 
-  // Queues what fits for the guest to read; returns how many bytes that were.
+  // Queues bytes for the guest to read, as many as fit; returns their number.
   std::size_t input(std::span<const std::uint8_t> bytes);
   [[nodiscard]] std::size_t input_room() const;
 

@@ -48,7 +48,7 @@ class Packer {
       if (error) return fail("--add {}: {}", host, error.message());
       return writer_.add_symlink(guest, target.string());
     }
-    return fail("--add {}: not a file, folder or symbolic link", host);
+    return fail("--add {}: only files, folders and symbolic links can be added", host);
   }
 
   Status add_folder(const std::string& host, const std::string& guest, mode_t mode) {
@@ -97,11 +97,12 @@ Result<AddedPath> parse_added_path(std::string_view argument) {
   const bool has_guest = colon != std::string_view::npos && colon > 0;
   AddedPath path{std::string(argument.substr(0, has_guest ? colon : argument.size())),
                  has_guest ? std::string(argument.substr(colon + 1)) : "/"};
-  if (path.host.empty()) return fail("--add wants HOSTPATH[:GUESTPATH]");
+  if (path.host.empty()) return fail("--add needs HOSTPATH[:GUESTPATH]");
   std::error_code error;
   const fs::path absolute = fs::absolute(path.host, error).lexically_normal();
   const fs::path name = absolute.has_filename() ? absolute.filename() : absolute.parent_path().filename();
-  if (!has_guest && name.empty()) return fail("--add {}: give the place in the guest as well", path.host);
+  if (!has_guest && name.empty())
+    return fail("--add {}: add its place in the guest (HOSTPATH:GUESTPATH)", path.host);
   // "HOST:/" puts a folder's content into the guest's root, but a file into it under its own name.
   const bool into_root = has_guest && path.guest == "/" && fs::is_directory(path.host, error);
   if (path.guest.ends_with('/') && !into_root) path.guest += name.string();

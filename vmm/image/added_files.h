@@ -1,11 +1,12 @@
-// --add HOSTPATH[:GUESTPATH]: files and folders of this machine in the guest's root, as one more cpio segment
-// behind the initrd. The kernel unpacks segments in order, so an added file replaces one of the image.
+// --add HOSTPATH[:GUESTPATH]: puts files and folders of the host into the guest's root, as one more cpio
+// segment behind the initrd. The kernel unpacks segments in order, so an added file replaces one of the
+// image.
 //
 //   HOSTPATH alone           appears as /NAME, NAME being its last component
 //   HOSTPATH:/some/where     appears as /some/where
 //   HOSTPATH:/some/where/    appears as /some/where/NAME
 //
-// Folders are added with all that is in them; symbolic links stay links, but HOSTPATH itself is followed.
+// Folders are added with their content; symbolic links stay links, but HOSTPATH itself is followed.
 // Modes are kept, owner is root. Devices, sockets and FIFOs are an error.
 #pragma once
 

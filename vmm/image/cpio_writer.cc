@@ -45,7 +45,8 @@ Status CpioWriter::header(std::string_view name, mode_t mode, std::uint64_t size
                           dev_t device) {
   while (name.starts_with('/'))
     name.remove_prefix(1);
-  if (name.empty() || name.size() > 4000) return fail("{} is no name for a file in the guest", name);
+  if (name.empty() || name.size() > 4000)
+    return fail("\"{}\" is not a valid file name in the guest: it must have 1 to 4000 bytes", name);
   struct Delete {
     void operator()(archive_entry* e) const { archive_entry_free(e); }
   };

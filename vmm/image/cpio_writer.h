@@ -1,9 +1,9 @@
 // Writes a cpio archive in the "newc" form, which is what the kernel unpacks as an initramfs
 // (Documentation/driver-api/early-userspace/buffer-format.rst).
 //
-// What goes in is all that comes out: times are 0, owner is root, inode numbers count up, so that the same
-// content makes the same bytes. Names are relative to the guest's root; parent directories are the caller's
-// business, since the kernel takes entries in order and drops those whose directory is missing.
+// The bytes depend on the content only: times are 0, the owner is root, inode numbers count up. Names are
+// relative to the guest's root. The caller must add a directory before the files in it: the kernel takes
+// entries in order and drops those whose directory is missing.
 #pragma once
 
 #include <sys/types.h>
@@ -31,7 +31,7 @@ class CpioWriter {
   [[nodiscard]] Status add_symlink(std::string_view name, std::string_view target);
   [[nodiscard]] Status add_char_device(std::string_view name, mode_t mode, unsigned major, unsigned minor);
 
-  // Ends the archive and hands it over; its size is a multiple of 4, so that another may follow.
+  // Ends the archive and returns it. Its size is a multiple of 4, so that another may follow it.
   [[nodiscard]] Result<std::vector<char>> finish();
 
  private:

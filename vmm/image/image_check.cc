@@ -21,7 +21,8 @@ constexpr std::uint64_t kHeaderBytes = 110;  // six characters of magic, 13 fiel
 constexpr int kFileSizeField = 6;
 constexpr int kNameSizeField = 11;
 constexpr std::string_view kTrailer = "TRAILER!!!";
-// How what Linux unpacks begins (lib/decompress.c): gzip (two), bzip2, lzma, xz, lzo, lz4, zstd.
+// The first bytes of the formats that Linux unpacks (lib/decompress.c): gzip (two), bzip2, lzma, xz, lzo,
+// lz4, zstd.
 constexpr std::array<std::string_view, 8> kCompressed = {"\37\213",  "\37\236", "BZ",   "\135\0"sv,
                                                          "\3757zXZ", "\211LZO", "\2!L", "(\265"};
 
@@ -43,7 +44,8 @@ Status check_image(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat info {};
   if (!fd || ::fstat(fd.get(), &info) < 0) return fail_errno(errno, "cannot read the image {}", path);
-  if (!S_ISREG(info.st_mode) || info.st_size == 0) return fail("the image {} is empty, or no file", path);
+  if (!S_ISREG(info.st_mode) || info.st_size == 0)
+    return fail("the image {} is empty or not a regular file", path);
   const auto size = static_cast<std::uint64_t>(info.st_size);
   std::array<char, kHeaderBytes + kTrailer.size()> bytes{};
   for (std::uint64_t at = 0; at < size;) {
@@ -51,11 +53,11 @@ Status check_image(const std::string& path) {
     if (got < 0) return fail_errno(errno, "cannot read the image {}", path);
     const std::string_view header(bytes.data(), static_cast<std::size_t>(got));
     if (!std::string_view("07070").starts_with(header.substr(0, 5))) {
-      // A compressed segment, the first or one that follows, is the kernel's business.
+      // The kernel checks a compressed segment itself.
       const bool known = std::any_of(kCompressed.begin(), kCompressed.end(),
                                      [header](std::string_view magic) { return header.starts_with(magic); });
       if (at == 0 && !known)
-        return fail("the image {} is no initramfs: a cpio archive, or a compressed one", path);
+        return fail("the image {} is not an initramfs: expected a cpio archive, plain or compressed", path);
       return {};
     }
     const auto file_size =

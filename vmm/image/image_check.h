@@ -1,5 +1,5 @@
-// Whether an initramfs is whole, before a guest is started on it: a kernel that gets half an image says only
-// that it found no init.
+// Checks before a guest starts that its initramfs is whole: a kernel with half an image only says that it
+// found no init.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace glassbox {
 
-// Walks the entries of an uncompressed cpio (newc) archive. A compressed image is taken on trust: the
-// kernel's decompressor checks it.
+// Walks the entries of an uncompressed cpio (newc) archive. A compressed image is not checked: the
+// kernel's decompressor does that.
 [[nodiscard]] Status check_image(const std::string& path);
 
 }  // namespace glassbox

@@ -42,7 +42,7 @@ void set_features(kvm_cpuid_entry2& entry, const Topology& topology) {
   entry.edx = put(entry.edx, 28, 1, topology.count > 1 ? 1 : 0);  // HTT: EBX[23:16] is meaningful
 }
 
-// How many APIC ids share a cache: level 3 all, the others one.
+// Number of APIC ids that share a cache: all for level 3, one for the others.
 void set_cache_sharing(kvm_cpuid_entry2& entry, const Topology& topology) {
   if ((entry.eax & 0x1F) == 0) return;  // end of the list
   const bool last_level = ((entry.eax >> 5) & 7) >= 3;

@@ -1,8 +1,7 @@
-// What a guest's CPUID instruction says: KVM's own offer, with the topology of this machine put in.
+// The answers to a guest's CPUID instruction: KVM's offer, changed to show this machine's topology.
 //
-// One socket, one thread a core: vCPU n has APIC id n. Nested virtualisation is taken out, the TSC-deadline
-// timer is put in (the local APIC is in the kernel, which emulates it), so that the guest calibrates no
-// timer.
+// One socket, one thread per core: vCPU n has APIC id n. Nested virtualisation is removed. The TSC-deadline
+// timer is added (the kernel's local APIC emulates it), so that the guest calibrates no timer.
 #pragma once
 
 #include <span>

@@ -16,7 +16,7 @@ thread_local unsigned current_vcpu = layout::kMaxVcpus;
 
 Status IoBus::add(std::uint64_t base, std::uint64_t size, IoHandler* handler) {
   if (size == 0 || base + (size - 1) < base) {
-    return fail("a {} range of {:#x} bytes at {:#x} is not possible", what_, size, base);
+    return fail("invalid {} range: {:#x} bytes at {:#x}", what_, size, base);
   }
   const std::unique_lock lock(mutex_);
   const auto after =
@@ -26,7 +26,7 @@ Status IoBus::add(std::uint64_t base, std::uint64_t size, IoHandler* handler) {
   const bool overlaps_last =
       after != ranges_.begin() && base - std::prev(after)->base < std::prev(after)->size;
   if (overlaps_next || overlaps_last) {
-    return fail("the {} range of {:#x} bytes at {:#x} overlaps another device's", what_, size, base);
+    return fail("the {} range of {:#x} bytes at {:#x} overlaps that of another device", what_, size, base);
   }
   ranges_.insert(after, Range{base, size, handler});
   return {};

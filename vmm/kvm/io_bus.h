@@ -1,12 +1,12 @@
-// Which device answers at a guest address: one IoBus for memory, one for ports.
+// Finds the device at a guest address: one IoBus for memory, one for ports.
 //
 // Theory of operation: a table of address ranges, sorted, behind a reader-writer lock that is held for the
-// lookup only, never while a device runs. A vCPU publishes the handler it is about to call before it lets go
-// of the lock; remove() takes the range out under the exclusive lock and then waits until no *other* vCPU is
-// inside that handler. A vCPU may therefore remove a range from within another device's handler (a
+// lookup only, never while a device runs. A vCPU publishes the handler that it is about to call before it
+// releases the lock; remove() takes the range out under the exclusive lock and then waits until no *other*
+// vCPU is inside that handler. A vCPU may therefore remove a range from within another device's handler (a
 // configuration-space write that moves a BAR), provided it holds no lock that the removed handler takes.
 //
-// Accesses that no range covers entirely read as all ones and write nowhere, as on a PC. The access path
+// An access that no range covers entirely reads as all ones and writes nothing, as on a PC. The access path
 // allocates nothing.
 //
 // Thread: read() and write() on the vCPU's own thread; add() and remove() on any.
@@ -30,12 +30,12 @@ class IoBus {
   // what names the bus in errors: "memory" or "port".
   explicit IoBus(const char* what) : what_(what) {}
 
-  // [base, base + size) answers to handler, which outlives the range. Fails where a range is there already.
+  // Gives [base, base + size) to handler, which must outlive the range. Fails if it overlaps another range.
   [[nodiscard]] Status add(std::uint64_t base, std::uint64_t size, IoHandler* handler);
-  // Takes out the range that begins at base; no effect where there is none.
+  // Removes the range that begins at base, if there is one.
   void remove(std::uint64_t base);
 
-  // False where nothing answered.
+  // False if no device is there.
   bool read(unsigned vcpu, std::uint64_t addr, std::span<std::uint8_t> data);
   bool write(unsigned vcpu, std::uint64_t addr, std::span<const std::uint8_t> data);
 
@@ -46,7 +46,7 @@ class IoBus {
     IoHandler* handler;
   };
   struct alignas(64) Active {
-    std::atomic<IoHandler*> handler{nullptr};  // the one this vCPU is inside of
+    std::atomic<IoHandler*> handler{nullptr};  // the handler that this vCPU is in
   };
   struct Found {
     IoHandler* handler;

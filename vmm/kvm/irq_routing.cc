@@ -5,7 +5,7 @@
 namespace glassbox::kvm {
 namespace {
 
-// KVM_MAX_IRQ_ROUTES of x86; KVM_CAP_IRQ_ROUTING would say the same.
+// KVM_MAX_IRQ_ROUTES of x86; KVM_CAP_IRQ_ROUTING returns the same number.
 constexpr unsigned kMaxGsis = 4096;
 
 }  // namespace
@@ -26,7 +26,7 @@ Result<unsigned> IrqRouting::alloc_gsi() {
 Status IrqRouting::set_msi(unsigned gsi, const MsiMessage& message) {
   const std::lock_guard lock(mutex_);
   if (gsi < layout::kIoApicPins || gsi - layout::kIoApicPins >= messages_.size()) {
-    return fail("GSI {} was never handed out", gsi);
+    return fail("GSI {} is not allocated", gsi);
   }
   auto& slot = messages_[gsi - layout::kIoApicPins];
   if (slot == message) return {};

@@ -1,5 +1,5 @@
-// The table from GSIs to interrupts. GSIs 0..23 are the pins of the I/O APIC; the ones after are handed out
-// to devices, each pointing at one MSI message once the guest has programmed it.
+// The table from GSIs to interrupts. GSIs 0..23 are the pins of the I/O APIC; the others are allocated
+// to devices; each stands for one MSI message once the guest has programmed it.
 //
 // KVM takes the table as a whole, and a change costs it a grace period: it is set when a guest programs or
 // masks a vector, never on the interrupt path (irqfd).

@@ -34,7 +34,7 @@ Result<Kvm> Kvm::open() {
   if (!fd) return cannot_open(errno);
   const int version = ::ioctl(fd.get(), KVM_GET_API_VERSION, 0);
   if (version != KVM_API_VERSION) {
-    return fail("/dev/kvm speaks API version {}, not {}: not a KVM we know", version, KVM_API_VERSION);
+    return fail("/dev/kvm has API version {}, and glassbox needs version {}", version, KVM_API_VERSION);
   }
   const int run_size = ::ioctl(fd.get(), KVM_GET_VCPU_MMAP_SIZE, 0);
   if (run_size < static_cast<int>(sizeof(kvm_run))) {

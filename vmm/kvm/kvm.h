@@ -1,4 +1,4 @@
-// /dev/kvm itself: what it can do, and virtual machines from it.
+// /dev/kvm: its capabilities, and the virtual machines that it makes.
 #pragma once
 
 #include <vector>
@@ -12,13 +12,13 @@ namespace glassbox::kvm {
 
 class Kvm {
  public:
-  // The error's code is the errno of open(): ENOENT where there is no KVM, EACCES without permission.
+  // The error's code is the errno of open(): ENOENT without KVM, EACCES without permission.
   [[nodiscard]] static Result<Kvm> open();
 
-  // KVM_CHECK_EXTENSION: 0 where the capability is missing, otherwise 1 or the capability's own number.
+  // KVM_CHECK_EXTENSION: 0 if the capability is missing, otherwise 1 or the capability's own number.
   [[nodiscard]] int capability(int cap) const;
   [[nodiscard]] Result<Vm> create_vm() const;
-  // What KVM can offer on this processor, unchanged.
+  // The CPUID that KVM offers on this processor, unchanged (KVM_GET_SUPPORTED_CPUID).
   [[nodiscard]] Result<std::vector<kvm_cpuid_entry2>> supported_cpuid() const;
 
  private:

@@ -2,7 +2,7 @@
 // was assembled by hand. It measures KVM (usability.cc) and tests devices on machines where Linux would be
 // too slow.
 //
-// Interrupt chip and devices are the caller's business, through vm(), before run.
+// The caller adds an interrupt chip and devices through vm(), before run.
 #pragma once
 
 #include <cstdint>

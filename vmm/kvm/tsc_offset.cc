@@ -26,7 +26,8 @@ Result<std::uint64_t> guest_counter(Vcpu& vcpu) {
     error = vcpu.run();
   } while (error == EINTR || error == EAGAIN);
   if (error != 0) return fail_errno(error, "KVM_RUN");
-  if (vcpu.shared().exit_reason != KVM_EXIT_IO) return fail("the guest did not get to read its counter");
+  if (vcpu.shared().exit_reason != KVM_EXIT_IO)
+    return fail("the guest did not reach the read of its counter");
   GB_ASSIGN(regs, vcpu.regs());
   return (regs.rdx & 0xffffffff) << 32 | (regs.rax & 0xffffffff);
 }

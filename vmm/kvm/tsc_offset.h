@@ -1,4 +1,5 @@
-// Does KVM keep its word about the guest's time stamp counter? Some accept KVM_VCPU_TSC_OFFSET and ignore it.
+// Tests whether KVM obeys KVM_VCPU_TSC_OFFSET, the guest's time stamp counter less the host's. Some KVMs
+// accept it and ignore it.
 #pragma once
 
 #include <string>
@@ -7,7 +8,7 @@ namespace glassbox::kvm {
 
 struct TscOffset {
   bool honest = false;
-  std::string detail;  // what was seen, or why nothing could be
+  std::string detail;  // the measurement, or why there is none
 };
 
 // Sets an offset, has a guest read its counter and compares. Takes a few milliseconds.

@@ -63,7 +63,7 @@ Result<double> measure() {
   return best;
 }
 
-// KVM needs one of the two to run guests on the processor; a KVM that interprets them does without.
+// KVM needs VMX or SVM to run guests on the processor. A KVM that interprets them needs neither.
 bool processor_has_virtualization() {
   constexpr unsigned kVmx = 1U << 5;  // leaf 1, ECX
   constexpr unsigned kSvm = 1U << 2;  // leaf 8000_0001, ECX
@@ -92,7 +92,8 @@ Usability check_kvm() {
   }
   result.instructions_per_second = static_cast<std::uint64_t>(*rate);
   const bool fast = result.instructions_per_second >= kMinimumRate;
-  // The lab's is emulated and slow by nature, slower yet on a busy host; there is no other to carry on in.
+  // The lab's KVM is emulated, so it is slow, and slower on a busy host. There is no second lab to carry on
+  // in.
   result.usable = fast || in_lab();
   const double millions = *rate / 1e6;
   result.reason = fmt::format("/dev/kvm runs {:.{}f} million guest instructions a second", millions,

@@ -78,7 +78,7 @@ Result<std::uint64_t> Vcpu::tsc_offset() const {
   std::uint64_t offset = 0;
   const kvm_device_attr attribute = tsc_offset_attribute(&offset);
   if (::ioctl(fd_.get(), KVM_GET_DEVICE_ATTR, &attribute) != 0)
-    return fail_errno(errno, "this KVM has no KVM_VCPU_TSC_OFFSET");
+    return fail_errno(errno, "KVM here does not support KVM_VCPU_TSC_OFFSET");
   return offset;
 }
 

@@ -1,6 +1,6 @@
 // One vCPU of KVM: its fd and the kvm_run area it shares with the kernel.
 //
-// Thread: the one that runs it, except request_exit(), which any thread may call.
+// Thread: only the one that runs it; request_exit() may be called by any.
 #pragma once
 
 #include <cstddef>
@@ -32,12 +32,12 @@ class Vcpu {
   [[nodiscard]] Result<std::uint64_t> tsc_offset() const;
   [[nodiscard]] Status set_tsc_offset(std::uint64_t offset);
 
-  // KVM_RUN. 0, or the errno: EINTR when a signal or request_exit() ended it, EAGAIN now and then while the
+  // KVM_RUN. Returns 0 or the errno: EINTR if a signal or request_exit() ended it, EAGAIN at times while the
   // vCPU waits to be started.
   [[nodiscard]] int run();
   [[nodiscard]] kvm_run& shared() const { return *run_; }
 
-  // Makes the present or the next run() return EINTR; a thread inside KVM_RUN needs a signal as well.
+  // Makes the current or the next run() return EINTR. A thread inside KVM_RUN needs a signal as well.
   void request_exit() { __atomic_store_n(&run_->immediate_exit, 1, __ATOMIC_SEQ_CST); }
 
  private:

@@ -20,9 +20,9 @@ class Vm {
 
   [[nodiscard]] int capability(int cap) const;
 
-  // Pages that VMX without unrestricted guest needs for real mode; before the first vCPU.
+  // The pages that VMX without "unrestricted guest" needs for real mode. Call it before the first vCPU.
   [[nodiscard]] Status set_real_mode_pages(GuestPhysAddr identity_map, GuestPhysAddr task_state);
-  // PIC, I/O APIC and a local APIC per vCPU, all in the kernel; before the first vCPU.
+  // PIC, I/O APIC and a local APIC per vCPU, all in the kernel. Call it before the first vCPU.
   [[nodiscard]] Status create_irqchip();
   [[nodiscard]] Status add_memory(std::uint32_t slot, const GuestMemory::Region& region);
   [[nodiscard]] Result<Vcpu> create_vcpu(unsigned id);

@@ -50,7 +50,8 @@ Result<std::unique_ptr<Devices>> Devices::create(VmServices& vm, const DevicesCo
 }
 
 Status Devices::add_devices(VmServices& vm, const DevicesConfig& config) {
-  // The port's hooks run before the NAT's: frames are taken up before answers are published.
+  // The device comes first, so that its hooks run before the NAT's: frames are taken before answers are
+  // published.
   auto net_device =
       std::make_unique<NetDevice>(*network_loop_, NetConfig{.mac = net::kGuestMac, .mtu = config.nat.mtu});
   net::GuestPort& port = *net_device;

@@ -3,8 +3,8 @@
 // Two threads: "gb-net" runs the network loop (virtio-net, the NAT, every host socket of it), "gb-dev" the
 // device loop (vsock, rng). Signals stay with the other threads.
 //
-// Life: create() before the first vCPU runs; destroy it, or stop(), when the last vCPU thread has been joined
-// and before the VmServices goes.
+// Life: create() before the first vCPU runs. Destroy it, or stop() it, after the last vCPU thread has been
+// joined and before VmServices is destroyed.
 #pragma once
 
 #include <filesystem>
@@ -45,7 +45,7 @@ class Devices {
   Status add_devices(VmServices& vm, const DevicesConfig& config);
   void start();
 
-  // In the order of dependence: the NAT goes first, then the functions with their devices, then the loops.
+  // Destroyed from the last to the first: the NAT, then the functions with their devices, then the loops.
   std::unique_ptr<net::EventLoop> network_loop_;
   std::unique_ptr<net::EventLoop> device_loop_;
   std::unique_ptr<pci::Host> pci_;

@@ -17,8 +17,10 @@ namespace {
 
 constexpr std::uint64_t kMinMemoryMib = 64;
 constexpr std::uint64_t kMaxMemoryMib = 1ULL << 24;
-// A kernel that reported a panic still prints to its console and then resets, unless told not to (panic=0).
+// An error message describes the state of at most this many other vCPUs.
 constexpr std::size_t kVcpusDescribed = 4;
+// After a panic was reported, how long the kernel may still print to its console before it resets. With
+// panic=0 it never resets.
 constexpr auto kPanicGrace = std::chrono::seconds(2);
 
 void mark(BootStage stage) {
@@ -27,16 +29,16 @@ void mark(BootStage stage) {
 
 Status check(const MachineConfig& config) {
   if (config.vcpus < 1 || config.vcpus > layout::kMaxVcpus) {
-    return fail("{} vCPUs are not possible; 1 to {} are", config.vcpus, layout::kMaxVcpus);
+    return fail("--vcpus must be between 1 and {}, not {}", layout::kMaxVcpus, config.vcpus);
   }
   if (config.memory_mib < kMinMemoryMib || config.memory_mib > kMaxMemoryMib) {
-    return fail("{} MiB of guest memory are not possible; {} to {} are", config.memory_mib, kMinMemoryMib,
-                kMaxMemoryMib);
+    return fail("--memory must be between {} and {} MiB, not {}", kMinMemoryMib, kMaxMemoryMib,
+                config.memory_mib);
   }
   return {};
 }
 
-// What firmware would have set up.
+// Model-specific registers as firmware would leave them.
 std::array<kvm_msr_entry, 2> firmware_msrs() {
   std::array<kvm_msr_entry, 2> msrs = {};
   msrs[0].index = 0x1A0;  // IA32_MISC_ENABLE
@@ -49,10 +51,10 @@ std::array<kvm_msr_entry, 2> firmware_msrs() {
 }  // namespace
 
 std::string default_command_line() {
-  // tsc=reliable: no watchdog for a clock that has no rival here. panic=-1: reset at once, which ends the
-  // machine. reboot=a: by the ACPI reset register; on a hardware-reduced machine Linux would try EFI and then
-  // a BIOS. 8250.nr_uarts=1: do not probe for three ports that are not there. KASLR is left as the kernel
-  // has it, since no argument turns it on again.
+  // tsc=reliable: no clock watchdog, since there is no other clock to compare with. panic=-1: reset at once,
+  // which ends the machine. reboot=a: use the ACPI reset register; on a hardware-reduced machine Linux would
+  // otherwise try EFI and then a BIOS. 8250.nr_uarts=1: do not probe for three more serial ports. KASLR stays
+  // as the kernel has it, because no argument could turn it on again.
   return "console=ttyS0 quiet panic=-1 reboot=a tsc=reliable 8250.nr_uarts=1 pci=norom";
 }
 
@@ -67,7 +69,7 @@ Status Machine::build() {
   GB_ASSIGN(const kvm::Kvm kvm, kvm::Kvm::open());
   GB_ASSIGN(GuestMemory mapped, GuestMemory::create(config_.memory_mib << 20));
   const auto memory = std::make_shared<const GuestMemory>(std::move(mapped));
-  // To read kernel and initrd takes as long as to make the machine around them.
+  // Reading kernel and initrd takes as long as building the machine, so both are done at the same time.
   loading_ = std::async(std::launch::async, [this, memory] { return load(*memory); });
   GB_ASSIGN(kvm::Vm vm, kvm.create_vm());
 
@@ -78,12 +80,10 @@ Status Machine::build() {
     GB_TRY(vm.add_memory(slot++, region));
   services_ = std::make_unique<MachineServices>(
       memory, std::move(vm),
-      MachineServices::Requests{[this] { end(MachineEnd::Kind::kPoweredOff, "the guest powered off"); },
-                                [this] {
-                                  end(MachineEnd::Kind::kReset,
-                                      "the guest asked for a reset, and glassbox does not reboot");
-                                },
-                                [this](unsigned index) -> kvm::Vcpu& { return vcpus_.at(index)->vcpu(); }});
+      MachineServices::Requests{
+          [this] { end(MachineEnd::Kind::kPoweredOff, "the guest powered off"); },
+          [this] { end(MachineEnd::Kind::kReset, "the guest asked for a reset, which ends the VM"); },
+          [this](unsigned index) -> kvm::Vcpu& { return vcpus_.at(index)->vcpu(); }});
   GB_TRY(services_->routing().start());
   GB_TRY(build_platform());
   GB_TRY(add_vcpus(kvm));
@@ -132,7 +132,7 @@ Status Machine::add_vcpus(const kvm::Kvm& kvm) {
     vcpus_.push_back(std::make_unique<VcpuThread>(i, std::move(vcpu), services_->mmio(), services_->ports(),
                                                   VcpuThread::Events{[this](std::string why) {
                                                     end(MachineEnd::Kind::kError,
-                                                        "the guest came to a halt: " + std::move(why));
+                                                        "the guest cannot go on: " + std::move(why));
                                                   }}));
   }
   return {};
@@ -189,7 +189,7 @@ void Machine::end_threads() {
   if (console_) console_->finish();
 }
 
-// A panic ends in a reset or a triple fault: what came before says more than the reset does.
+// A panic ends in a reset or a triple fault: report the panic, which says more.
 MachineEnd Machine::final_outcome() {
   const std::lock_guard lock(mutex_);
   const bool ended_by_guest =
@@ -204,7 +204,7 @@ MachineEnd Machine::final_outcome() {
   return outcome;
 }
 
-// Of the vCPUs that did not fail, a few: what one does is often what another fails of.
+// The states of a few vCPUs that did not fail: they often explain the failure of another.
 std::string Machine::states_of_others() const {
   std::string text;
   for (std::size_t i = 0; i < std::min(vcpus_.size(), kVcpusDescribed); ++i)

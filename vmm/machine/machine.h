@@ -44,12 +44,12 @@ struct MachineConfig {
   int console_input_fd = -1;                // stays the caller's
 };
 
-// What every Linux guest of ours is given before the user's own arguments.
+// The kernel arguments of every Linux guest; the user's own follow them.
 [[nodiscard]] std::string default_command_line();
 
 class Machine {
  public:
-  // Checks the configuration, makes the VM and begins to load the kernel; start() says how that went.
+  // Checks the configuration, makes the VM and begins to load the kernel; a failure to load it is start()'s.
   [[nodiscard]] static Result<std::unique_ptr<Machine>> create(MachineConfig config);
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
@@ -57,12 +57,14 @@ class Machine {
 
   [[nodiscard]] VmServices& services() { return *services_; }
 
+  // Starts the vCPUs. Fails if the kernel or the initrd could not be loaded.
   [[nodiscard]] Status start();
   // Blocks until the machine has ended and no vCPU runs any more.
   [[nodiscard]] MachineEnd wait();
+  // Makes wait() return kStopped, unless the machine has ended by itself. Any thread, any number of times.
   void stop();
 
-  // Exits to us so far, all vCPUs. Any thread.
+  // Exits to the monitor so far, of all vCPUs. Any thread.
   [[nodiscard]] std::uint64_t exits() const;
 
  private:
@@ -92,7 +94,8 @@ class Machine {
   std::optional<MachineEnd> ended_;  // the first reason counts
   bool panic_reported_ = false;      // through pvpanic
 
-  std::future<Status> loading_;  // last: its thread ends before what it writes to goes
+  std::future<Status>
+      loading_;  // last member: its thread ends before the members that it writes to are destroyed
 };
 
 }  // namespace glassbox

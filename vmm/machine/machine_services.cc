@@ -3,7 +3,8 @@
 namespace glassbox {
 
 Status MachineServices::map_mmio(GuestPhysAddr base, std::uint64_t size, IoHandler* handler) {
-  // A guest chooses where a BAR goes. RAM never exits to us, so that a BAR over RAM would just be dead.
+  // A guest chooses the address of a BAR. An access to RAM causes no exit, so that a BAR over RAM would never
+  // be reached.
   for (const GuestMemory::Region& region : memory_->regions()) {
     if (base < region.base + region.size && region.base - base < size) {
       return fail("a register block of {:#x} bytes at {:#x} would lie over RAM", size, base);

@@ -1,4 +1,4 @@
-// VmServices on top of KVM: what devices see of the machine.
+// VmServices on top of KVM: the devices' view of the machine.
 #pragma once
 
 #include <functional>
@@ -51,7 +51,7 @@ class MachineServices : public VmServices {
   void request_reset() override { requests_.reset(); }
 
  private:
-  // Order matters: guest memory is unmapped only after KVM has let go of it.
+  // Order matters: guest memory must be unmapped only after KVM has released it.
   std::shared_ptr<const GuestMemory> memory_;
   kvm::Vm vm_;
   kvm::IrqRouting routing_;

@@ -33,7 +33,7 @@ void VcpuThread::start() {
   kick_signal();
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), fmt::format("vcpu{}", index_).c_str());
-    // Signals to the process (SIGINT, SIGTERM) are for others; the kick is for us.
+    // Other threads take the signals to the process (SIGINT, SIGTERM); this one takes only the kick.
     sigset_t all;
     ::sigfillset(&all);
     ::sigdelset(&all, kick_signal());
@@ -88,7 +88,7 @@ bool VcpuThread::handle_exit() {
                             std::uint32_t{run.internal.suberror}));
       return false;
     default:
-      fail_with(fmt::format("exit reason {} is not known", std::uint32_t{run.exit_reason}));
+      fail_with(fmt::format("KVM exit reason {} is not supported", std::uint32_t{run.exit_reason}));
       return false;
   }
 }
@@ -122,9 +122,8 @@ void VcpuThread::fail_with(std::string why) {
   const auto regs = vcpu_.regs();
   const auto sregs = vcpu_.sregs();
   if (regs && sregs)
-    why += kvm::at_reset(*regs, *sregs)
-               ? " (where is not known: KVM has reset the vCPU since, as it does on AMD)"
-               : " at " + kvm::describe(*regs, *sregs);
+    why += kvm::at_reset(*regs, *sregs) ? " (its address is lost: KVM has reset the vCPU, as it does on AMD)"
+                                        : " at " + kvm::describe(*regs, *sregs);
   events_.failed(fmt::format("vCPU {}: {}", index_, why));
 }
 

@@ -1,9 +1,9 @@
 // One vCPU's thread: KVM_RUN, and the exits.
 //
-// Theory of operation: the loop asks a KVM vCPU to run and hands each exit to the bus it belongs to; it
-// allocates nothing and takes no lock but the bus's. It ends when stop() is called or when an exit cannot be
-// handled, which it reports once through Events::failed. stop() sets kvm_run's immediate_exit, which the next
-// KVM_RUN cannot miss, and sends a signal whose only purpose is to end the present one.
+// Theory of operation: the loop runs a KVM vCPU and hands each exit to the memory or the port bus. It
+// allocates nothing and takes no lock but the bus's. It ends when stop() is called, or when an exit cannot be
+// handled, which it reports once through Events::failed. stop() sets immediate_exit in kvm_run, which the
+// next KVM_RUN obeys, and sends a signal that ends the current one.
 #pragma once
 
 #include <pthread.h>
@@ -32,13 +32,13 @@ class VcpuThread {
 
   [[nodiscard]] kvm::Vcpu& vcpu() { return vcpu_; }
   void start();
-  // Asks the thread to end; it may be inside a device still. Thread: the one that calls join().
+  // Asks the thread to end and does not wait: it may still be in a device. Thread: the one that calls join().
   void stop();
   void join();
-  // Whether Events::failed came, and what the vCPU was doing, for people. After join().
+  // Whether Events::failed was called; the vCPU's last state in one line. Call them after join().
   [[nodiscard]] bool failed() const { return failed_; }
   [[nodiscard]] std::string state() const;
-  // Exits to us so far. Any thread.
+  // Exits to the monitor so far. Any thread.
   [[nodiscard]] std::uint64_t exits() const { return exits_.load(std::memory_order_relaxed); }
 
  private:

@@ -1,7 +1,7 @@
 // The 256 bytes of a function's configuration space: plain registers, each bit read-only or writable, and the
-// capability list (PCI 3.0, 6.1 and 6.7). What a write means is for the function to say (vmm/pci/function.h).
+// capability list (PCI 3.0, 6.1 and 6.7). The function decides what a write means (vmm/pci/function.h).
 //
-// Thread: not safe; the PCI host serialises.
+// Thread: not thread-safe; the PCI host serialises access.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 namespace glassbox::pci {
 
-// Register offsets and bits of a type 0 header that we use.
+// Register offsets and bits of a type 0 header, those that are used here.
 inline constexpr unsigned kVendorId = 0x00;
 inline constexpr unsigned kDeviceId = 0x02;
 inline constexpr unsigned kCommand = 0x04;
@@ -59,15 +59,15 @@ class ConfigSpace {
       writable_.at(offset + i) = static_cast<std::uint8_t>(bits >> (8 * i));
   }
 
-  // Appends a capability; body is what follows the id and next bytes. Returns its offset. Asserts that it
-  // fits.
+  // Appends a capability whose bytes after the id and the next pointer are `body`. Returns its offset.
+  // Asserts that it fits.
   unsigned add_capability(std::uint8_t id, std::span<const std::uint8_t> body);
 
  private:
   std::array<std::uint8_t, kSize> bytes_{};
   std::array<std::uint8_t, kSize> writable_{};
   unsigned next_capability_ = kFirstCapability;
-  unsigned last_pointer_ = kCapabilityPointer;  // where the next capability's offset is to be written
+  unsigned last_pointer_ = kCapabilityPointer;  // where the next capability's offset goes
 };
 
 }  // namespace glassbox::pci

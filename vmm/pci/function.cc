@@ -60,8 +60,8 @@ std::optional<GuestPhysAddr> Function::bar_address(unsigned bar) const {
   return bars_.at(bar).mapped;
 }
 
-// First everything that has to go, then what is to come: a guest that swaps two BARs gets both. One that lies
-// over another function's waits: the host calls this again when that one may have gone.
+// Unmaps first, then maps, so that a guest can swap two BARs. A BAR that overlaps another function's stays
+// unmapped until the host calls this again, after the other may have moved.
 void Function::update_mappings() {
   const bool decode = (config_.get<std::uint16_t>(kCommand) & kCommandMemory) != 0;
   for (Bar& bar : bars_) {

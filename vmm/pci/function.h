@@ -1,10 +1,11 @@
 // A PCI function: its configuration space and up to six 32-bit memory BARs.
 //
 // Theory of operation: the host assigns each BAR an address when the function is added, with memory decoding
-// off. The guest may program other addresses and turn decoding on and off (its command register); whenever
-// that changes where a BAR decodes, the BAR is taken out of guest physical space and put back in at its new
-// place, through VmServices. A place outside the bus's window, or one that overlaps something, is not mapped:
-// a guest that programs it reaches nothing there, and nobody else is harmed. There is no I/O BAR and no INTx.
+// off. The guest may program other addresses and turn decoding on and off (its command register). Whenever
+// that changes where a BAR decodes, the BAR is unmapped from guest physical space and mapped at its new
+// address, through VmServices. An address outside the bus's window, or one that overlaps another range, is
+// not mapped: the guest then reaches nothing there, and no other device is affected. There is no I/O BAR and
+// no INTx.
 //
 // Thread: config_*() under the PCI host's lock, on a vCPU thread. BAR accesses on vCPU threads, concurrently
 // with each other and with config accesses.
@@ -52,8 +53,8 @@ class Function {
 
   // For the host. assign_bars() takes addresses from `next` on and returns the first free one after them.
   [[nodiscard]] GuestPhysAddr assign_bars(const BarWindow& window, GuestPhysAddr next);
-  void update_mappings();  // after a configuration write, which may have been another function's
-  void detach();           // takes every BAR out of guest physical space; before destruction
+  void update_mappings();  // after any function's configuration write
+  void detach();           // unmaps every BAR; call it before destruction
 
   // Where a BAR decodes now, if it does.
   [[nodiscard]] std::optional<GuestPhysAddr> bar_address(unsigned bar) const;
@@ -61,7 +62,7 @@ class Function {
  protected:
   Function(VmServices& vm, const Identity& identity);
 
-  // size: a power of two, at least a page (so that a guest can map a BAR to a process by itself).
+  // size: a power of two, at least kMinBarBytes.
   void add_bar(unsigned bar, std::uint32_t size);
   [[nodiscard]] ConfigSpace& config() { return config_; }
   [[nodiscard]] VmServices& vm() { return vm_; }
@@ -70,7 +71,7 @@ class Function {
   virtual void bar_read(unsigned bar, unsigned vcpu, std::uint64_t offset, std::span<std::uint8_t> data) = 0;
   virtual void bar_write(unsigned bar, unsigned vcpu, std::uint64_t offset,
                          std::span<const std::uint8_t> data) = 0;
-  // The BAR has just begun to decode at base; is about to stop.
+  // The BAR has begun to decode at base; it is about to stop.
   virtual void bar_mapped(unsigned /*bar*/, GuestPhysAddr /*base*/) {}
   virtual void bar_unmapping(unsigned /*bar*/, GuestPhysAddr /*base*/) {}
   // Before a read is answered, and after a write was stored: for registers with a meaning of their own.

@@ -12,7 +12,7 @@ constexpr std::uint64_t kDataOffset = layout::kPciConfigDataPort - layout::kPciC
 constexpr std::uint32_t kEnable = 1U << 31;
 constexpr std::uint32_t kAddressBits = kEnable | 0x00FF'FFFCU;
 
-// The generic PCI host bridge of Red Hat's vendor id, which no driver binds to and no quirk knows.
+// The generic PCI host bridge with Red Hat's vendor id: no driver binds to it and no quirk applies to it.
 constexpr Identity kHostBridge{.vendor = 0x1B36, .device = 0x0008, .class_code = 0x06'00'00};
 
 class HostBridge final : public Function {

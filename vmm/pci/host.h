@@ -1,9 +1,10 @@
 // The PCI host: one bus, found by configuration mechanism #1 (PCI 3.0, 3.2.2.3.2): an address register at
-// port 0xcf8, data at 0xcfc. Device 0 is the host bridge itself, which a guest looks for to believe in the
-// mechanism at all.
+// port 0xcf8, data at 0xcfc. Device 0 is the host bridge itself: a guest trusts the mechanism only if it
+// finds one.
 //
-// Thread: built before the first vCPU runs; then vCPU threads, serialised here. The lock is held while a BAR
-// moves, and that waits for vCPUs to leave the BAR's handler, so no BAR handler may take it.
+// Thread: built before the first vCPU runs; then called on vCPU threads and serialised by a
+// lock. The lock is held while a BAR moves, which waits until no vCPU is in the BAR's handler. So no BAR
+// handler may take it.
 #pragma once
 
 #include <cstdint>

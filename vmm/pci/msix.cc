@@ -66,12 +66,12 @@ bool MsixTable::raise(unsigned index) {
   return true;
 }
 
-// Brings the route up to date with the registers and delivers what waited, if the vector is unmasked.
+// If the vector is unmasked: makes its route match the registers and delivers a pending interrupt.
 void MsixTable::update(Vector& vector) {
   if (!enabled_ || all_masked_ || (vector.control & kVectorMasked) != 0) return;
   const MsiMessage message{(std::uint64_t{vector.address_high} << 32) | vector.address_low, vector.data};
   if (!vector.routed || vector.route != message) {
-    if (!vm_.set_msi(vector.gsi, message)) return silence(vector);  // not a message KVM takes
+    if (!vm_.set_msi(vector.gsi, message)) return silence(vector);  // KVM refuses the message
     if (!vector.routed && !vm_.assign_irqfd(vector.event.get(), vector.gsi)) return;
     vector.routed = true;
     vector.route = message;
@@ -82,7 +82,7 @@ void MsixTable::update(Vector& vector) {
   }
 }
 
-// The old message must not go out in place of one that cannot.
+// KVM refused the new message: the old one must not be sent in its place.
 void MsixTable::silence(Vector& vector) {
   if (!std::exchange(vector.routed, false)) return;
   vm_.deassign_irqfd(vector.event.get(), vector.gsi);

@@ -1,13 +1,13 @@
 // MSI-X (PCI 3.0, 6.8.2): a table of vectors, each a message and a mask bit, and the pending bit array.
 //
-// Theory of operation: each vector has an eventfd of ours which KVM turns into the vector's message (irqfd),
-// so that raising an interrupt is one write() and no exit. The route of a vector is programmed when the
-// vector is unmasked, and only if its message changed since: reprogramming costs KVM a grace period. A masked
-// vector remembers that it was raised (its pending bit) and fires when it is unmasked.
+// Theory of operation: each vector has an eventfd that KVM turns into the vector's message (irqfd), so that
+// raising an interrupt is one write() and no exit. The route of a vector is programmed when the vector is
+// unmasked, and only if its message has changed: reprogramming costs KVM a grace period. A masked vector that
+// is raised sets its pending bit and fires when it is unmasked.
 //
-// Thread: one owner, the event loop given at creation; only there is the state touched. raise() is called
-// there. The register accessors are called on vCPU threads and run on the owner while the caller waits, so
-// that when a guest's write to a mask bit has completed no interrupt of that vector can follow.
+// Thread: one owner, given at creation; it alone touches the state and calls raise(). The register accessors
+// are called on vCPU threads and run on the owner while the caller waits. So once a guest's write to a mask
+// bit has completed, no interrupt of that vector can follow.
 #pragma once
 
 #include <array>
@@ -40,9 +40,9 @@ class MsixTable {
 
   [[nodiscard]] unsigned vectors() const { return static_cast<unsigned>(vectors_.size()); }
 
-  // Owner thread. False if the interrupt did not go out: masked (now pending), MSI-X off, no such vector.
+  // Owner thread. False if no interrupt was sent: masked (now pending), MSI-X off, no such vector.
   bool raise(unsigned vector);
-  // Owner thread. Would raise() interrupt the guest?
+  // Owner thread. Whether raise() would interrupt the guest now.
   [[nodiscard]] bool deliverable(unsigned vector) const;
 
   // vCPU threads: the message control register was written; the table and the pending bits are accessed.
@@ -59,7 +59,7 @@ class MsixTable {
     std::uint32_t data = 0;
     std::uint32_t control = 1;  // bit 0: masked, as after reset
     bool pending = false;
-    bool routed = false;  // the irqfd is assigned and `route` is what it stands for
+    bool routed = false;  // the irqfd is assigned, and stands for `route`
     MsiMessage route;
     unsigned gsi = 0;
     UniqueFd event;

@@ -1,8 +1,8 @@
 // Guest physical memory as the monitor sees it. Every address and length here may come from a hostile guest,
-// so the only way to memory is through a checked slice; nobody outside this file adds a guest number to a
+// so memory is reached only through a checked slice: no code outside this file adds a guest's number to a
 // pointer.
 //
-// The guest may change memory while we look at it: copy a structure once (read/load), then check the copy.
+// The guest may change memory at any time: copy a structure once (read/load), then check and use the copy.
 //
 // Thread: any; the mapping is fixed before the first vCPU runs and freed after the last thread ended.
 #pragma once

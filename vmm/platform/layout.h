@@ -2,7 +2,7 @@
 // the memory map handed to the kernel and the devices all take them from here.
 //
 //   physical                              ports
-//   0000_0000  low RAM, boot structures   0064        8042: nothing but its reset line
+//   0000_0000  low RAM, boot structures   0064        8042: only its reset line
 //   000e_0000  ACPI tables (reserved)     03f8..03ff  COM1, IRQ 4
 //   0010_0000  RAM up to the hole         0505        pvpanic (ACPI QEMU0001)
 //   c000_0000  PCI memory BARs            0600..0602  ACPI sleep control, sleep status, reset
@@ -12,7 +12,7 @@
 //
 // PCI configuration space is reached by mechanism #1 only: a port access needs no instruction decoding in
 // KVM, and a kernel that finds mechanism #1 uses it for the first 256 bytes even where ECAM exists. There is
-// one bus, functions interrupt by MSI-X only (interrupt pin 0), and there is no _PRT.
+// one bus, functions interrupt by MSI-X only (interrupt pin 0), so there is no _PRT.
 #pragma once
 
 #include <cstdint>

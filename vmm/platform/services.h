@@ -1,5 +1,5 @@
-// What a device may ask of the machine it sits in, and what the machine asks of a device. The KVM side
-// (vmm/kvm, vmm/machine) implements VmServices; tests fake it. Devices know nothing else of KVM.
+// The interface between a device and its machine, in both directions. vmm/machine implements VmServices on
+// KVM, tests implement it without. Devices know nothing else of KVM.
 #pragma once
 
 #include <cstdint>
@@ -25,15 +25,15 @@ struct MsiMessage {
   friend bool operator==(const MsiMessage&, const MsiMessage&) = default;
 };
 
-// What KVM says of the guest's clocks. A cross-check of what a trace proves, never the basis of anything: an
-// offset may be accepted and not obeyed.
+// KVM's own word about the guest's clocks. It only cross-checks what a trace proves: some KVMs accept an
+// offset and ignore it, so nothing may be computed from it.
 struct KvmClocks {
-  int offset_error = 0;          // errno where KVM does not tell the offset
+  int offset_error = 0;          // errno if KVM does not give the offset, else 0
   std::uint64_t tsc_offset = 0;  // guest's counter less the host's
   int clock_error = 0;
   std::uint32_t clock_flags = 0;  // KVM_CLOCK_*
   std::uint64_t clock_ns = 0;
-  std::uint64_t clock_tsc = 0;  // the host's counter at clock_ns; 0 if KVM does not tell
+  std::uint64_t clock_tsc = 0;  // the host's counter at clock_ns; 0 if KVM does not give it
 };
 
 class VmServices {
@@ -47,13 +47,13 @@ class VmServices {
   [[nodiscard]] virtual Result<unsigned> alloc_gsi() = 0;
   [[nodiscard]] virtual Status set_msi(unsigned gsi, const MsiMessage& message) = 0;
   [[nodiscard]] virtual Status assign_irqfd(int event_fd, unsigned gsi) = 0;
-  // Undoes assign_irqfd(). Fails only for what is not assigned: who assigned it may ignore the result.
+  // Undoes assign_irqfd(). Fails only if it is not assigned, so its assigner may ignore the result.
   virtual Status deassign_irqfd(int event_fd, unsigned gsi) = 0;
 
-  // A guest store of any value to guest physical address `addr` (len 2 bytes) signals event_fd without an
-  // exit to us. Thread-safe; undone when a BAR moves.
+  // A guest store of any value to guest physical address `addr` (len 2 bytes) signals event_fd inside KVM,
+  // without an exit to the monitor. Thread-safe; undone when a BAR moves.
   [[nodiscard]] virtual Status assign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) = 0;
-  // As deassign_irqfd().
+  // As deassign_irqfd(): the assigner may ignore the result.
   virtual Status deassign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) = 0;
 
   // Maps a register block into guest physical space (a BAR was programmed) and takes it out again. After

@@ -1,4 +1,4 @@
-// A bounded FIFO of bytes. Takes its memory with the first byte, so that an idle connection has none.
+// A bounded FIFO of bytes. Allocates with the first byte, so that an idle connection costs no memory.
 #pragma once
 
 #include <sys/uio.h>
@@ -34,7 +34,7 @@ class ByteRing {
     }
   }
 
-  // All that it holds, in at most two pieces.
+  // Its whole content, in at most two pieces.
   [[nodiscard]] std::array<iovec, 2> view() const {
     const std::size_t first = std::min(size_, capacity_ - head_);
     return {iovec{memory_.get() + head_, first}, iovec{memory_.get(), size_ - first}};

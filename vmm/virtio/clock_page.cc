@@ -37,7 +37,7 @@ void ClockPage::bar_read(unsigned, unsigned vcpu, std::uint64_t offset, std::spa
   }
 }
 
-// The counter last: whoever listens to the probe stamps it next.
+// The counter is read last: the probe's listener takes the time right after it.
 void ClockPage::tell_clocks(std::uint32_t reading, unsigned vcpu) {
   const KvmClocks clocks = vm_.kvm_clocks(vcpu);
   probe::clock_reading(reading, vcpu, __rdtsc(), clocks.offset_error, clocks.tsc_offset, clocks.clock_error,

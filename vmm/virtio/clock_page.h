@@ -1,8 +1,8 @@
 // The PCI function of clock exchanges (guest/protocol.h). Not a virtio device: one BAR of one page. A 32-bit
-// read at offset 0 leaves the guest, is stamped by whoever listens to the probe clock_exchange, and returns
-// the exchange's number, so that the guest can say which stamp lies between its two clock reads. A read at
-// kClockReadingOffset does likewise with the probe clock_reading, which says what KVM says of the clocks; it
-// has a word of its own because asking KVM would widen an exchange.
+// read at offset 0 exits to the monitor, fires the probe clock_exchange, whose listener takes the host's
+// time, and returns the exchange's number, so that the guest can say which host time lies between its two
+// clock reads. A read at kClockReadingOffset fires the probe clock_reading, with KVM's own word about the
+// clocks. It is a word of its own because asking KVM would widen an exchange.
 //
 // Thread: any vCPU thread, no lock.
 #pragma once

@@ -1,8 +1,8 @@
-// What a virtio device is to its transport, and the transport to the device. The two are kept apart so that
-// a device can be tested with queues in fake memory and knows no register.
+// The interface between a virtio device and its transport. They are separate so that a device knows no
+// register and can be tested with queues in fake memory.
 //
-// Thread: everything on the device's event loop, but for info() and read_config(), which are called on vCPU
-// threads and must not depend on what changes.
+// Thread: all on the device's event loop, except info() and read_config(), which are called on vCPU threads
+// and must not depend on changing state.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +25,12 @@ class Transport {
  public:
   virtual ~Transport() = default;
   [[nodiscard]] virtual Queue& queue(unsigned index) = 0;
-  // The vector of the queue's interrupt, kNoVector if the driver gave none; and whether it would go out now.
+  // The vector of the queue's interrupt, kNoVector if the driver gave none; and whether it would be sent now.
   [[nodiscard]] virtual std::uint16_t vector(unsigned queue) const = 0;
   [[nodiscard]] virtual bool deliverable(unsigned queue) const = 0;
   virtual void interrupt(unsigned queue) = 0;
-  // The driver broke a queue: DEVICE_NEEDS_RESET (2.1.2). May be called again; the driver hears of it once.
+  // The driver broke a queue: DEVICE_NEEDS_RESET (2.1.2). May be called again: the driver is interrupted
+  // once.
   virtual void needs_reset() = 0;
 };
 
@@ -50,16 +51,17 @@ class Device {
   [[nodiscard]] virtual net::EventLoop& loop() = 0;
   // The device-specific configuration; bytes beyond it read zero.
   virtual void read_config(std::uint64_t offset, std::span<std::uint8_t> data) const = 0;
-  // May the driver choose this subset? Ring features included; that it is a subset was checked.
+  // Whether the driver may choose this subset of the offered features, ring features included. The transport
+  // has checked that it is a subset.
   [[nodiscard]] virtual bool accepts(std::uint64_t /*features*/) const { return true; }
 
-  // DRIVER_OK. The transport stays valid until the device is destroyed.
+  // The driver set DRIVER_OK. The transport stays valid until the device is destroyed.
   virtual void activate(Transport& transport, std::uint64_t features) = 0;
-  // After it the device touches no queue until it is activated again.
+  // After this call the device must not touch a queue until it is activated again.
   virtual void reset() = 0;
-  // The driver notified the queue; only while active. Kicks in quick succession may come as one call.
+  // The driver notified the queue. Called only while active; several notifications may come as one call.
   virtual void on_kick(unsigned queue) = 0;
-  // Do this queue's kicks wake the loop for the guest's transmissions (net_poll_wake's `kicked`)?
+  // Whether this queue's kicks announce the guest's frames (argument `kicked` of net_poll_wake).
   [[nodiscard]] virtual bool is_transmit_queue(unsigned /*queue*/) const { return false; }
 };
 

@@ -1,5 +1,5 @@
 // The common configuration structure of the modern transport (virtio 1.2, 4.1.4.3): its registers, and what a
-// write of the device status sets off (2.1, 3.1). Every value here is the guest's.
+// write of the device status causes (2.1, 3.1). Every value here comes from the guest and is checked.
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
 
@@ -42,7 +42,7 @@ std::uint32_t PciTransport::read_register(std::uint64_t offset) const {
     case VIRTIO_PCI_COMMON_STATUS:
       return status_.load();
     case VIRTIO_PCI_COMMON_CFGGENERATION:
-      return 0;  // no device of ours changes its configuration
+      return 0;  // config_generation: no device here changes its configuration
     case VIRTIO_PCI_COMMON_Q_SELECT:
       return queue_select_;
     default:
@@ -76,7 +76,7 @@ std::uint32_t PciTransport::read_register(std::uint64_t offset) const {
   }
 }
 
-// A vector that is not there reads back as none, by which the driver knows (4.1.5.1.2.1).
+// A vector that does not exist reads back as "none", which tells the driver (4.1.5.1.2.1).
 std::uint16_t PciTransport::checked_vector(std::uint32_t value) const {
   return value < msix_->vectors() ? static_cast<std::uint16_t>(value) : kNoVector;
 }
@@ -145,7 +145,8 @@ void PciTransport::write_status(std::uint8_t value) {
   if ((added & VIRTIO_CONFIG_S_FEATURES_OK) != 0) {
     const bool fine = (driver_features_ & ~offered_) == 0 && (driver_features_ & kFeatureVersion1) != 0 &&
                       device_->accepts(driver_features_);
-    if (!fine) added &= static_cast<std::uint8_t>(~VIRTIO_CONFIG_S_FEATURES_OK);  // the driver looks (3.1.1)
+    if (!fine)
+      added &= static_cast<std::uint8_t>(~VIRTIO_CONFIG_S_FEATURES_OK);  // the driver reads it back (3.1.1)
   }
   const std::uint8_t now = status_.fetch_or(added) | added;
   const bool start = (added & VIRTIO_CONFIG_S_DRIVER_OK) != 0 && (now & VIRTIO_CONFIG_S_FEATURES_OK) != 0;

@@ -29,7 +29,7 @@ std::span<const std::uint8_t> body_of(const T& capability) {
   return std::span(reinterpret_cast<const std::uint8_t*>(&capability), sizeof(T)).subspan(2);
 }
 
-// Every register of the common configuration has one width; an access of another one is not for it.
+// Each register of the common configuration has one width; an access of another width is ignored.
 std::size_t register_width(std::uint64_t offset) {
   switch (offset) {
     case VIRTIO_PCI_COMMON_STATUS:
@@ -139,7 +139,7 @@ void PciTransport::add_virtio_capability(std::uint8_t type, std::uint64_t offset
   config().add_capability(pci::kCapabilityVendor, body_of(capability).first(capability.cap.cap_len - 2U));
 }
 
-// The window through which a BAR can be reached from configuration space (4.1.4.9: it must be there).
+// The window in configuration space through which a BAR can be reached (mandatory, 4.1.4.9).
 void PciTransport::add_window_capability() {
   virtio_pci_cfg_cap capability{};
   capability.cap.cap_len = sizeof(capability);
@@ -181,7 +181,7 @@ void PciTransport::config_written(unsigned vcpu, unsigned offset, std::size_t si
   bar_write(kRegisterBar, vcpu, target->offset, std::span(value).first(target->length));
 }
 
-// Doorbells: outside KVM only where the driver does not write 2 bytes, or KVM did not take the eventfd.
+// A doorbell write reaches the monitor only if it does not have 2 bytes, or if KVM refused the ioeventfd.
 void PciTransport::bar_mapped(unsigned bar, GuestPhysAddr base) {
   if (bar != kRegisterBar) return;
   for (auto& state : queues_) {
@@ -248,7 +248,7 @@ void PciTransport::needs_reset() {
 }
 
 void PciTransport::QueueState::on_fd_ready(std::uint32_t) {
-  // The counter is left as it is: edge-triggered, every kick is an event of its own, and 2^64 never come.
+  // The counter need not be read: registered edge-triggered, each kick is an event, and it cannot reach 2^64.
   if (transport->active_) transport->device_->on_kick(index);
 }
 

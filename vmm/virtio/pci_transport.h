@@ -5,11 +5,12 @@
 //   BAR 1  0x0000 MSI-X table            0x1000 pending bits
 //
 // Theory of operation: a doorbell write signals the queue's eventfd inside KVM (ioeventfd); the device's loop
-// waits for it. The register file belongs to the vCPU threads, under a lock. What reaches the device or its
-// queues (DRIVER_OK, reset, MSI-X) is posted to the device's loop and waited for, so that the device itself
-// has one thread. Vectors are the other way about: the vCPU stores them, the loop reads them (atomics).
+// waits for it. The register file belongs to the vCPU threads, under a lock. Writes that reach the device or
+// its queues (DRIVER_OK, reset, MSI-X) are posted to the device's loop, and the vCPU waits for them, so that
+// the device has one thread. Vectors go the other way: the vCPU stores them and the loop reads them
+// (atomics).
 //
-// The loop never takes the register lock, so a vCPU may hold it while it waits for the loop.
+// The loop must never take the register lock: a vCPU holds it while it waits for the loop.
 //
 // pci_transport.cc is the PCI function (BARs, capabilities, doorbells), pci_common_config.cc the register
 // file.
@@ -38,7 +39,7 @@ class PciTransport final : public pci::Function, public Transport {
   static constexpr std::uint32_t kDoorbellStride = 4;
   static constexpr std::uint32_t kBlockSize = 0x1000;  // of each of the four register blocks
 
-  // Takes the device; its loop must outlive the transport.
+  // Owns the device, whose loop must outlive the transport.
   [[nodiscard]] static Result<std::unique_ptr<PciTransport>> create(VmServices& vm,
                                                                     std::unique_ptr<Device> device);
   ~PciTransport() override;

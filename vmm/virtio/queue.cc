@@ -15,7 +15,7 @@ struct Queue::Descriptor {
   std::uint16_t next;
 };
 
-// One chain on its way from the table to the caller's storage.
+// One chain while it is copied from the table to the caller's storage.
 struct Queue::Walk {
   std::span<iovec> storage;
   std::size_t filled = 0;
@@ -40,7 +40,7 @@ struct UsedElement {
   std::uint32_t length;
 };
 
-// 2.7.10: has the index just moved past the one the other side waits for?
+// 2.7.10: whether the index has moved from `old` past the one that the other side waits for.
 constexpr bool need_event(std::uint16_t event, std::uint16_t now, std::uint16_t old) {
   return static_cast<std::uint16_t>(now - event - 1) < static_cast<std::uint16_t>(now - old);
 }
@@ -72,8 +72,8 @@ void store(std::span<std::byte> ring, std::size_t offset, std::uint16_t value) {
   __atomic_store_n(reinterpret_cast<std::uint16_t*>(ring.data() + offset), value, __ATOMIC_RELEASE);
 }
 
-// Orders our store against our next load, as the driver on the other CPU sees them. The thread sanitizer does
-// not model fences, and the driver is not a thread it could see.
+// Orders the device's store before its next load, as the driver on another CPU sees them. The thread
+// sanitizer does not model fences, and it does not see the driver as a thread.
 #if defined(__SANITIZE_THREAD__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif
@@ -104,7 +104,7 @@ bool Queue::enable(const GuestMemory& memory, const Layout& layout, const Featur
   return true;
 }
 
-// Reads the available index once; true if it is believable.
+// Reads the available index once; true if it is plausible.
 bool Queue::look_at_available() {
   seen_index_ = load(available_, kIndexOffset);
   const auto pending = static_cast<std::uint16_t>(seen_index_ - next_available_);
@@ -171,7 +171,7 @@ bool Queue::take(Walk& walk, const Descriptor& descriptor) {
   std::uint64_t& bytes = writable ? walk.writable_bytes : walk.readable_bytes;
   bytes += descriptor.length;
   if (bytes > std::numeric_limits<std::uint32_t>::max()) return break_with(QueueFault::kBytes);  // 2.7.4.1
-  if (descriptor.length == 0) return true;  // says nothing, means nothing
+  if (descriptor.length == 0) return true;  // an empty buffer carries nothing
   const auto buffer = memory_->slice(descriptor.address, descriptor.length);
   if (!buffer) return break_with(QueueFault::kAddress);
   if (walk.filled == walk.storage.size()) return break_with(QueueFault::kChainLength);

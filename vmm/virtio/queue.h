@@ -1,20 +1,20 @@
 // The device side of a split virtqueue (virtio 1.2, 2.7).
 //
-// Theory of operation: the driver is hostile and changes memory while we read it. Whatever is read from the
-// rings or a descriptor table is copied once, then checked, and only the copy is used; a descriptor becomes
-// an iovec only through GuestMemory::slice(). A chain is popped into storage that the caller lends, so that
-// nothing is allocated; it is a move-only type that finds its way back to the ring: push()ed as used, or
-// unpop()ed, or, when it just goes out of scope, returned as used with no bytes written.
+// Theory of operation: the driver is hostile and changes memory while the device reads it. Whatever comes
+// from the rings or a descriptor table is copied once, then checked, and only the copy is used; a descriptor
+// becomes an iovec only through GuestMemory::slice(). A chain is popped into storage that the caller lends,
+// so that nothing is allocated. It is a move-only type that always returns to the ring: by push() as used, by
+// unpop() as available, or, if it goes out of scope, as used with no bytes written.
 //
 // A driver that breaks the protocol (an index out of range, a loop, an address outside memory, ...) breaks
 // its queue: fault() says why, pop() yields nothing from then on, the device asks for a reset. Used elements
-// are written as they come, but the driver sees none before publish() moves the used index.
+// are written at once, but the driver sees none before publish() moves the used index.
 //
 // Notifications, with VIRTIO_F_EVENT_IDX or without: publish() stores the used index, then a full barrier,
-// then reads what the driver asked for. What nobody waits for may be published untold, with EVENT_IDX: the
-// next publish() answers for it as well, and interrupt_owed() says whether the driver has found it by itself.
-// A device that is about to sleep calls arm(): it asks for a kick, then a full barrier, then looks at the
-// available index again.
+// then reads what the driver asked for. With EVENT_IDX, elements that are not urgent may be published
+// without an interrupt: the next publish() decides for them as well, and interrupt_owed() says whether the
+// driver has still not noticed them. A device that is about to sleep calls arm(), which asks for a kick, then
+// has a full barrier, then reads the available index again.
 //
 //   while (auto chain = queue.pop(storage)) {
 //     const std::size_t n = fill(chain->writable());
@@ -38,16 +38,16 @@ namespace glassbox::virtio {
 
 class Queue;
 
-// How a driver broke its queue.
+// The rule that a driver broke.
 enum class QueueFault : std::uint8_t {
   kNone,
   kAvailableIndex,  // more available entries than the queue has
-  kHead,            // a head or next index outside the descriptor table
+  kHead,            // a head or a next index outside the descriptor table
   kChainLength,     // more descriptors than the queue has, or than the storage holds: a loop, or a giant
   kAddress,         // a buffer or table outside guest memory
   kBytes,           // more than 2^32 - 1 bytes in one direction
   kOrder,           // a device-readable descriptor after a device-writable one
-  kIndirect,        // an indirect table where there may be none, nested, empty, or of a wrong length
+  kIndirect,        // an indirect table that is not negotiated, nested, empty, or of a wrong length
 };
 
 class DescriptorChain {
@@ -63,10 +63,10 @@ class DescriptorChain {
   DescriptorChain(const DescriptorChain&) = delete;
   ~DescriptorChain();
 
-  // In the storage given to pop(); the elements are the caller's to trim, the bounds are not.
+  // They lie in the storage given to pop(). The caller may trim the elements, not the spans.
   [[nodiscard]] std::span<iovec> readable() const { return readable_; }
   [[nodiscard]] std::span<iovec> writable() const { return writable_; }
-  // As the descriptors said, whatever became of the elements.
+  // The sums of the descriptors' lengths, even if the elements were trimmed since.
   [[nodiscard]] std::uint32_t readable_bytes() const { return readable_bytes_; }
   [[nodiscard]] std::uint32_t writable_bytes() const { return writable_bytes_; }
 
@@ -74,7 +74,7 @@ class DescriptorChain {
   friend class Queue;
   DescriptorChain() = default;
 
-  Queue* queue_ = nullptr;  // null: given back
+  Queue* queue_ = nullptr;  // null: returned to the ring
   std::uint16_t head_ = 0;
   std::span<iovec> readable_;
   std::span<iovec> writable_;
@@ -98,7 +98,7 @@ class Queue {
     bool indirect = false;   // VIRTIO_F_INDIRECT_DESC
   };
 
-  // Both ends at index 0. Fails, and leaves the queue off, if the layout breaks a rule of 2.7 (size,
+  // Starts with both indices at 0. False, and the queue stays off, if the layout breaks a rule of 2.7 (size,
   // alignment) or does not lie in guest memory.
   [[nodiscard]] bool enable(const GuestMemory& memory, const Layout& layout, const Features& features);
   void disable() { *this = Queue(); }
@@ -106,37 +106,38 @@ class Queue {
   [[nodiscard]] std::uint16_t size() const { return size_; }
   [[nodiscard]] QueueFault fault() const { return fault_; }
 
-  // The next chain, its elements in the front of storage; nothing if there is none or the queue is broken.
+  // The next chain, with its elements at the front of storage; nothing if there is none or the queue is
+  // broken.
   [[nodiscard]] std::optional<DescriptorChain> pop(std::span<iovec> storage);
-  // Gives the chain back as used, `written` bytes of it written; at most chain.writable_bytes().
+  // Returns the chain as used, with `written` bytes written to it, at most chain.writable_bytes().
   void push(DescriptorChain&& chain, std::uint32_t written);
-  // Undoes the last pop() that is not undone yet: it will be popped again (and read and checked again).
+  // Undoes the last pop() that is not undone yet. The chain will be popped, read and checked again.
   void unpop(DescriptorChain&& chain);
 
-  // Is there anything to pop?
+  // Whether there is a chain to pop.
   [[nodiscard]] bool has_available();
-  // Makes the pushed elements visible; true if the driver wants an interrupt for them, or for what was
-  // published untold before.
+  // Makes the pushed elements visible to the driver. True if the driver wants an interrupt for them, or for
+  // those that were published without one: the caller must then send it.
   [[nodiscard]] bool publish();
-  // The same, and the interrupt is left to a later publish(). Only with event_idx().
+  // Makes the pushed elements visible and leaves the interrupt to a later publish(). Only with event_idx().
   void publish_without_interrupt();
-  // Whether the driver has not yet looked at what was published untold: one that has asks for the next
-  // interrupt behind it.
+  // Whether the driver has not yet noticed what was published without an interrupt. A driver that has noticed
+  // asks for its next interrupt at a later element (used_event, 2.7.7.2).
   [[nodiscard]] bool interrupt_owed() const;
   [[nodiscard]] bool event_idx() const { return features_.event_idx; }
-  // The used index as it will be when all that was pushed is published.
+  // The used index after everything pushed is published.
   [[nodiscard]] std::uint16_t used_index() const { return used_index_; }
   [[nodiscard]] bool has_unpublished() const { return used_index_ != published_index_; }
 
-  // Asks for a kick when the driver makes available more than what was looked at, then looks again. False:
-  // something came in between, do not sleep. seen: the available index up to which the caller knows. skip: so
-  // many elements from there on need no kick (heard with event_idx() only).
+  // Asks the driver for a kick when it adds elements behind index `seen`, the available index that the caller
+  // has seen, then reads the index again. False: it has moved meanwhile, do not sleep. The first `skip` new
+  // elements need no kick (only with event_idx()).
   [[nodiscard]] bool arm(std::uint16_t seen, std::uint16_t skip = 0);
   [[nodiscard]] bool arm() { return arm(next_available_); }
   [[nodiscard]] bool arm_behind(std::uint16_t skip) { return arm(next_available_, skip); }
   // The available index as last looked at by pop() or has_available().
   [[nodiscard]] std::uint16_t seen_index() const { return seen_index_; }
-  // Says that kicks are not needed for now (a hint; free of cost where EVENT_IDX does it by itself).
+  // Tells the driver that kicks are not needed now. A hint; with event_idx() there is nothing to do.
   void disarm();
 
  private:

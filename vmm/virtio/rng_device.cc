@@ -9,7 +9,7 @@ namespace glassbox::virtio {
 namespace {
 
 constexpr std::uint32_t kOtherDevice = 0x00'FF'00;
-// A driver may hand us gigabytes; one request gets so much at most (5.4.6: one byte or more).
+// A driver may offer gigabytes; a request gets at most this many bytes (5.4.6: one byte or more).
 constexpr std::size_t kMaxRequestBytes = 4096;
 
 }  // namespace
@@ -42,7 +42,7 @@ void RngDevice::on_kick(unsigned) {
   serve();
 }
 
-// At most a queue's worth a call, so that a driver that never stops cannot hold the loop.
+// At most one queue's length per call, so that a driver that never stops cannot occupy the loop.
 void RngDevice::serve() {
   Queue& queue = transport_->queue(0);
   for (unsigned served = 0; served < queue.size(); ++served) {

@@ -46,7 +46,7 @@ void NetDevice::read_config(std::uint64_t offset, std::span<std::uint8_t> data) 
     data[i] = offset + i < bytes.size() ? std::to_integer<std::uint8_t>(bytes[offset + i]) : 0;
 }
 
-// 5.1.3.1: segmentation offload stands on checksum offload.
+// 5.1.3.1: segmentation offload requires checksum offload.
 bool NetDevice::accepts(std::uint64_t features) const {
   const bool guest_tso = has(features, format::kGuestTso4 | format::kGuestTso6);
   const bool host_tso = has(features, format::kHostTso4 | format::kHostTso6);
@@ -61,7 +61,7 @@ void NetDevice::activate(Transport& transport, std::uint64_t features) {
                .rx_tso4 = has(features, format::kGuestTso4),
                .rx_tso6 = has(features, format::kGuestTso6)};
   mergeable_ = has(features, format::kMergeableBuffers);
-  // What the driver queued before it was ready brings no kick; and the sink may have frames that wait.
+  // Frames that the driver queued before DRIVER_OK bring no kick, and the sink may have frames that wait.
   tx_pending_ = true;
   rx_space_ = true;
   rx_->disarm();
@@ -107,13 +107,13 @@ bool NetDevice::may_sleep(net::BeforeWait what) {
   tx_budget_ = kBurst;
   if (transport_ == nullptr) return true;
   if (what == net::BeforeWait::kLook) {
-    // New receive buffers are no hurry: they are looked for when the spin ends.
+    // New receive buffers can wait until the spin ends.
     if (!tx_pending_) tx_pending_ = tx_->has_available();
     return !tx_pending_ && !rx_space_;
   }
   if (!tx_pending_) tx_pending_ = !arm_transmit();
   if (rx_starved_ && !rx_space_) rx_space_ = !rx_->arm(rx_known_);
-  // Not before the turn's answers were published: they may have told.
+  // After the turn's answers were published: their interrupt may have announced these as well.
   if (hold_ends_ns_ != 0 && hold_ends_ns_ <= loop_.now_ns()) end_hold();
   if (hold_ends_ns_ != 0 && nothing_held()) hold_ends_ns_ = 0;
   if (hold_ends_ns_ != 0) loop_.bound_wait(hold_ends_ns_);
@@ -156,7 +156,7 @@ void NetDevice::hold_or_complete() {
   }
 }
 
-// Publishes what was sent, with the interrupt that the driver wants for it.
+// Publishes the sent buffers, with an interrupt if the driver wants one.
 void NetDevice::complete() {
   held_frames_ = held_bytes_ = 0;
   if (tx_->publish()) interrupt(kTransmitQueue, true);
@@ -170,7 +170,7 @@ bool NetDevice::nothing_held() const {
   return !tx_->has_unpublished() && !tx_->interrupt_owed() && !rx_->interrupt_owed();
 }
 
-// The driver had its time to find by itself what it has not been told.
+// The hold time is over: interrupt the driver for what it has not noticed.
 void NetDevice::end_hold() {
   hold_ends_ns_ = 0;
   complete();
@@ -187,7 +187,7 @@ void NetDevice::transmit_one(DescriptorChain chain) {
   format::Header header;
   const auto readable = chain.readable();
   const std::size_t copied = iov_gather(readable, std::as_writable_bytes(std::span(&header, 1)));
-  // One that has not even a header is an empty frame: the sink counts what it drops.
+  // A chain shorter than the header is passed on as an empty frame: the sink drops and counts it.
   if (copied != kHeaderBytes) header = {};
   if (sink_ != nullptr) {
     sink_->on_guest_frame(iov_drop_front(readable, kHeaderBytes), header.vnet, kTransmitQueue);
@@ -198,8 +198,8 @@ void NetDevice::transmit_one(DescriptorChain chain) {
   tx_->push(std::move(chain), 0);
 }
 
-// Pops chains until they hold a header and `bytes`, their elements one after the other in iovecs_. False, and
-// all given back, if there are too few.
+// Pops chains until they hold a header and `bytes`, with their elements one after the other in iovecs_. If
+// there are too few, it gives all back and returns false.
 bool NetDevice::lend(std::size_t bytes) {
   iovecs_used_ = 0;
   while (lent_bytes_ < kHeaderBytes + bytes) {
@@ -208,7 +208,7 @@ bool NetDevice::lend(std::size_t bytes) {
     if (!may_pop) return false;
     auto chain = rx_->pop(std::span(iovecs_).subspan(iovecs_used_));
     if (!chain) return false;
-    // A readable part has no meaning here (5.1.6.3.1); it is passed over.
+    // A readable part has no meaning here (5.1.6.3.1); it is skipped.
     const auto writable = chain->writable();
     std::copy(writable.begin(), writable.end(), iovecs_.begin() + static_cast<std::ptrdiff_t>(iovecs_used_));
     iovecs_used_ += writable.size();
@@ -286,7 +286,8 @@ std::size_t NetDevice::rx_publish() {
     probe::rx_inject(frame.flow, frame.seq, frame.bytes, frame.tcp_flags, frame.used_index);
   }
   if (held_frames_ != 0 && tx_->event_idx()) {
-    // The driver finds it when it takes up these frames. It has its time anew, unless it is behind already.
+    // The driver finds it when it takes these frames. The hold time starts again, unless the driver is behind
+    // already.
     if (!tx_->interrupt_owed() && (awaited_ || !rx_->interrupt_owed())) hold_ends_ns_ = 0;
     held_frames_ = held_bytes_ = 0;
     tx_->publish_without_interrupt();

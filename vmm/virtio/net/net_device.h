@@ -2,32 +2,32 @@
 //
 // Theory of operation
 //
-// Transmit (queue 1). A kick wakes the network loop; chains are taken up, the vnet header is copied out and
-// trimmed off, and the rest goes to the FrameSink as it lies in guest memory. At most kBurst frames a turn,
-// so that the host's sockets have their turn; what is left is taken at the end of the next one. Before the
-// loop sleeps the queue is armed and looked at again: a frame is never left waiting for a kick that the
-// driver thought unnecessary.
+// Transmit (queue 1). A kick wakes the network loop. It pops chains, copies the vnet header out, trims it
+// off, and gives the rest to the FrameSink in place, in guest memory. It takes at most kBurst frames a turn,
+// so that the host's sockets get their turn, and the rest at the end of the next turn. Before the loop sleeps
+// it arms the queue and looks again: no frame is left waiting for a kick that the driver thought unnecessary.
 //
-// A driver asks for an interrupt per transmitted frame where frames are sparse, to free the buffer. Nobody
-// waits for that, so with EVENT_IDX what was sent is held back for a few milliseconds, or until it is much:
-// as a rule the answer comes before, its receive interrupt is the notification of both, and the driver frees
-// sent buffers while it takes the answer up (Linux does). A driver that has not is told when the time is up.
+// When frames are sparse, a driver asks for an interrupt per transmitted frame, to free the buffer. That is
+// not urgent, so with EVENT_IDX sent buffers are held back for at most kHoldNs, kHeldFrames or kHeldBytes.
+// Usually the answer comes first: its receive interrupt announces both, and the driver frees sent buffers
+// while it takes the answer (Linux does). A driver that has not noticed them when the hold time is over gets
+// an interrupt.
 //
-// Where the sink knows that the guest's next frame is one that nobody waits for (RxFrame::expects_bare_ack:
-// the acknowledgement of a SYN-ACK or of the last FIN), the loop sleeps past it: with EVENT_IDX the kick is
-// asked for at the frame behind, and for kAnswerNs at the most. Whatever else wakes the loop finds the frame
-// as well.
+// If the sink knows that the guest's next frame is a bare ACK that nothing waits for
+// (RxFrame::expects_bare_ack: the acknowledgement of a SYN-ACK or of the last FIN), the loop sleeps past it:
+// with EVENT_IDX it asks for the kick at the frame behind it, and sleeps at most kAnswerNs. If anything else
+// wakes the loop, the ACK is taken then.
 //
 // Receive (queue 0). rx_reserve() pops chains until they hold the vnet header and the frame, and lends their
 // buffers; with MRG_RXBUF that may be several, otherwise one. rx_commit() writes the header (num_buffers),
 // pushes the chains that were filled and un-pops the others. rx_publish() fires rx_inject for each frame,
-// moves the used index and interrupts if the driver wants it. Frames that nobody waits for are published
-// without an interrupt (EVENT_IDX again): that of the next frame is theirs, or one when the time is up. A
-// reservation that finds too few buffers is remembered: receive kicks are armed then (and only then), and the
-// sink hears of new buffers.
+// moves the used index and interrupts if the driver wants it. Frames that are not urgent are published
+// without an interrupt (EVENT_IDX again): the next frame's interrupt announces them, or one when the hold
+// time is over. If a reservation finds too few buffers, and only then, receive kicks are armed, and the sink
+// is called when buffers arrive.
 //
-// The frame path allocates nothing, takes no lock and asks no clock but the loop's; everything it needs is in
-// fixed arrays here.
+// The frame path allocates nothing, takes no lock and reads no clock but the loop's; its storage is in fixed
+// arrays here.
 //
 // Thread: the network loop.
 #pragma once
@@ -51,18 +51,18 @@ class NetDevice final : public Device, public net::GuestPort {
  public:
   static constexpr unsigned kReceiveQueue = 0;
   static constexpr unsigned kTransmitQueue = 1;
-  static constexpr unsigned kBurst = 64;  // frames taken from the guest before others have their turn
+  static constexpr unsigned kBurst = 64;  // frames taken from the guest in one turn of the loop
 
-  // What was sent is held back at most this long, and at most this much of it; and interrupts that nobody
-  // waits for.
+  // Limits on sent buffers and interrupts that are held back.
   static constexpr std::uint64_t kHoldNs = 10'000'000;
   static constexpr unsigned kHeldFrames = 8;
   static constexpr std::uint32_t kHeldBytes = 16 * 1024;
-  // So many frames of the guest that nobody waits for bring no kick, and for so long.
+  // At most this many bare ACKs are left without a kick, for at most kAnswerNs.
   static constexpr std::uint16_t kIdleAnswers = 8;
   static constexpr std::uint64_t kAnswerNs = 2'000'000;
 
-  // Registers its hooks with the loop, which must outlive it and not run any more when it goes.
+  // Registers its hooks with the loop. The loop must outlive the device and must not run when it is
+  // destroyed.
   NetDevice(net::EventLoop& loop, const NetConfig& config);
 
   // Device.
@@ -90,7 +90,7 @@ class NetDevice final : public Device, public net::GuestPort {
   // A chain lent for the frame being received: its elements lie in iovecs_, one after the other.
   using LentChain = std::optional<DescriptorChain>;
 
-  // What rx_inject says of a committed frame.
+  // The arguments of rx_inject for a committed frame.
   struct Committed {
     std::uint64_t flow;
     std::uint32_t seq;
@@ -123,19 +123,20 @@ class NetDevice final : public Device, public net::GuestPort {
   Offloads offloads_;
   bool mergeable_ = false;
 
-  bool tx_pending_ = false;  // there is more to take up, and no kick to expect
+  bool tx_pending_ = false;  // frames are left to take, and no kick will come for them
   unsigned tx_budget_ = kBurst;
   std::array<iovec, Queue::kMaxSize> tx_iovecs_{};
 
   unsigned held_frames_ = 0;  // sent and not published
   std::uint32_t held_bytes_ = 0;
-  std::uint64_t hold_ends_ns_ = 0;  // for what is not published, or published untold; 0: there is nothing
+  std::uint64_t hold_ends_ns_ =
+      0;  // of buffers not published, or published without an interrupt; 0: there are none
 
-  std::uint16_t idle_answers_ = 0;    // frames to come that nobody waits for
-  std::uint64_t answers_end_ns_ = 0;  // when they are no longer slept past
+  std::uint16_t idle_answers_ = 0;    // bare ACKs still to come
+  std::uint64_t answers_end_ns_ = 0;  // until then the loop sleeps past them
 
-  bool rx_starved_ = false;     // a reservation failed, and the sink has not heard of new buffers since
-  bool rx_space_ = false;       // new buffers were seen: tell the sink at the end of the turn
+  bool rx_starved_ = false;     // a reservation failed, and the sink was not called since
+  bool rx_space_ = false;       // new buffers were seen: call the sink at the end of the turn
   std::uint16_t rx_known_ = 0;  // the available index when the reservation failed
 
   // The reservation.
@@ -146,7 +147,7 @@ class NetDevice final : public Device, public net::GuestPort {
   std::array<iovec, kMaxIovecs> iovecs_{};    // lent to the sink: the frame, without the header
   std::array<iovec, kHeaderBytes> header_{};  // where the header goes; a byte each at worst
   std::size_t header_parts_ = 0;
-  bool awaited_ = false;  // one of the committed frames is
+  bool awaited_ = false;  // one of the committed frames is awaited
 
   std::array<Committed, Queue::kMaxSize> frames_{};
 };

@@ -1,5 +1,5 @@
-// virtio-net's feature bits and layouts (virtio 1.2, 5.1.3, 5.1.4, 5.1.6). Ours, since <linux/virtio_net.h>
-// has a member called `class`.
+// virtio-net's feature bits and layouts (virtio 1.2, 5.1.3, 5.1.4, 5.1.6). Not from <linux/virtio_net.h>,
+// which has a member called `class` and does not compile as C++.
 #pragma once
 
 #include <cstdint>

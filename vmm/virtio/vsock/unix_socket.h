@@ -8,9 +8,9 @@
 
 namespace glassbox::virtio {
 
-// Listens at path; what was there before is replaced.
+// Listens at path. Replaces a socket or file that is there.
 [[nodiscard]] Result<UniqueFd> listen_unix(const std::string& path);
-// Fails at once if nobody listens at path, or its backlog is full.
+// Fails at once if no process listens at path, or if its backlog is full. Never blocks.
 [[nodiscard]] Result<UniqueFd> connect_unix(const std::string& path);
 
 }  // namespace glassbox::virtio

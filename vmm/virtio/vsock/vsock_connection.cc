@@ -16,7 +16,7 @@ namespace glassbox::virtio::vsock {
 namespace {
 
 constexpr std::uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-// The guest hears of freed buffer space when this much of it was not told yet.
+// The guest gets a credit update once this much freed space is unannounced.
 constexpr std::uint32_t kCreditUpdateStep = kBufferBytes / 4;
 
 bool would_block(int error) {
@@ -37,8 +37,8 @@ ssize_t receive(int fd, std::span<iovec> list) {
   return ::recvmsg(fd, &message, MSG_DONTWAIT);
 }
 
-// Closing a UNIX socket with unread data gives the peer ECONNRESET instead of the end of file; what it sent
-// after the guest stopped receiving is nobody's. Bounded by what its socket buffer can hold.
+// If a UNIX socket is closed with unread data, the peer gets ECONNRESET instead of the end of file. So bytes
+// that it sent after the guest stopped receiving are read and discarded; the socket buffer bounds them.
 void discard_inbound(int fd) {
   ::shutdown(fd, SHUT_RD);
   std::array<std::byte, 4096> waste;
@@ -82,7 +82,7 @@ void Connection::close_socket() {
   socket_.reset();
 }
 
-// From here on only a RST to the guest is left.
+// From here on only a reset for the guest is left to send.
 void Connection::reset() {
   if (state_ == State::kGone) return;
   close_socket();
@@ -91,7 +91,8 @@ void Connection::reset() {
 
 std::uint32_t Connection::credit() const {
   const std::uint32_t in_flight = sent_ - peer_forwarded_;
-  return in_flight < peer_buffer_ ? peer_buffer_ - in_flight : 0;  // a peer that lies gets nothing
+  return in_flight < peer_buffer_ ? peer_buffer_ - in_flight
+                                  : 0;  // a peer with impossible numbers has no credit
 }
 
 void Connection::on_fd_ready(std::uint32_t events) {
@@ -143,7 +144,7 @@ void Connection::on_packet(const Header& header, std::span<const iovec> payload)
 
 void Connection::open(const Header&) {
   state_ = State::kOpen;
-  // The socket is fresh: a line always has room.
+  // The socket is new: its buffer has room for a line.
   const std::string line = fmt::format("OK {}\n", ports_.host);
   if (::send(socket_.get(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL) !=
       static_cast<ssize_t>(line.size())) {
@@ -153,10 +154,10 @@ void Connection::open(const Header&) {
 
 void Connection::on_data(std::span<const iovec> payload, std::size_t bytes) {
   if (bytes > ring_.room()) return reset();                    // more than its credit
-  if ((guest_shutdown_ & kShutdownSend) != 0) return reset();  // it said it would not
+  if ((guest_shutdown_ & kShutdownSend) != 0) return reset();  // it had shut down sending
   std::size_t done = 0;
   if (ring_.empty() && writable_ && !deaf()) done = send_some(payload);
-  if (deaf()) return took(bytes);  // the guest has been told, or will be
+  if (deaf()) return took(bytes);  // discarded: the guest gets, or has got, the shutdown
   std::size_t skip = done;
   for (const iovec& part : payload) {
     const std::size_t skipped = std::min(skip, part.iov_len);
@@ -178,7 +179,7 @@ std::size_t Connection::send_some(std::span<const iovec> list) {
   return sent;
 }
 
-// Bytes have left us for the process; the guest gets the credit back.
+// Bytes have reached the process: the guest gets their credit back.
 void Connection::took(std::size_t bytes) {
   forwarded_ += static_cast<std::uint32_t>(bytes);
   if (forwarded_ - forwarded_told_ >= kCreditUpdateStep) credit_update_due_ = true;
@@ -211,7 +212,7 @@ void Connection::finish_if_done() {
   if (!std::exchange(write_side_shut_, true) && socket_) ::shutdown(socket_.get(), SHUT_WR);
 }
 
-// The directions that the process's end has closed, as far as the guest may know of it: data goes first.
+// The directions that the process has closed and that may be announced to the guest: data goes first.
 std::uint32_t Connection::shutdown_due() const {
   const bool all_read = end_of_file_ || (guest_shutdown_ & kShutdownReceive) != 0;
   const bool no_receive = process_deaf_ || (hung_up_ && all_read);
@@ -239,7 +240,7 @@ bool Connection::has_packet() const {
 }
 
 Header Connection::header_for(Op op) {
-  credit_update_due_ = false;  // every packet tells it
+  credit_update_due_ = false;  // every packet carries the credit
   forwarded_told_ = forwarded_;
   return {.src_port = ports_.host,
           .dst_port = ports_.guest,
@@ -283,7 +284,7 @@ std::optional<Header> Connection::data_packet(std::span<iovec> room) {
     return std::nullopt;
   }
   const std::span<iovec> into = iov_keep_front(room, limit);
-  if (into.empty()) return std::nullopt;  // a buffer for headers only; the next one will do
+  if (into.empty()) return std::nullopt;  // a buffer for a header only: wait for the next one
   const ssize_t n = receive(socket_.get(), into);
   if (n > 0) {
     sent_ += static_cast<std::uint32_t>(n);

@@ -1,14 +1,14 @@
 // One vsock connection: a UNIX stream socket of the host at one end, the guest at the other.
 //
 // Theory of operation: flow control is by credit (virtio 1.2, 5.10.6.3). What the guest sends goes straight
-// to the socket; what the socket does not take waits in a ring of kBufferBytes, which is the credit the guest
-// was told of. A guest that sends more than its credit is reset. What a host process sends stays in its
-// socket until the guest has both buffers and credit; then it is received straight into the guest's memory.
-// So neither side's slowness makes anything grow or get lost.
+// to the socket; bytes that the socket does not take wait in a ring of kBufferBytes, which is the guest's
+// credit. A connection whose guest exceeds its credit is reset. Bytes that a host process sends stay in its
+// socket until the guest has both buffers and credit; then they are received straight into the guest's
+// memory. So a slow side makes nothing grow, and no byte is lost.
 //
-// Ends. The process shuts down its writing: the guest is told kShutdownSend once all data went before it. The
-// process closes: both directions. The guest shuts down sending: the socket's write side is shut once the
-// ring is empty. Both: kReset is the answer, after the ring is empty, and the connection is gone.
+// Ends. If the process shuts down writing, the guest gets kShutdownSend after all data; if it closes, the
+// guest gets both flags. If the guest shuts down sending, the socket's write side is shut once the ring is
+// empty; if it shuts down both, the answer is kReset once the ring is empty, and the connection ends.
 //
 // Thread: the device loop.
 #pragma once
@@ -31,22 +31,22 @@ class Connection;
 class ConnectionOwner {
  public:
   virtual ~ConnectionOwner() = default;
-  // It may have a packet for the guest now (has_packet()), or be gone.
+  // The connection may now have a packet for the guest (has_packet()), or have ended.
   virtual void connection_changed(Connection& connection) = 0;
 };
 
 class Connection final : public net::FdHandler {
  public:
   enum class State : std::uint8_t {
-    kConnecting,  // from the host: REQUEST is or will be sent, RESPONSE not seen
+    kConnecting,  // opened by the host: REQUEST is due or sent, RESPONSE has not come
     kOpen,
     kResetting,  // only a RST to the guest is left to send
-    kClosing,    // both directions shut by the host, the guest has been told and is to confirm
+    kClosing,    // the host shut both directions, the guest has the message and must confirm
     kGone,       // nothing is left to do
   };
 
-  // From the host (a REQUEST goes to the guest), or from the guest (a RESPONSE does). Takes the socket, which
-  // must not block, and registers it.
+  // Opened by the host (a REQUEST goes to the guest) or by the guest (a RESPONSE does). Owns the socket,
+  // which must be non-blocking, and registers it.
   static std::unique_ptr<Connection> from_host(net::EventLoop& loop, ConnectionOwner& owner, Ports ports,
                                                UniqueFd socket);
   static std::unique_ptr<Connection> from_guest(net::EventLoop& loop, ConnectionOwner& owner, Ports ports,
@@ -56,13 +56,13 @@ class Connection final : public net::FdHandler {
   [[nodiscard]] const Ports& ports() const { return ports_; }
   [[nodiscard]] State state() const { return state_; }
 
-  // The guest has reset it; what it had sent before still goes to the process.
+  // The guest has reset it. Bytes that it sent before still go to the process.
   [[nodiscard]] bool reset_by_guest() const { return guest_reset_; }
 
-  // A packet of the guest for this connection, unless that has reset it; payload holds header.len bytes.
+  // A packet from the guest, not a reset; payload holds header.len bytes.
   void on_packet(const Header& header, std::span<const iovec> payload);
 
-  // Is there a packet for the guest (as far as is known without asking the socket)?
+  // Whether there is a packet for the guest, as far as is known without asking the socket.
   [[nodiscard]] bool has_packet() const;
   // Writes the next packet's payload into `room` and returns its header (addresses filled in); nothing if
   // there turned out to be none.
@@ -100,8 +100,8 @@ class Connection final : public net::FdHandler {
   bool readable_ = true;  // until the socket says otherwise
   bool writable_ = true;
   bool hung_up_ = false;       // the process closed its end
-  bool end_of_file_ = false;   // and everything it had sent has been read
-  bool process_deaf_ = false;  // a write failed: it does not read any more
+  bool end_of_file_ = false;   // ... and all of its bytes have been read
+  bool process_deaf_ = false;  // a write failed: the process does not read any more
 
   // Control packets that are due.
   bool request_due_ = false;
@@ -109,12 +109,13 @@ class Connection final : public net::FdHandler {
   bool credit_update_due_ = false;
   bool credit_request_due_ = false;
   bool credit_asked_ = false;
-  std::uint32_t shutdown_told_ = 0;   // directions the guest has been told of
-  std::uint32_t guest_shutdown_ = 0;  // directions the guest has told us of
-  bool guest_reset_ = false;          // the guest is done with it and expects no answer
+  std::uint32_t shutdown_told_ = 0;   // directions announced to the guest
+  std::uint32_t guest_shutdown_ = 0;  // directions that the guest announced
+  bool guest_reset_ = false;          // the guest has reset it and expects no answer
   bool write_side_shut_ = false;
 
-  // Credit, in bytes mod 2^32. Towards the guest: what we sent, what it said. From it: what left the ring.
+  // Credit, in bytes mod 2^32. To the guest: bytes sent, and its last announcement. From it: bytes that left
+  // the ring.
   std::uint32_t sent_ = 0;
   std::uint32_t peer_buffer_ = 0;
   std::uint32_t peer_forwarded_ = 0;

@@ -62,10 +62,10 @@ void VsockDevice::read_config(std::uint64_t offset, std::span<std::uint8_t> data
 
 void VsockDevice::activate(Transport& transport, std::uint64_t) {
   transport_ = &transport;
-  tx_pending_ = true;  // what was queued before DRIVER_OK brings no kick
+  tx_pending_ = true;  // packets queued before DRIVER_OK bring no kick
 }
 
-// The guest's driver has forgotten every connection; so do we.
+// The guest's driver has forgotten every connection: end them all.
 void VsockDevice::reset() {
   transport_ = nullptr;
   tx_pending_ = rx_pending_ = false;
@@ -111,7 +111,7 @@ void VsockDevice::handshake_done(Handshake& handshake, std::optional<std::uint32
   connection_changed(added);
 }
 
-// A place for one more connection. Those that only wait for a guest's confirmation make way.
+// Makes room for one more connection: those that only wait for the guest's confirmation are ended.
 bool VsockDevice::make_room() {
   if (connections_.size() < kMaxConnections) return true;
   for (auto& [key, connection] : connections_) {
@@ -122,7 +122,7 @@ bool VsockDevice::make_room() {
   return false;
 }
 
-// Takes it out of the tables; destroyed at the end of the turn, since its handler may be our caller.
+// Takes it out of the tables. It is destroyed at the end of the turn, since its handler may be the caller.
 void VsockDevice::bury(Connection& connection) {
   if (connection.listed) std::erase(waiting_, &connection);
   const auto it = connections_.find(connection.ports().key());
@@ -140,7 +140,7 @@ void VsockDevice::connection_changed(Connection& connection) {
 
 void VsockDevice::on_kick(unsigned queue) {
   if (queue == kTransmitQueue) tx_pending_ = true;
-  // A receive kick has woken the loop; turn_end() looks by itself.
+  // A receive kick only wakes the loop; turn_end() does the work.
 }
 
 void VsockDevice::turn_end() {
@@ -156,7 +156,7 @@ bool VsockDevice::may_sleep() {
   if (transport_ == nullptr) return true;
   if (!tx_pending_ && resets_.size() < kMaxResets) tx_pending_ = !transport_->queue(kTransmitQueue).arm();
   if (has_packet() && !rx_pending_) rx_pending_ = !transport_->queue(kReceiveQueue).arm();
-  // With a full list of resets only receive buffers help, and those bring a kick.
+  // With a full list of resets only receive buffers help, and new ones bring a kick.
   return !(tx_pending_ && resets_.size() < kMaxResets) && !rx_pending_;
 }
 
@@ -186,7 +186,8 @@ void VsockDevice::take_packet(DescriptorChain& chain) {
   std::span<iovec> payload = chain.readable();
   if (iov_gather(payload, std::as_writable_bytes(std::span(&header, 1))) != sizeof(header)) return;
   payload = iov_drop_front(payload, sizeof(header));
-  if (header.src_cid != guest_cid_ || header.dst_cid != vsock::kHostCid) return;  // not ours: dropped
+  if (header.src_cid != guest_cid_ || header.dst_cid != vsock::kHostCid)
+    return;  // addressed to someone else: dropped
   if (header.type != vsock::kTypeStream) return refuse(header);
   const bool data = header.op == static_cast<std::uint16_t>(Op::kData);
   if (data && header.len > chain.readable_bytes() - sizeof(header)) return refuse(header);
@@ -271,7 +272,7 @@ std::optional<Header> VsockDevice::next_packet(std::span<iovec> room) {
   waiting_.pop_front();
   connection.listed = false;
   auto header = connection.next_packet(room);
-  connection_changed(connection);  // to the end of the list if there is more
+  connection_changed(connection);  // back to the end of the list if it has more
   return header;
 }
 

@@ -3,16 +3,16 @@
 //
 //   host -> guest  connect to PATH, send "CONNECT <port>\n"; after "OK <host port>\n" the stream is the
 //                  connection. Refused by the guest, or no guest driver yet: the socket is closed.
-//   guest -> host  the guest connects to port P of CID 2; whoever listens at "PATH_P" gets the stream, and
-//                  where nobody does the guest is refused.
+//   guest -> host  the guest connects to port P of CID 2; the process that listens at "PATH_P" gets the
+//                  stream; without a listener the guest is refused.
 //
 // Theory of operation: queue 0 carries packets to the guest, queue 1 from it; queue 2 (events) stays unused.
 // A packet from the guest is always taken up at once: its payload goes to a socket or into the connection's
-// bounded ring (vsock_connection.h), and what must be answered is a flag of the connection, or an entry in a
-// short list of resets for connections that do not exist. When that list is full no packet is taken from the
-// guest until it has provided buffers for the resets. Connections with something for the guest wait in one
-// list, each member once, and are served in turn: one packet, then the next. So no number of packets makes
-// memory grow beyond kMaxConnections rings.
+// bounded ring (vsock_connection.h), and a due answer is a flag of the connection, or an entry in a
+// short list of resets for connections that do not exist. While that list is full, no packet is taken from
+// the guest until it provides buffers for the resets. Connections with a packet for the guest wait in one
+// list, each once, and are served one packet at a time in turn. So no number of packets makes memory grow
+// beyond kMaxConnections rings.
 //
 // Thread: the device loop.
 #pragma once
@@ -38,9 +38,9 @@ class VsockDevice final : public Device, public vsock::ConnectionOwner {
   static constexpr std::size_t kMaxConnections = 256;
   static constexpr std::size_t kMaxHandshakes = 64;
   static constexpr std::size_t kMaxResets = 64;
-  static constexpr unsigned kBurst = 64;  // packets each way before the sockets have their turn
+  static constexpr unsigned kBurst = 64;  // packets each way in one turn of the loop
 
-  // Listens at path; removes it in the end. The loop must outlive the device and not run when it goes.
+  // Listens at path and removes it on destruction. The loop must outlive the device and must not run then.
   [[nodiscard]] static Result<std::unique_ptr<VsockDevice>> create(net::EventLoop& loop, std::string path,
                                                                    std::uint64_t guest_cid);
   ~VsockDevice() override;

@@ -1,4 +1,4 @@
-// The packets of a virtio socket device (virtio 1.2, 5.10.6), and how big things may get.
+// The packets of a virtio socket device (virtio 1.2, 5.10.6), and the limits of this device.
 #pragma once
 
 #include <cstddef>
@@ -39,7 +39,8 @@ struct [[gnu::packed]] Header {
 };
 static_assert(sizeof(Header) == 44);
 
-// What a connection buffers at most for a host process that reads slowly: the credit that the guest is given.
+// A connection buffers at most this much for a host process that reads slowly: the credit that the guest
+// gets.
 inline constexpr std::uint32_t kBufferBytes = 256 * 1024;
 // A packet's payload (Linux takes no more: VIRTIO_VSOCK_MAX_PKT_BUF_SIZE).
 inline constexpr std::size_t kMaxPayload = 64 * 1024;

@@ -1,5 +1,5 @@
-// The line "CONNECT <port>\n" that a host process sends first. Nothing beyond the line is consumed: what
-// follows belongs to the connection.
+// The line "CONNECT <port>\n" that a host process sends first. Nothing behind the line is consumed: it
+// belongs to the connection.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace glassbox::virtio {
 
-// The port of a whole line without its newline; nothing if it is not such a line.
+// The port in a whole line without its newline; nothing if the line is malformed.
 [[nodiscard]] std::optional<std::uint32_t> parse_connect_line(std::string_view line);
 
 // Thread: the device loop.
