@@ -15,11 +15,9 @@ set(GLASSBOX_ALONE
   tests/unit/net/dns/dns_message_test.cc
   tests/unit/net/tcp/tcp_edges_test.cc
   tests/unit/net/tcp/tcp_pool_test.cc
-  tests/unit/net/tcp/tcp_receive_test.cc
   tests/unit/tools/trace/path/cycle_states_test.cc
   tests/unit/tools/trace/path/hostile_guest_test.cc
   tools/bench/measure/identity.cc
-  tools/bench/net/explain.cc
   tools/lab/client.cc
   tools/lab/serve.cc
   tools/trace/path/chain.cc

@@ -35,13 +35,13 @@ Result<Recording> Recording::start(const std::vector<std::string>& target,
   char byte = 0;
   if (::poll(&poll_fd, 1, kReadyLimitMs) != 1 || ::read(ready.get(), &byte, 1) != 1) {
     recording.child_->stop(1000);
-    return fail("{}", recording.child_->epitaph());
+    return fail("{}", recording.child_->how_it_ended());
   }
   return recording;
 }
 
 Result<trace::Trace> Recording::finish() {
-  if (const auto status = child_->stop(kEndLimitMs); !status.ok()) return fail("{}", child_->epitaph());
+  if (const auto status = child_->stop(kEndLimitMs); !status.ok()) return fail("{}", child_->how_it_ended());
   return trace::read_trace(file_);
 }
 

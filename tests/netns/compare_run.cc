@@ -106,7 +106,7 @@ std::vector<std::string> CompareRun::left() const {
     all.push_back(fmt::format("process {}: {}", one.pid, one.command.empty() ? "" : one.command.front()));
   for (const auto& entry : fs::directory_iterator(temp_.path()))
     all.push_back(entry.path());
-  // "gbb" and the pid of the client at the other end (tools/bench/net).
+  // "gbb" and the pid of the client at the other end (tools/bench/stacks/native_stack.cc).
   for (const auto& entry : fs::directory_iterator("/sys/class/net")) {
     const std::string name = entry.path().filename();
     if (name.starts_with("gbb") && !fs::exists("/proc/" + name.substr(3))) all.push_back("device " + name);

@@ -13,7 +13,7 @@
 #include "tests/netns/compare_run.h"
 #include "tests/netns/harness.h"
 #include "tools/bench/process/paths.h"
-#include "tools/bench/stacks/net_stack.h"
+#include "tools/bench/stacks/native_stack.h"
 
 namespace glassbox::bench {
 namespace {
@@ -194,6 +194,73 @@ TEST_F(Compare, CountsAreNotOfTheWarmUp) {
     EXPECT_LT(many[what].get<double>(), 2 * few[what].get<double>()) << what;
 }
 
+// --- what is counted and explained
+
+// The bound on system calls of a cycle: reads and writes of the tap included, --poll off.
+constexpr double kMaxCallsPerCrr = 24;
+
+TEST_F(Compare, SystemCallsOfACycleAreBounded) {
+  CompareRun run({"--stacks", "glassbox-netns-off,bare", "--workloads", "crr", "--rounds", "1", "--cycles",
+                  "100", "--json", "-"});
+  EXPECT_EQ(run.wait(), 0) << run.err();
+  const auto json = nlohmann::json::parse(run.out(), nullptr, false);
+  ASSERT_EQ(json["stacks"].size(), 2u);
+  for (const auto& stack : json["stacks"]) {
+    SCOPED_TRACE(stack.dump());
+    ASSERT_TRUE(stack["refused"].is_null());
+    EXPECT_THAT(stack["carried_by"].get<std::string>(),
+                HasSubstr(stack["stack"] == "bare" ? "glassbox-bench" : "glassbox"));
+    EXPECT_EQ(stack["workloads"]["crr"]["n"], 100);
+    if (json.contains("counts_missing")) GTEST_SKIP() << json["counts_missing"];
+    const double calls = stack["workloads"]["crr"]["counts_per_cycle"]["system_calls"];
+    EXPECT_GT(calls, 5);
+    EXPECT_LE(calls, kMaxCallsPerCrr);
+  }
+  EXPECT_THAT(run.left(), IsEmpty());
+}
+
+// Explains what was met as well, so that it does not depend on how fast the machine is.
+TEST_F(Compare, ACycleIsExplainedByItsTraceAndHowItsProcessesSpentTheirTime) {
+  CompareRun run({"--stacks", "glassbox-netns-off", "--workloads", "crr", "--rounds", "1", "--cycles", "100",
+                  "--explain-all", "--json", "-"});
+  EXPECT_EQ(run.wait(), 0) << run.err();
+  const auto json = nlohmann::json::parse(run.out(), nullptr, false);
+  if (json.contains("counts_missing")) GTEST_SKIP() << json["counts_missing"];
+  const auto& cell = json["stacks"][0]["workloads"]["crr"];
+  ASSERT_TRUE(cell.contains("explanation")) << json.dump(1);
+  const auto& found = cell["explanation"];
+  ASSERT_EQ(found["shares"].size(), 3u) << found.dump(1);
+  EXPECT_NEAR(cell["counts_per_cycle"]["system_calls_by_name"]["close"].get<double>(), 1, 0.05);
+  if (!found["trace_missing"].is_null()) GTEST_SKIP() << found["trace_missing"];
+  EXPECT_GE(found["trace"]["segments"].size(), 5u);
+}
+
+TEST_F(Compare, OpenFlowsAreKeptWhileCyclesRun) {
+  CompareRun run({"--stacks", "glassbox-netns", "--workloads", "crr,idle-flows,half-closed", "--idle-flows",
+                  "500", "--rounds", "2", "--cycles", "20", "--no-trace", "--no-counts", "--json", "-"});
+  EXPECT_EQ(run.wait(), 0) << run.err();
+  const auto json = nlohmann::json::parse(run.out(), nullptr, false);
+  for (const char* workload : {"idle-flows", "half-closed"}) {
+    const auto& cell = json["stacks"][0]["workloads"][workload];
+    ASSERT_EQ(cell["quiet"].size(), 2u) << json.dump(1);
+    EXPECT_GT(cell["quiet"][0]["resident_kib"], 1000);
+    EXPECT_EQ(cell["n"], 40);
+  }
+  EXPECT_THAT(run.left(), IsEmpty());
+}
+
+TEST_F(Compare, TheRelayCarriesStreamsAndTheBareNatDoesNot) {
+  CompareRun run({"--stacks", "relay,bare", "--workloads", "crr,stream-out", "--rounds", "1", "--cycles",
+                  "20", "--stream-mib", "1", "--mtu", "1500", "--no-counts", "--json", "-"});
+  EXPECT_EQ(run.wait(), 0) << run.err();
+  const auto json = nlohmann::json::parse(run.out(), nullptr, false);
+  EXPECT_EQ(json["spec"]["mtu"], 1500);
+  EXPECT_EQ(json["stacks"][0]["workloads"]["stream-out"]["n"], 1);
+  EXPECT_EQ(json["stacks"][1]["workloads"]["crr"]["n"], 20);
+  EXPECT_FALSE(json["stacks"][1]["workloads"].contains("stream-out"));
+  EXPECT_THAT(run.left(), IsEmpty());
+}
+
 // --- stacks that fail
 
 // The process that carries the packets of our own stack.
@@ -201,20 +268,20 @@ bool is_monitor(const Seen& one) {
   return one.program == "glassbox" && one.command.size() > 1;
 }
 
-TEST_F(Compare, AStackThatDiesIsStartedAnewAndItsTurnTakenOnceMore) {
+TEST_F(Compare, AStackThatDiesIsRestartedAndItsTurnTakenOnceMore) {
   CompareRun run({"--stacks", "glassbox-netns,loopback", "--workloads", "rr", "--rate", "50", "--warm-up",
                   "1", "--cycles", "100", "--rounds", "1", "--no-counts"});
   run.wait_for_process(client("101"));
   ::kill(run.wait_for_process(is_monitor).pid, SIGKILL);
   EXPECT_EQ(run.wait(), 0) << run.err();
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "glassbox-netns")));
-  EXPECT_THAT(run.out(), ContainsRegex("Started anew after a failed turn\n  glassbox-netns: rr, round 1: "
-                                       "netns[a-z-]* was ended by signal 9"));
+  EXPECT_THAT(run.out(), ContainsRegex("Restarted after a failed turn\n  glassbox-netns: rr, round 1: "
+                                       "glassbox-netns was ended by signal 9"));
   EXPECT_THAT(run.left(), IsEmpty());
 }
 
 // It would be missed by every stack after it.
-TEST_F(Compare, AServerThatDiesIsStartedAnewForAll) {
+TEST_F(Compare, AServerThatDiesIsRestartedForAll) {
   CompareRun run({"--stacks", "loopback,glassbox-netns", "--workloads", "rr", "--rate", "50", "--warm-up",
                   "1", "--cycles", "100", "--rounds", "1", "--no-counts"});
   run.wait_for_process([](const Seen& one) {
@@ -237,7 +304,7 @@ TEST_F(Compare, AServerThatDiesIsStartedAnewForAll) {
 }
 
 // What is counted then is the new process, and nothing of the rounds is lost.
-TEST_F(Compare, AStackThatDiesInTheCountIsCountedAnew) {
+TEST_F(Compare, AStackThatDiesInTheCountIsCountedAgain) {
   CompareRun run({"--stacks", "glassbox-netns", "--workloads", "rr", "--rate", "50", "--warm-up", "1",
                   "--cycles", "50", "--rounds", "1", "--json", "-"});
   run.wait_for_text("counting ");
@@ -258,12 +325,12 @@ TEST_F(Compare, AStackThatDiesAgainIsShownAsFailedWithItsLastWordsAndTheOthersGo
   run.wait_for_process(client("101"));
   const Seen first = run.wait_for_process(is_monitor);
   ::kill(first.pid, SIGKILL);
-  run.wait_for_text("starting glassbox-netns anew");
+  run.wait_for_text("restarting glassbox-netns");
   run.wait_for_process(client("101"));
   ::kill(run.wait_for_process([&](const Seen& one) { return is_monitor(one) && one.pid != first.pid; }).pid,
          SIGKILL);
   EXPECT_EQ(run.wait(), 1);
-  EXPECT_THAT(run.out(), ContainsRegex("crr +glassbox-netns +failed: netns[a-z-]* was ended by signal 9"));
+  EXPECT_THAT(run.out(), ContainsRegex("crr +glassbox-netns +failed: glassbox-netns was ended by signal 9"));
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "glassbox-netns")));
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("crr", "loopback")));
   if (in_path("pasta")) {
@@ -273,7 +340,7 @@ TEST_F(Compare, AStackThatDiesAgainIsShownAsFailedWithItsLastWordsAndTheOthersGo
 }
 
 // It does not come up a second time.
-TEST_F(Compare, AStackThatCannotBeStartedAnewIsRefusedWithItsLastWords) {
+TEST_F(Compare, AStackThatCannotBeRestartedIsRefusedWithItsLastWords) {
   if (!in_path("slirp4netns")) GTEST_SKIP() << "slirp4netns is not installed";
   const fs::path fake = dir_.path() / "slirp4netns";
   std::ofstream(fake) << fmt::format(
@@ -292,7 +359,7 @@ TEST_F(Compare, AStackThatCannotBeStartedAnewIsRefusedWithItsLastWords) {
   // It has said something at its start; that is the last of it.
   EXPECT_THAT(run.out(),
               ContainsRegex("rr +slirp4netns +failed: slirp4netns was ended by signal 9.*: [a-zA-Z]"));
-  EXPECT_THAT(run.out(), HasSubstr("slirp4netns: NO ROW: could not be started anew: "));
+  EXPECT_THAT(run.out(), HasSubstr("slirp4netns: NO ROW: could not be restarted: "));
   EXPECT_THAT(run.out(), HasSubstr("once is enough"));
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "loopback")));
   EXPECT_THAT(run.left(), IsEmpty());

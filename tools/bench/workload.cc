@@ -1,124 +1,75 @@
 #include "tools/bench/workload.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <charconv>
-#include <nlohmann/json.hpp>
-#include <optional>
-#include <sstream>
+#include <array>
 
 namespace glassbox::bench {
 namespace {
 
-// Arguments: host, port, cycles, request. Prints "cycle T0 T1 STATUS" lines and "replies BYTES".
-constexpr std::string_view kForkScript = R"sh(
-d=$(mktemp -d "${TMPDIR:-/tmp}/crr.XXXXXX") || exit 1
-trap 'rm -rf "$d"' EXIT
-trap 'exit 143' TERM INT HUP
-exec 3>"$d/times" 4>"$d/replies"
-i=0
-while [ "$i" -lt "$3" ]; do
-  t0=$EPOCHREALTIME
-  printf "$4" | nc "$1" "$2" >&4
-  s=$? t1=$EPOCHREALTIME
-  echo "cycle $t0 $t1 $s" >&3
-  i=$((i + 1))
-done
-cat "$d/times"
-echo "replies $(cat "$d/replies")"
-)sh";
-
-// "1795520724.554019" in nanoseconds; the fraction has up to nine digits.
-std::optional<std::uint64_t> parse_seconds(std::string_view text) {
-  const std::size_t dot = text.find('.');
-  if (dot == std::string_view::npos || text.size() - dot - 1 > 9 || text.size() - dot < 2)
-    return std::nullopt;
-  std::string digits(text.substr(0, dot));
-  digits += text.substr(dot + 1);
-  digits.append(9 - (text.size() - dot - 1), '0');
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
-  return value;
-}
-
-Result<std::vector<std::uint64_t>> parse_fork(std::string_view output, std::uint32_t cycles,
-                                              std::uint32_t payload) {
-  std::vector<std::uint64_t> times;
-  std::uint64_t last = 0;
-  std::size_t replies = 0;
-  bool ended = false;
-  std::istringstream lines{std::string(output)};
-  std::string line;
-  while (std::getline(lines, line)) {
-    std::istringstream fields(line);
-    std::string word, t0, t1;
-    int status = 0;
-    fields >> word;
-    if (word == "replies") {
-      std::string bytes;
-      fields >> bytes;
-      if (bytes.find_first_not_of('A') != std::string::npos)
-        return fail("the server's reply was not the request");
-      replies = bytes.size();
-      ended = true;
-      continue;
-    }
-    if (word != "cycle") continue;
-    if (!(fields >> t0 >> t1 >> status)) return fail("cycle {}: cannot read \"{}\"", times.size() + 1, line);
-    if (status != 0) return fail("cycle {} failed: nc exited {}", times.size() + 1, status);
-    const auto begin = parse_seconds(t0);
-    const auto end = parse_seconds(t1);
-    if (!begin || !end) return fail("cycle {}: times \"{} {}\"", times.size() + 1, t0, t1);
-    // CLOCK_REALTIME, which may be set: see clock_steps.h for a step that leaves the order as it is.
-    if (*end < *begin || *begin < last)
-      return fail("cycle {}: the client's clock went backwards, times \"{} {}\"", times.size() + 1, t0, t1);
-    last = *end;
-    times.push_back(*end - *begin);
-  }
-  if (!ended || times.size() != cycles) {
-    return fail("the client printed {} of {} cycles{}", times.size(), cycles,
-                ended ? "" : " and did not end");
-  }
-  replies /= payload;
-  if (replies != cycles)
-    return fail("{} of {} cycles got no reply", cycles - std::min<std::size_t>(replies, cycles), cycles);
-  return times;
-}
-
-// The JSON object of guest/crr: cycle_ns holds [start, duration] pairs.
-Result<std::vector<std::uint64_t>> parse_single(std::string_view output, std::uint32_t cycles) {
-  const auto json = nlohmann::json::parse(output, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("cycle_ns") || !json["cycle_ns"].is_array()) {
-    return fail("gb-crr: cannot read \"{}\"", output.substr(0, 80));
-  }
-  std::vector<std::uint64_t> times;
-  for (const auto& pair : json["cycle_ns"]) {
-    if (!pair.is_array() || pair.size() != 2 || !pair[1].is_number_unsigned()) {
-      return fail("gb-crr: cycle {} is \"{}\"", times.size() + 1, pair.dump());
-    }
-    times.push_back(pair[1].get<std::uint64_t>());
-  }
-  if (times.size() != cycles) return fail("gb-crr timed {} of {} cycles", times.size(), cycles);
-  return times;
-}
+constexpr std::array<std::string_view, 9> kNames = {
+    "crr", "crr-fork", "rr", "stream-out", "stream-in", "connect-rate", "idle-flows", "half-closed", "boot"};
+static_assert(kNames.size() == static_cast<std::size_t>(WorkloadKind::kBoot) + 1);
 
 }  // namespace
 
-std::vector<std::string> client_command(WorkloadKind kind, const ServerAddress& target, std::uint32_t cycles,
-                                        const std::vector<std::string>& shell, const std::string& single,
-                                        std::uint32_t payload) {
-  const std::string port = std::to_string(target.port);
-  const std::string count = std::to_string(cycles);
-  if (kind == WorkloadKind::kSingle) return {single, target.host, port, "--cycles", count};
-  std::vector<std::string> argv = shell;
-  argv.insert(argv.end(),
-              {"-c", std::string(kForkScript), "crr", target.host, port, count, std::string(payload, 'A')});
-  return argv;
+std::vector<std::string> workload_names(bool default_ones) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    if (!default_ones || !keeps_flows_open(static_cast<WorkloadKind>(i))) names.emplace_back(kNames.at(i));
+  }
+  return names;
 }
 
-Result<std::vector<std::uint64_t>> parse_client(WorkloadKind kind, std::string_view output,
-                                                std::uint32_t cycles, std::uint32_t payload) {
-  return kind == WorkloadKind::kFork ? parse_fork(output, cycles, payload) : parse_single(output, cycles);
+bool wants(const Spec& spec, std::string_view workload) {
+  return std::find(spec.workloads.begin(), spec.workloads.end(), workload) != spec.workloads.end();
+}
+
+std::vector<Workload> round_workloads(const Spec& spec) {
+  std::vector<Workload> all;
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    const auto kind = static_cast<WorkloadKind>(i);
+    const std::string name(kNames.at(i));
+    if (!wants(spec, name) || kind == WorkloadKind::kBoot) continue;
+    if (kind != WorkloadKind::kConnectRate) {
+      all.push_back({kind, 1, name});
+      continue;
+    }
+    for (const std::uint32_t flows : spec.flows)
+      all.push_back({kind, flows, fmt::format("{} {}", name, flows)});
+  }
+  return all;
+}
+
+bool is_stream(WorkloadKind kind) {
+  return kind == WorkloadKind::kStreamOut || kind == WorkloadKind::kStreamIn;
+}
+
+bool keeps_flows_open(WorkloadKind kind) {
+  return kind == WorkloadKind::kIdleFlows || kind == WorkloadKind::kHalfClosed;
+}
+
+Service service_of(WorkloadKind kind) {
+  switch (kind) {
+    case WorkloadKind::kRr:
+      return Service::kKeep;
+    case WorkloadKind::kStreamOut:
+      return Service::kSink;
+    case WorkloadKind::kStreamIn:
+      return Service::kSource;
+    default:
+      return Service::kEcho;
+  }
+}
+
+std::uint32_t cycles_of(const Workload& workload, const Spec& spec) {
+  if (workload.kind == WorkloadKind::kCrrFork) return spec.fork_cycles;
+  return is_stream(workload.kind) ? 1 : spec.cycles;
+}
+
+std::uint32_t warm_up_of(const Workload& workload, const Spec& spec) {
+  return std::max(std::min(spec.warm_up, cycles_of(workload, spec)), workload.flows);
 }
 
 }  // namespace glassbox::bench

@@ -1,13 +1,8 @@
-// The two clients of a connect-request-response run, and what they print.
+// The workloads: what a client does on a stack, how often, and against which service of gb-echo.
 //
-// Each cycle is timed by the client's own clock and nothing is printed before the last cycle is over. Every
-// reply is checked: a run in which one cycle did not get its byte back has no figures.
+// To add a workload, add a kind and its name here, and its client in measure/client.cc.
 //
-// fork is the loop that this project comes from, in busybox sh: `printf A | nc HOST PORT`, $EPOCHREALTIME
-// before and after. The loop adds no process of its own: times and replies go to two files that are open all
-// along (in the guest's memory), so that a cycle costs the same whether it is the first or the last.
-//
-// Pure: builds argument vectors and parses text.
+// Pure.
 #pragma once
 
 #include <cstdint>
@@ -16,25 +11,42 @@
 #include <vector>
 
 #include "tools/bench/spec.h"
-#include "vmm/base/result.h"
+#include "tools/bench/stacks/echo.h"
 
 namespace glassbox::bench {
 
-struct ServerAddress {
-  std::string host;  // as the client sees it
-  std::uint16_t port = 0;
+enum class WorkloadKind {
+  kCrr,          // connect, request, response, close; one process does all cycles
+  kCrrFork,      // the same; a new busybox nc for each cycle, from one shell loop
+  kRr,           // request and response on one open connection
+  kStreamOut,    // client to server
+  kStreamIn,     // server to client
+  kConnectRate,  // crr in several flows at once
+  kIdleFlows,    // crr while many other flows are open and silent
+  kHalfClosed,   // crr while two other flows are half closed, one at each end
+  kBoot,         // start of the monitor to agent ready; not part of the rounds
 };
 
-// The client's argv. `shell` starts a busybox shell ({"sh"} in the guest, {"busybox", "sh"} elsewhere),
-// `single` is the path of gb-crr. `payload` is the bytes of a request (fork; gb-crr's are one).
-[[nodiscard]] std::vector<std::string> client_command(WorkloadKind kind, const ServerAddress& target,
-                                                      std::uint32_t cycles,
-                                                      const std::vector<std::string>& shell,
-                                                      const std::string& single, std::uint32_t payload = 1);
+struct Workload {
+  WorkloadKind kind = WorkloadKind::kCrr;
+  std::uint32_t flows = 1;  // kConnectRate
+  std::string name;         // in the table: "crr", "connect-rate 4"
+};
 
-// The cycle times in the order they were run, nanoseconds. Fails where a cycle failed or is missing.
-[[nodiscard]] Result<std::vector<std::uint64_t>> parse_client(WorkloadKind kind, std::string_view output,
-                                                              std::uint32_t cycles,
-                                                              std::uint32_t payload = 1);
+// Names as --workloads takes them, in the order of WorkloadKind. default_ones: without those that keep many
+// flows open, which take long.
+[[nodiscard]] std::vector<std::string> workload_names(bool default_ones = false);
+[[nodiscard]] bool wants(const Spec& spec, std::string_view workload);
+// The workloads of the rounds: connect-rate once for each number of flows; without boot.
+[[nodiscard]] std::vector<Workload> round_workloads(const Spec& spec);
+
+[[nodiscard]] bool is_stream(WorkloadKind kind);
+[[nodiscard]] bool keeps_flows_open(WorkloadKind kind);
+[[nodiscard]] Service service_of(WorkloadKind kind);
+
+// Cycles that count, of a stack in a round: one for a stream; of connect-rate, all flows together.
+[[nodiscard]] std::uint32_t cycles_of(const Workload& workload, const Spec& spec);
+// Cycles of the client that runs before, to warm up.
+[[nodiscard]] std::uint32_t warm_up_of(const Workload& workload, const Spec& spec);
 
 }  // namespace glassbox::bench

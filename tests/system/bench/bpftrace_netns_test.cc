@@ -56,7 +56,7 @@ class NetnsWorkload {
 
   // The reason why it does not run; empty if it does.
   [[nodiscard]] std::string why_not() const {
-    return !child_ ? "it does not start" : child_->reap() ? child_->epitaph() : "";
+    return !child_ ? "it does not start" : child_->reap() ? child_->how_it_ended() : "";
   }
   [[nodiscard]] pid_t pid() const { return child_->pid(); }
   // Starts the work and waits until it has succeeded. The NAT has then finished with every cycle: it handles

@@ -35,7 +35,7 @@ Status run(std::vector<std::string> argv) {
   const std::string what = argv[0] + " " + argv[1];
   GB_ASSIGN(auto child, bench::Child::start({.what = what, .argv = std::move(argv)}));
   if (!child->wait(kBootLimitMs)) return fail("{} has not ended after {} s", what, kBootLimitMs / 1000);
-  if (!child->reap()->ok()) return fail("{}", child->epitaph());
+  if (!child->reap()->ok()) return fail("{}", child->how_it_ended());
   return {};
 }
 

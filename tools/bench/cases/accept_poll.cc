@@ -6,7 +6,7 @@
 #include "tools/bench/measure/stats.h"
 #include "tools/bench/process/background.h"
 #include "tools/bench/process/paths.h"
-#include "tools/bench/report/report.h"
+#include "tools/bench/report/crr_report.h"
 #include "tools/trace/file/trace_reader.h"
 
 namespace glassbox::bench {
@@ -15,19 +15,19 @@ namespace {
 constexpr std::uint32_t kPollMs = 10;
 
 struct Variant {
-  WorkloadKind workload;
+  const char* workload;
   ServerSpec server;
   std::string_view name;
 };
 constexpr std::array<Variant, 3> kVariants = {{
-    {WorkloadKind::kFork, {ServerKind::kPoll, kPollMs, 0}, "nc per cycle, server polls accept()"},
-    {WorkloadKind::kFork, {ServerKind::kBlocking, 0, 0}, "nc per cycle, server blocks"},
-    {WorkloadKind::kSingle, {ServerKind::kBlocking, 0, 0}, "one process, server blocks"},
+    {"crr-fork", {ServerKind::kPoll, kPollMs, 0}, "nc per cycle, server polls accept()"},
+    {"crr-fork", {ServerKind::kBlocking, 0, 0}, "nc per cycle, server blocks"},
+    {"crr", {ServerKind::kBlocking, 0, 0}, "one process, server blocks"},
 }};
 
-std::string_view variant_name(const CrrSpec& spec) {
+std::string_view variant_name(const Spec& spec) {
   for (const Variant& v : kVariants)
-    if (v.workload == spec.workload && v.server.kind == spec.server.kind) return v.name;
+    if (v.workload == spec.workloads.front() && v.server.kind == spec.server.kind) return v.name;
   return "";
 }
 
@@ -81,16 +81,16 @@ std::string conclusion(const std::vector<AcceptPollRun>& runs) {
 
 }  // namespace
 
-Result<std::vector<AcceptPollRun>> run_accept_poll(const CrrSpec& base, Watch& watch) {
+Result<std::vector<AcceptPollRun>> run_accept_poll(const Spec& base, Watch& watch) {
   Progress progress;
   GB_ASSIGN(const TempDir temp, TempDir::create());
-  const auto stack = make_stack(base);
+  const auto stack = make_crr_stack(base);
   if (!stack->vm_name().empty()) progress.stage("starting the guest");
   GB_TRY(stack->start(watch));
   std::vector<AcceptPollRun> runs;
   for (const Variant& variant : kVariants) {
-    CrrSpec spec = base;
-    spec.workload = variant.workload;
+    Spec spec = base;
+    spec.workloads = {variant.workload};
     spec.server = variant.server;
     spec.server.ipv6 = base.server.ipv6;
     spec.trace = !stack->vm_name().empty();
@@ -115,7 +115,7 @@ std::string accept_poll_report(const std::vector<AcceptPollRun>& runs) {
   const AcceptPollRun& first = runs.front();
   const nlohmann::json& machine = first.report ? first.report->machine : first.result.machine;
   std::string text = fmt::format("{} crr, case accept-poll: {} cycles a run, sleep of {} ms\nmachine: {}\n",
-                                 name(first.result.spec.stack), first.result.spec.cycles, kPollMs,
+                                 first.result.spec.stack(), first.result.spec.cycles, kPollMs,
                                  trace::describe_machine(machine));
   text += fmt::format("{:<38} {:>12} {:>12} {:>12} {:>12} {:>12} {:>12}\n",
                       "p50 of a cycle, and shares of it", "server clock", "client clock", "total traced",
@@ -144,14 +144,14 @@ nlohmann::json accept_poll_json(const std::vector<AcceptPollRun>& runs) {
   nlohmann::json rows = nlohmann::json::array();
   for (const AcceptPollRun& run : runs)
     rows.push_back({{"name", variant_name(run.result.spec)},
-                    {"workload", run.result.spec.workload == WorkloadKind::kFork ? "fork" : "single"},
+                    {"workload", crr_workload_name(run.result.spec)},
                     {"server", run.result.spec.server.kind == ServerKind::kPoll ? "poll" : "blocking"},
                     {"server_clock", clock_json(run.server_ns)},
                     {"client_clock", clock_json(run.result.cycle_ns)},
                     {"report", run.report ? trace::to_json(*run.report) : nlohmann::json()}});
   return {{"schema", 1},
           {"case", "accept-poll"},
-          {"stack", name(first.result.spec.stack)},
+          {"stack", first.result.spec.stack()},
           {"machine", first.report ? first.report->machine : first.result.machine},
           {"cycles", first.result.spec.cycles},
           {"poll_ms", kPollMs},

@@ -28,7 +28,7 @@ struct AcceptPollRun {
 };
 
 // `base` has the cycles, the stack and the guest; workload and server are the case's.
-[[nodiscard]] Result<std::vector<AcceptPollRun>> run_accept_poll(const CrrSpec& base, Watch& watch);
+[[nodiscard]] Result<std::vector<AcceptPollRun>> run_accept_poll(const Spec& base, Watch& watch);
 
 [[nodiscard]] std::string accept_poll_report(const std::vector<AcceptPollRun>& runs);
 // ACCEPT-POLL.md says what is in it.

@@ -2,8 +2,9 @@
 
 #include "tools/bench/measure/boot_marks.h"
 #include "tools/bench/measure/compare_run.h"
-#include "tools/bench/net/exchange.h"
 #include "tools/bench/process/paths.h"
+#include "tools/bench/stacks/make_stack.h"
+#include "vmm/base/clock.h"
 
 namespace glassbox::bench {
 namespace {
@@ -37,9 +38,9 @@ Status boot_of(Stack& stack, BootRow& row, const BootMarks* marks, Watch& watch)
   return stack.stop();
 }
 
-Status boot_once(const Contender& contender, BootRow& row, const CompareSpec& spec, VsockDoor* door,
+Status boot_once(const Row& booted, BootRow& row, const Spec& spec, GuestReadyPort* ready_port,
                  const BootMarks* marks, Watch& watch) {
-  GB_ASSIGN(const auto stack, make_contender_stack(*contender.entry, spec, row.machine, door));
+  GB_ASSIGN(const auto stack, make_stack(*booted.entry, spec, row.machine, ready_port));
   const Status status = boot_of(*stack, row, marks, watch);
   if (status) return {};
   return fail("{}", with_log(stack.get(), status.error().message));
@@ -47,20 +48,20 @@ Status boot_once(const Contender& contender, BootRow& row, const CompareSpec& sp
 
 }  // namespace
 
-void measure_boots(CompareResult& result, VsockDoor* door, Watch& watch, Progress& progress) {
-  std::vector<const Contender*> contenders;
-  for (const Contender& row : result.rows) {
+void measure_boots(CompareResult& result, GuestReadyPort* ready_port, Watch& watch, Progress& progress) {
+  std::vector<const Row*> rows;
+  for (const Row& row : result.rows) {
     if (!boots(row.entry->name) || !row.refused.empty()) continue;
-    contenders.push_back(&row);
+    rows.push_back(&row);
     result.boots.push_back({row.label, row.machine, {}, {}, {}, {}, {}, {}, {}});
   }
-  if (contenders.empty()) return;
+  if (rows.empty()) return;
   const auto marks = BootMarks::attach(program("glassbox"));
   if (!marks) result.marks_missing = marks.error().message;
   for (std::uint32_t round = 0; round < result.spec.boot_rounds; ++round) {
     progress.stage(fmt::format("boot round {} of {}", round + 1, result.spec.boot_rounds));
-    for (std::size_t i = 0; i < contenders.size(); ++i) {
-      const std::size_t at = (i + round) % contenders.size();
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const std::size_t at = (i + round) % rows.size();
       BootRow& row = result.boots[at];
       if (!row.refused.empty()) continue;
       progress.detail("boot of " + row.label);
@@ -68,7 +69,7 @@ void measure_boots(CompareResult& result, VsockDoor* door, Watch& watch, Progres
       const auto boot = [&]() -> Status {
         BootRow with_this = row;
         GB_TRY(
-            boot_once(*contenders[at], with_this, result.spec, door, marks ? marks->get() : nullptr, watch));
+            boot_once(*rows[at], with_this, result.spec, ready_port, marks ? marks->get() : nullptr, watch));
         row = std::move(with_this);
         return {};
       };

@@ -1,4 +1,4 @@
-// When a process first entered a guest, and when a monitor of ours passed its boot stages.
+// When a process first entered a guest, and when glassbox passed its boot stages.
 #include <linux/bpf.h>
 
 #include <asm/ptrace.h>

@@ -1,5 +1,5 @@
 // When the processes of a boot passed what can be seen from outside: the first entry into the guest
-// (tracepoint kvm_entry, any monitor) and the boot_mark probes of ours.
+// (tracepoint kvm_entry, any monitor) and glassbox's boot_mark probes.
 #pragma once
 
 #include <sys/types.h>
@@ -17,7 +17,7 @@ class BootMarks {
  public:
   static constexpr std::uint32_t kFirstEntry = 0;  // in place of a stage (bpf/boot_stages.h)
 
-  // Attached until destroyed; `monitor` is the path of our own monitor. Needs root.
+  // Attached until destroyed; `monitor` is the path of glassbox. Needs root.
   [[nodiscard]] static Result<std::unique_ptr<BootMarks>> attach(const std::string& monitor);
   virtual ~BootMarks() = default;
   // CLOCK_MONOTONIC nanoseconds by stage.

@@ -4,12 +4,14 @@
 #include <functional>
 
 #include "tools/bench/measure/client_run.h"
-#include "tools/bench/measure/exercise.h"
-#include "tools/bench/net/exchange.h"
-#include "tools/bench/net/net_report.h"
+#include "tools/bench/measure/explain_native.h"
+#include "tools/bench/measure/machine_description.h"
+#include "tools/bench/process/paths.h"
 #include "tools/bench/report/estimate.h"
-#include "tools/bench/report/misses.h"
-#include "tools/bench/stacks/net_stack.h"
+#include "tools/bench/report/missed_targets.h"
+#include "tools/bench/stacks/make_stack.h"
+#include "tools/bench/stacks/native_stack.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/lab.h"
 
 namespace glassbox::bench {
@@ -17,9 +19,9 @@ namespace {
 
 constexpr std::uint32_t kCountPasses = 3;
 
-class Session {
+class CompareRunner {
  public:
-  Session(CompareResult& result, Watch& watch, Progress& progress)
+  CompareRunner(CompareResult& result, Watch& watch, Progress& progress)
       : result_(result),
         spec_(result.spec),
         watch_(watch),
@@ -31,6 +33,7 @@ class Session {
     GB_ASSIGN(loopback_servers_, Servers::start(kLoopback, spec_));
     GB_ASSIGN(veth_servers_, Servers::start(kVethHost, spec_));
     null_spec_ = spec_;
+    null_spec_.workloads = {"crr"};
     null_spec_.payload = 1;
     null_spec_.rate = 0;
     GB_ASSIGN(null_servers_, Servers::start(kLoopback, null_spec_));
@@ -40,11 +43,11 @@ class Session {
     harness_.servers = &*null_servers_;
     const auto names = labels(spec_.stacks);
     for (std::size_t i = 0; i < names.size(); ++i) {
-      Contender& row = result_.rows.emplace_back();
+      Row& row = result_.rows.emplace_back();
       row.label = names[i];
       row.entry = find_stack(spec_.stacks[i]);
     }
-    for (Contender& row : result_.rows) {
+    for (Row& row : result_.rows) {
       if (watch_.signal() != 0) break;
       progress_.stage("starting " + row.label);
       const Status status = start_row(row);
@@ -66,8 +69,8 @@ class Session {
       null_round(round);
       for (const Workload& workload : workloads) {
         for (std::size_t i = 0; i < result_.rows.size() && watch_.signal() == 0; ++i) {
-          Contender& row = result_.rows[(i + round) % result_.rows.size()];
-          if (!row.refused.empty() || !row.cells[workload.name].failed.empty()) continue;
+          Row& row = result_.rows[(i + round) % result_.rows.size()];
+          if (!takes_part(row, workload)) continue;
           progress_.detail(fmt::format("{} on {}", workload.name, row.label));
           attempt(row, workload, fmt::format("round {}", round + 1), &Cell::failed,
                   [&] { return turn(row, workload); });
@@ -82,13 +85,13 @@ class Session {
   void counts() {
     if (!spec_.counts) return;
     progress_.stage("counting system calls, wake-ups and exits");
-    for (Contender& row : result_.rows) {
+    for (Row& row : result_.rows) {
       if (!row.refused.empty() || row.stack->pids().empty()) continue;
       std::unique_ptr<KernelCounter> counter;
       std::vector<pid_t> counted;
       for (const Workload& workload : round_workloads(spec_)) {
         if (watch_.signal() != 0) return;
-        if (!row.refused.empty() || !row.cells[workload.name].failed.empty()) continue;
+        if (!takes_part(row, workload) || keeps_flows_open(workload.kind)) continue;
         progress_.detail(fmt::format("{} on {}", workload.name, row.label));
         attempt(row, workload, "the count", &Cell::uncounted, [&]() -> Status {
           if (auto pids = row.stack->pids(); pids != counted) {  // the first time, and after a new start
@@ -107,21 +110,46 @@ class Session {
     }
   }
 
+  // Where the time of the native stacks goes that miss a target. After the counts, on the running stacks.
+  void explanations() {
+    if (!spec_.trace_missed) return;
+    for (const Target& target : targets_of(result_)) {
+      Row* row = find_row(result_, target.row);
+      if (!is_explained(target, spec_) || row == nullptr || row->entry->group != Group::kNative ||
+          !row->refused.empty() || watch_.signal() != 0)
+        continue;
+      for (const Workload& workload : round_workloads(spec_)) {
+        const auto cell = row->cells.find(workload.name);
+        if (workload.name != target.workload || cell == row->cells.end() || cell->second.explanation)
+          continue;
+        const auto cycle_ns = summarize(pooled(cell->second.rounds)).p50_ns;
+        if (!cycle_ns) continue;
+        progress_.stage(fmt::format("explaining {} on {}", workload.name, row->label));
+        cell->second.explanation = explain_native(*row, workload, spec_, *cycle_ns, watch_);
+      }
+    }
+  }
+
   void stop() {
-    for (Contender& row : result_.rows) {
+    for (Row& row : result_.rows) {
       row.own_servers.reset();
       if (row.stack) (void)row.stack->stop();
       row.stack.reset();
     }
   }
 
-  VsockDoor* door() { return door_ ? &*door_ : nullptr; }
+  GuestReadyPort* ready_port() { return ready_port_ ? &*ready_port_ : nullptr; }
 
  private:
-  // Takes the turn, and a second time on a stack started anew where it fails and did not under this workload
-  // before. One workload's failure is no reason to leave out the others, and that of its count none to throw
-  // away what was timed: `outcome` is where a second failure is put down.
-  void attempt(Contender& row, const Workload& workload, const std::string& when, std::string Cell::*outcome,
+  static bool takes_part(Row& row, const Workload& workload) {
+    return row.refused.empty() && carries(*row.entry, workload.kind) &&
+           row.cells[workload.name].failed.empty();
+  }
+
+  // Takes the turn. If it fails, and did not fail under this workload before, restarts the stack and takes
+  // the turn once more. A second failure is written to `outcome`: of a workload it does not stop the others,
+  // of a count it does not discard the times.
+  void attempt(Row& row, const Workload& workload, const std::string& when, std::string Cell::*outcome,
                const std::function<Status()>& take_turn) {
     for (bool last = false; !last;) {
       const std::uint64_t start_ns = monotonic_ns();
@@ -133,37 +161,37 @@ class Session {
       if (last) row.cells[workload.name].*outcome = why;
       progress_.note(fmt::format("{}: {}, {}: {}", row.label, workload.name, when, why));
       row.restarts.push_back({workload.name, when, why});
-      const Status started = start_anew(row);
+      const Status started = restart(row);
       lost_ns_ += monotonic_ns() - start_ns;
       if (watch_.signal() != 0) return;
       if (started) continue;
       row.cells[workload.name].*outcome = why;
-      row.refused = "could not be started anew: " + with_log(row.stack.get(), started.error().message);
+      row.refused = "could not be restarted: " + with_log(row.stack.get(), started.error().message);
       row.stack.reset();
       return;
     }
   }
 
-  Status start_anew(Contender& row) {
-    progress_.note("starting " + row.label + " anew");  // the round goes on where it was
+  Status restart(Row& row) {
+    progress_.note("restarting " + row.label);  // the round goes on where it was
     row.own_servers.reset();
     if (row.stack) (void)row.stack->stop();
     row.stack.reset();
     return start_row(row);
   }
 
-  Status start_row(Contender& row) {
+  Status start_row(Row& row) {
     GB_TRY(check_installed(*row.entry));
     const bool qemu = row.entry->name.starts_with("qemu");
-    if (qemu && !door_) {
-      GB_ASSIGN(door_, VsockDoor::open());
+    if (qemu && !ready_port_) {
+      GB_ASSIGN(ready_port_, GuestReadyPort::open());
     }
     Status status;
     const auto machines =
         qemu ? qemu_machines(spec_.qemu_machine, row.machine) : std::vector<std::string>{""};
     for (const std::string& machine : machines) {
       if (!status) progress_.stage(fmt::format("{} instead ({})", machine, status.error().message));
-      GB_ASSIGN(row.stack, make_contender_stack(*row.entry, spec_, machine, door()));
+      GB_ASSIGN(row.stack, make_stack(*row.entry, spec_, machine, ready_port()));
       status = row.stack->start(watch_);
       if (status) row.machine = machine;
       if (status || watch_.signal() != 0) break;
@@ -181,10 +209,11 @@ class Session {
     return {};
   }
 
-  Result<std::vector<std::uint64_t>> run(Contender& row, const Workload& workload, const CompareSpec& spec,
+  Result<std::vector<std::uint64_t>> run(Row& row, const Workload& workload, const Spec& spec,
                                          std::uint32_t cycles) {
     auto times = run_client(row, workload, spec, cycles, watch_);
-    // The server serves one after the other: a connection that the stack does not end would hold it for all.
+    // The server serves one connection at a time: one that the stack does not end would hold it for all
+    // stacks.
     if (!times && !row.own_servers && (times.error().code == ETIMEDOUT || !row.servers->alive())) {
       GB_TRY(renew(row.servers));
     }
@@ -202,32 +231,53 @@ class Session {
     return {};
   }
 
-  // The warm-up's samples go; connect-rate has one for the whole run.
-  Result<std::vector<std::uint64_t>> run_warm(Contender& row, const Workload& workload,
-                                              const CompareSpec& spec) {
+  // Without the samples of the warm-up; connect-rate has one sample for the whole run.
+  Result<std::vector<std::uint64_t>> run_warm(Row& row, const Workload& workload, const Spec& spec) {
     const std::uint32_t warm = warm_up_of(workload, spec);
     GB_ASSIGN(auto times, run(row, workload, spec, warm + cycles_of(workload, spec)));
-    if (workload.load != Load::kConnectRate) times.erase(times.begin(), times.begin() + warm);
+    if (workload.kind != WorkloadKind::kConnectRate) times.erase(times.begin(), times.begin() + warm);
     return times;
   }
 
-  Status turn(Contender& row, const Workload& workload) {
+  Status turn(Row& row, const Workload& workload) {
     GB_TRY(check_alive(*row.stack));
+    // A relay starts a process for a port it has not seen.
+    GB_TRY(address_of(row, row.reached_servers().port(service_of(workload.kind))));
     const auto pids = row.stack->pids();
+    Cell& cell = row.cells[workload.name];
+    std::unique_ptr<Child> open_flows;
+    Quiet quiet;
+    if (keeps_flows_open(workload.kind)) {
+      GB_ASSIGN(open_flows, open_other_flows(row, workload));
+      GB_ASSIGN(quiet, watch_quiet_process(row.stack->pid(), watch_));
+    }
     GB_ASSIGN(const ProcessCounts start, read_process_counts(pids));
     GB_TRY(run(row, workload, spec_, warm_up_of(workload, spec_)));
     GB_ASSIGN(const ProcessCounts middle, read_process_counts(pids));
     GB_ASSIGN(auto times, run_warm(row, workload, spec_));
     GB_ASSIGN(const ProcessCounts end, read_process_counts(pids));
     if (!pids.empty()) GB_TRY(check_ran(row.identity.text, middle, end));
-    Cell& cell = row.cells[workload.name];
+    if (open_flows) cell.quiet.push_back(quiet);
     cell.rounds.push_back(std::move(times));
     cell.process += (end - middle) - (middle - start);
     cell.process_cycles += cycles_of(workload, spec_);
     return {};
   }
 
-  Status count(Contender& row, const Workload& workload, const KernelCounter& counter) {
+  // The client that keeps them open, which has opened them by now.
+  Result<std::unique_ptr<Child>> open_other_flows(Row& row, const Workload& workload) {
+    constexpr int kOpenLimitS = 60;
+    GB_ASSIGN(const ServerAddress server, address_of(row, row.reached_servers().open_flows_port()));
+    const std::uint32_t count = workload.kind == WorkloadKind::kIdleFlows ? spec_.idle_flows : 0;
+    GB_ASSIGN(auto client, row.stack->run_client({program("glassbox-bench"), "open-flows", server.host,
+                                                  std::to_string(server.port), std::to_string(count)}));
+    GB_TRY(watch_.wait_output(*client, kOpenLimitS));
+    // Its first words are an error, unless they are on stdout.
+    if (client->out().empty()) return fail("open flows: {}", last_line(client->err()));
+    return client;
+  }
+
+  Status count(Row& row, const Workload& workload, const KernelCounter& counter) {
     KernelCounts sum;
     for (std::uint32_t pass = 0; pass < kCountPasses; ++pass) {
       const KernelCounts start = counter.read();
@@ -242,20 +292,16 @@ class Session {
   }
 
   void null_round(std::uint32_t round) {
-    const Workload crr{Load::kCrr, 1, "crr"};
+    const Workload crr{WorkloadKind::kCrr, 1, "crr"};
     const auto plain = [&]() -> Status {
-      // In pieces, between which a signal is heard.
+      // In pieces, and signals are handled between two of them.
       constexpr std::uint32_t kPiece = 1000;
       std::vector<std::uint64_t> times;
       for (std::uint32_t left = spec_.warm_up + spec_.cycles; left > 0 && watch_.signal() == 0;) {
-        const Order order{.what = Exchange::kCrr,
-                          .address = kLoopback,
-                          .port = null_servers_->port(Service::kEcho),
-                          .count = std::min(left, kPiece)};
-        std::vector<UniqueFd> none_held;
-        GB_ASSIGN(const auto piece, carry_out(order, none_held));
+        const std::uint32_t count = std::min(left, kPiece);
+        GB_ASSIGN(const auto piece, run_plain_loop(null_servers_->port(Service::kEcho), count));
         times.insert(times.end(), piece.begin(), piece.end());
-        left -= order.count;
+        left -= count;
       }
       if (watch_.signal() != 0) return fail("interrupted");
       times.erase(times.begin(), times.begin() + spec_.warm_up);
@@ -275,34 +321,35 @@ class Session {
   }
 
   CompareResult& result_;
-  const CompareSpec& spec_;
+  const Spec& spec_;
   Watch& watch_;
   Progress& progress_;
   Estimate estimate_;
-  std::uint64_t lost_ns_ = 0;  // to turns that failed: nothing to expect of the others
-  std::optional<VsockDoor> door_;
-  CompareSpec null_spec_;  // one byte and a closed loop: the plain loop knows nothing else
+  std::uint64_t lost_ns_ = 0;  // to turns that failed: the estimate leaves it out
+  std::optional<GuestReadyPort> ready_port_;
+  Spec null_spec_;  // one byte and a closed loop, as in the plain loop
   std::optional<Servers> loopback_servers_, veth_servers_, null_servers_;
-  Contender harness_;
+  Row harness_;
 };
 
 }  // namespace
 
-Result<CompareResult> run_compare(const CompareSpec& spec, Watch& watch) {
+Result<CompareResult> run_compare(const Spec& spec, Watch& watch) {
   CompareResult result;
   result.spec = spec;
   result.machine = describe_machine();
   if (in_lab()) result.machine["kind"] = "lab";
   Progress progress;
-  if (!in_lab()) progress.note(announce(spec, false));  // in there it was said before the lab was started
-  Session session(result, watch, progress);
-  GB_TRY(session.start());
-  session.rounds();
-  if (watch.signal() == 0) session.counts();
+  if (!in_lab()) progress.note(announce(spec, false));  // in the lab: it was printed before the lab started
+  CompareRunner runner(result, watch, progress);
+  GB_TRY(runner.start());
+  runner.rounds();
+  if (watch.signal() == 0) runner.counts();
+  if (watch.signal() == 0) runner.explanations();
   progress.stage("stopping");
-  session.stop();
-  if (wants_boot(spec) && watch.signal() == 0) measure_boots(result, session.door(), watch, progress);
-  if (spec.trace_misses && watch.signal() == 0) trace_misses(result, watch, progress);
+  runner.stop();
+  if (wants(spec, "boot") && watch.signal() == 0) measure_boots(result, runner.ready_port(), watch, progress);
+  if (spec.trace_missed && watch.signal() == 0) trace_missed_targets(result, watch, progress);
   result.interrupted = watch.signal() != 0;
   result.machine["load_average_after"] = describe_machine()["load_average"];
   progress.clear();

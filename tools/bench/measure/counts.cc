@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tools/bench/stacks/carrier.h"
+#include "tools/bench/measure/time_split.h"
 
 namespace glassbox::bench {
 namespace {
@@ -69,9 +69,9 @@ ProcessCounts& operator+=(ProcessCounts& to, const ProcessCounts& more) {
 Result<ProcessCounts> read_process_counts(const std::vector<pid_t>& pids) {
   ProcessCounts all;
   for (const pid_t pid : pids) {
-    GB_ASSIGN(const std::uint64_t ns, cpu_ns(pid));
+    GB_ASSIGN(const SchedTime time, sched_time(pid));
     GB_ASSIGN(const double switches, switches_of(pid));
-    all.cpu_ns += static_cast<double>(ns);
+    all.cpu_ns += static_cast<double>(time.running_ns);
     all.switches += switches;
     add_vm_counts(pid, all);
   }

@@ -10,7 +10,6 @@
 #include <map>
 #include <sstream>
 
-#include "tools/bench/net/exchange.h"
 #include "tools/bench/process/paths.h"
 #include "tools/bench/stacks/echo.h"
 
@@ -105,10 +104,10 @@ Result<std::string> own_version(const std::string& package, const std::string& f
   return fail("{} is not of package {} and calls itself \"{}\"", file, package, line);
 }
 
-std::optional<std::uint64_t> socket_inode(std::string_view proc_net_tcp, const Endpoint& local,
-                                          const Endpoint& remote) {
+std::optional<std::uint64_t> socket_inode(std::string_view proc_net_tcp, const SocketEnd& local,
+                                          const SocketEnd& remote) {
   // The kernel prints the address as the 32-bit word it is in memory, in network order.
-  const auto text = [](const Endpoint& end) {
+  const auto text = [](const SocketEnd& end) {
     return fmt::format("{:08X}:{:04X}", htonl(end.address), end.port);
   };
   std::istringstream lines{std::string(proc_net_tcp)};
@@ -135,18 +134,20 @@ Status check_carrier(const StackEntry& entry, const std::optional<Identity>& own
     return fail("{} (process {}) carries the packets, not {}", owner->program, owner->pid, entry.carrier);
   }
   std::error_code error;
-  if (entry.carrier == "glassbox" && !fs::equivalent(owner->program, own_monitor, error)) {
-    return fail("{} (process {}) carries the packets, not this build's {}", owner->program, owner->pid,
-                own_monitor);
+  const std::string own = fs::path(own_monitor).parent_path() / entry.carrier;
+  const bool is_own = entry.carrier == "glassbox" || entry.carrier == "glassbox-bench";
+  if (is_own && !fs::equivalent(owner->program, own, error)) {
+    return fail("{} (process {}) carries the packets, not this build's {}", owner->program, owner->pid, own);
   }
   return {};
 }
 
 Result<Identity> identify(const StackEntry& entry, Stack& stack, std::uint32_t address, Watch& watch) {
-  GB_ASSIGN(const UniqueFd listener, listen_on(address));
+  GB_ASSIGN(const UniqueFd listener, listen_on({net::IpAddress::from_v4(address), 0}));
   GB_ASSIGN(const std::uint16_t port, bound_port(listener));
-  GB_ASSIGN(auto client,
-            stack.run_client({stack.single_client(), stack.host(), std::to_string(port), "--cycles", "1"}));
+  GB_ASSIGN(const std::uint16_t reached, stack.port_for(port));
+  GB_ASSIGN(auto client, stack.run_client({stack.client_programs().gb_crr, stack.host(),
+                                           std::to_string(reached), "--cycles", "1"}));
   GB_TRY(watch.wait_readable(listener.get(), *client, kLimitS));
   sockaddr_in peer{};
   socklen_t size = sizeof(peer);
@@ -164,7 +165,7 @@ Result<Identity> identify(const StackEntry& entry, Stack& stack, std::uint32_t a
   (void)!::write(connection.get(), &byte, 1);
   connection.reset();
   GB_ASSIGN(const ExitStatus status, watch.wait(*client, kLimitS));
-  if (!status.ok()) return fail("{}", client->epitaph());
+  if (!status.ok()) return fail("{}", client->how_it_ended());
   GB_TRY(check_carrier(entry, owner, program("glassbox")));
   Identity found = owner.value_or(Identity{});
   GB_ASSIGN(found.version, version_of(entry.package, found, watch));

@@ -1,10 +1,10 @@
-// Which process carried the packets: asked of the kernel, not of the command line.
+// Which process carried the packets, by what the kernel says and not by the command line.
 //
-// A client on the stack connects to a port of ours. While that connection stands, the socket at its other end
-// belongs to whoever carries the stack's packets: a user-mode NAT makes the connection itself. /proc/net/tcp
-// gives the socket, /proc/PID/fd its owner, /proc/PID/exe the program. If that is not the program that the
-// row names, there is no row. A socket that this network namespace does not know was made in another one and
-// came through the kernel; so did, in a guest, one that never left it.
+// A client on the stack connects to a port of the launcher. While that connection is open, the socket at its
+// other end belongs to the process that carries the stack's packets: a user-mode NAT makes the connection
+// itself. /proc/net/tcp gives the socket, /proc/PID/fd its owner, /proc/PID/exe the program. If that is not
+// the program that the row names, the stack has no row. A socket that this network namespace does not know
+// was made in another namespace, and its packets came through the kernel.
 #pragma once
 
 #include <sys/types.h>
@@ -13,8 +13,8 @@
 #include <string>
 #include <string_view>
 
-#include "tools/bench/compare_spec.h"
 #include "tools/bench/stacks/stack.h"
+#include "tools/bench/stacks/stack_list.h"
 
 namespace glassbox::bench {
 
@@ -25,7 +25,7 @@ struct Identity {
   std::string text;  // for the report
 };
 
-// Connects once through the stack and finds out. `address` is where our port is to be.
+// Connects once through the stack and finds out. `address` is the one of the launcher's port.
 [[nodiscard]] Result<Identity> identify(const StackEntry& entry, Stack& stack, std::uint32_t address,
                                         Watch& watch);
 
@@ -42,12 +42,13 @@ struct Identity {
 [[nodiscard]] Result<std::string> own_version(const std::string& package, const std::string& file,
                                               const std::string& said);
 
-struct Endpoint {
+// One end of a connection.
+struct SocketEnd {
   std::uint32_t address = 0;  // IPv4, host order
   std::uint16_t port = 0;
 };
 // The inode of the socket with these ends in a /proc/net/tcp text. Pure.
-[[nodiscard]] std::optional<std::uint64_t> socket_inode(std::string_view proc_net_tcp, const Endpoint& local,
-                                                        const Endpoint& remote);
+[[nodiscard]] std::optional<std::uint64_t> socket_inode(std::string_view proc_net_tcp, const SocketEnd& local,
+                                                        const SocketEnd& remote);
 
 }  // namespace glassbox::bench

@@ -12,7 +12,7 @@ constexpr int kLimitS = 10;
 }  // namespace
 
 std::string waits_for(std::string_view proc_net_tcp, std::uint16_t port) {
-  // include/net/tcp_states.h. One in TIME-WAIT waits for nobody.
+  // include/net/tcp_states.h. TIME-WAIT waits for no packet.
   static const std::map<std::string, const char*> states = {
       {"01", "ESTABLISHED: bytes that are due do not come"},
       {"02", "SYN-SENT: its SYN is not answered"},
@@ -34,7 +34,7 @@ std::string waits_for(std::string_view proc_net_tcp, std::uint16_t port) {
   return {};
 }
 
-std::string ask_what_it_waits_for(Stack& stack, std::uint16_t port, Watch& watch) {
+std::string connection_state(Stack& stack, std::uint16_t port, Watch& watch) {
   auto cat = stack.run_client({"cat", "/proc/net/tcp"});
   if (!cat) return {};
   const auto status = watch.wait(**cat, kLimitS);

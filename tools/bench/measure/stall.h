@@ -1,5 +1,5 @@
-// A client that no longer moves: what its connection waits for, by the state that its own kernel has it in.
-// The packets that are missing are the stack's affair, and the state says which.
+// Why a client stands still: the TCP state of its connection, in its own kernel, tells which packet is
+// missing.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,10 @@
 namespace glassbox::bench {
 
 // Of the connections to `port` in a /proc/net/tcp text: "FIN-WAIT-2: its FIN was acknowledged, the other
-// end's never came". Empty where none stands. Pure.
+// end's never came". Empty if there is none. Pure.
 [[nodiscard]] std::string waits_for(std::string_view proc_net_tcp, std::uint16_t port);
 
-// Asked where the stack's clients run, while the client is still there. Empty where there is no answer.
-[[nodiscard]] std::string ask_what_it_waits_for(Stack& stack, std::uint16_t port, Watch& watch);
+// Asks the kernel of the client, while the client still runs. Empty if it does not answer.
+[[nodiscard]] std::string connection_state(Stack& stack, std::uint16_t port, Watch& watch);
 
 }  // namespace glassbox::bench

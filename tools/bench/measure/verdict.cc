@@ -6,8 +6,6 @@
 #include <cmath>
 #include <random>
 
-#include "tools/bench/compare_spec.h"
-
 namespace glassbox::bench {
 namespace {
 

@@ -24,6 +24,8 @@
 namespace glassbox::bench {
 
 inline constexpr double kSignificance = 0.01;
+// Rounds below which the test over rounds cannot reach kSignificance.
+inline constexpr std::uint32_t kRoundsForVerdict = 8;
 
 // The samples of one stack under one workload, round by round.
 using Rounds = std::vector<std::vector<std::uint64_t>>;

@@ -41,7 +41,7 @@ Result<FrameCosts> measure_frame_costs(const std::string& programs) {
   const std::string log = programs + "/frame_path_net_log_probes";
   FrameCosts costs;
   GB_ASSIGN(costs.none, cost_of("probes compiled out", programs + "/frame_path_net_no_probes"));
-  GB_ASSIGN(costs.probes, cost_of("probes, nobody listens", programs + "/frame_path_net"));
+  GB_ASSIGN(costs.probes, cost_of("probes, no tracer", programs + "/frame_path_net"));
   GB_ASSIGN(costs.log_off, cost_of("spdlog trace lines, level info", log));
   GB_ASSIGN(costs.log_on, cost_of("spdlog trace lines, to a file", log, "/dev/null"));
   if (costs.probes.probes == 0) return fail("no probe of {}/frame_path_net was passed", programs);

@@ -1,5 +1,5 @@
 // What a guest's segment of one byte costs the NAT's frame path in instructions: with the probes compiled in
-// and nobody listening, compiled out, and with a line of spdlog at each site instead.
+// and no tracer attached, compiled out, and with a line of spdlog at each site instead.
 #pragma once
 
 #include <nlohmann/json.hpp>

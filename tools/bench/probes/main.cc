@@ -1,11 +1,12 @@
-// bench_probes: what the probes cost while nobody listens, and how many events a second the recorder takes.
+// bench_probes: what the probes cost while no tracer is attached, and how many events a second the recorder
+// takes.
 #include <bpf/libbpf.h>
 #include <spdlog/spdlog.h>
 
 #include <filesystem>
 #include <fstream>
 
-#include "tools/bench/net/net_report.h"
+#include "tools/bench/measure/machine_description.h"
 #include "tools/bench/probes/event_rate.h"
 #include "tools/bench/probes/frame_cost.h"
 #include "tools/trace/record/calibrate.h"
@@ -70,8 +71,8 @@ int main(int argc, char** argv) {
   std::string json;
   double seconds = 10;
   std::vector<double> rates = {50'000, 100'000, 200'000};
-  auto* off =
-      app.add_subcommand("off", "Instructions of the frame path while nobody listens (needs valgrind)");
+  auto* off = app.add_subcommand(
+      "off", "Instructions of the frame path while no tracer is attached (needs valgrind)");
   auto* rate = app.add_subcommand("rate", "Probes fired at given rates while they are recorded (needs root)");
   rate->add_option("--events", rates, "rates, events a second")
       ->delimiter(',')

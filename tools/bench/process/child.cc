@@ -13,6 +13,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "vmm/base/io.h"
+
 namespace glassbox::bench {
 namespace {
 
@@ -20,20 +22,15 @@ constexpr std::size_t kMaxOutput = 8u << 20;
 constexpr int kStopLimitMs = 10'000;
 constexpr std::size_t kMaxLine = 300;
 
-struct Pipe {
-  UniqueFd read, write;
-};
-
-Result<Pipe> make_pipe() {
-  std::array<int, 2> fds{};
-  if (::pipe2(fds.data(), O_CLOEXEC) < 0) return fail_errno(errno, "pipe");
-  Pipe pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
-  if (::fcntl(pipe.read.get(), F_SETFL, O_NONBLOCK) < 0) return fail_errno(errno, "pipe");
+// Read without waiting.
+Result<Pipe> make_output_pipe() {
+  GB_ASSIGN(Pipe pipe, make_pipe());
+  set_nonblocking(pipe.read.get());
   return pipe;
 }
 
 // Between fork and exec: async-signal-safe calls only.
-[[noreturn]] void become(const ChildSpec& spec, char* const* argv, pid_t launcher, int out, int err) {
+[[noreturn]] void exec_child(const ChildSpec& spec, char* const* argv, pid_t launcher, int out, int err) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, spec.stop_signal);
   if (::getppid() != launcher) ::_exit(127);  // it died before the line above
@@ -50,9 +47,8 @@ Result<Pipe> make_pipe() {
   ::execvp(argv[0], argv);
   const char* reason = ::strerrordesc_np(errno);
   const std::array<const char*, 4> words{argv[0], ": ", reason != nullptr ? reason : "cannot be run", "\n"};
-  for (const char* text : words) {
-    [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, text, std::strlen(text));
-  }
+  for (const char* text : words)
+    write_once(STDERR_FILENO, text);
   ::_exit(127);
 }
 
@@ -84,9 +80,9 @@ std::string last_line(const std::string& text) {
 Result<std::unique_ptr<Child>> Child::start(ChildSpec spec) {
   Pipe out;
   if (spec.capture_stdout) {
-    GB_ASSIGN(out, make_pipe());
+    GB_ASSIGN(out, make_output_pipe());
   }
-  GB_ASSIGN(Pipe err, make_pipe());
+  GB_ASSIGN(Pipe err, make_output_pipe());
   std::vector<char*> argv;
   for (std::string& arg : spec.argv)
     argv.push_back(arg.data());
@@ -95,8 +91,8 @@ Result<std::unique_ptr<Child>> Child::start(ChildSpec spec) {
   const pid_t launcher = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno(errno, "cannot start {}", spec.what);
-  if (pid == 0) become(spec, argv.data(), launcher, out.write.get(), err.write.get());
-  ::setpgid(pid, pid);  // in both, so that it holds whoever runs first
+  if (pid == 0) exec_child(spec, argv.data(), launcher, out.write.get(), err.write.get());
+  ::setpgid(pid, pid);  // in both, so that it holds whichever runs first
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   const int pidfd_error = errno;
   std::unique_ptr<Child> child(
@@ -132,7 +128,7 @@ void Child::take_output() {
   if (err_ && !drain(err_.get(), err_text_)) err_.reset();
 }
 
-std::string Child::epitaph() const {
+std::string Child::how_it_ended() const {
   if (!status_) return fmt::format("{} still runs", spec_.what);
   const std::string line = last_line(err_text_);
   const std::string how = status_->code > 128 ? fmt::format("was ended by signal {}", status_->code - 128)
@@ -172,7 +168,7 @@ bool Child::wait(int limit_ms) {
 
 ExitStatus Child::stop(int limit_ms) {
   signal(spec_.stop_signal);
-  signal(SIGCONT);  // one that somebody stopped would not hear it
+  signal(SIGCONT);  // a stopped process would not receive the signal
   while (!wait(limit_ms))
     signal(SIGKILL);
   return *status_;

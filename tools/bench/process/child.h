@@ -21,9 +21,9 @@ namespace glassbox::bench {
 struct ChildSpec {
   std::string what;               // names it in errors: "the echo server"
   std::vector<std::string> argv;  // argv[0] is a path or is looked up
-  bool capture_stdout = true;     // otherwise it goes to ours
+  bool capture_stdout = true;     // otherwise it goes to the launcher's
   std::vector<int> inherit = {};  // descriptors it keeps, at their numbers
-  int stop_signal = SIGTERM;      // what asks it to end
+  int stop_signal = SIGTERM;      // asks it to end
 };
 
 // How a process ended, in the form a shell gives: status, or 128 + signal.
@@ -52,7 +52,7 @@ class Child {
   [[nodiscard]] const std::string& out() const { return out_text_; }
   [[nodiscard]] const std::string& err() const { return err_text_; }
   // "the echo server exited 1: <last line of its stderr>"
-  [[nodiscard]] std::string epitaph() const;
+  [[nodiscard]] std::string how_it_ended() const;
 
   // The status once it ended; does not block.
   std::optional<ExitStatus> reap();

@@ -54,7 +54,7 @@ Status Watch::loop(Child& child, int extra_fd, int limit_s, const Pulse& pulse,
     child.take_output();
     for (Child* other : background_) {
       other->take_output();
-      if (other != &child && other->reap()) return fail("{}", other->epitaph());
+      if (other != &child && other->reap()) return fail("{}", other->how_it_ended());
     }
     const auto now = Clock::now();
     if (pulse) {
@@ -87,7 +87,7 @@ Status Watch::wait_readable(int fd, Child& owner, int limit_s) {
     readable = ::poll(&ready, 1, 0) > 0;
     return readable || owner.reap();
   }));
-  if (!readable) return fail("{}", owner.epitaph());
+  if (!readable) return fail("{}", owner.how_it_ended());
   return {};
 }
 
@@ -97,7 +97,7 @@ Status Watch::wait_output(Child& child, int limit_s) {
     ended = child.reap().has_value();
     return ended || !child.out().empty() || !child.err().empty();
   }));
-  if (ended) return fail("{}", child.epitaph());
+  if (ended) return fail("{}", child.how_it_ended());
   return {};
 }
 

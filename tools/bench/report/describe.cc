@@ -1,6 +1,6 @@
 #include "tools/bench/report/describe.h"
 
-#include "tools/bench/report/report.h"
+#include "tools/bench/report/crr_report.h"
 
 namespace glassbox::bench {
 namespace {
@@ -32,25 +32,29 @@ nlohmann::json tracing_cost(const CrrResult& result) {
 }  // namespace
 
 nlohmann::json describe(const CrrResult& result, const Summary& summary) {
-  const CrrSpec& spec = result.spec;
+  const Spec& spec = result.spec;
   nlohmann::json all;
-  all["workload"] = {{"name", name(spec.workload)}, {"title", headline(spec)},
-                     {"server", name(spec.server)}, {"cycles", spec.cycles},
-                     {"warm_up", spec.warm_up},     {"stack", name(spec.stack)},
-                     {"vcpus", spec.vcpus},         {"memory_mib", spec.memory_mib},
-                     {"server_port", result.port},  {"ipv6", spec.server.ipv6}};
-  nlohmann::json client{
-      {"clock", spec.workload == WorkloadKind::kFork ? "the shell's EPOCHREALTIME" : "CLOCK_MONOTONIC"},
-      {"measured_at", result.measured_at},
-      {"launcher", "glassbox-bench " GLASSBOX_VERSION},
-      {"n", summary.n},
-      {"min_us", in_us(summary.min_ns)},
-      {"p50_us", in_us(summary.p50_ns)},
-      {"p90_us", in_us(summary.p90_ns)},
-      {"p99_us", in_us(summary.p99_ns)},
-      {"p999_us", in_us(summary.p999_ns)},
-      {"max_us", in_us(summary.max_ns)},
-      {"median_interval", nullptr}};
+  all["workload"] = {{"name", crr_workload_name(spec)},
+                     {"title", headline(spec)},
+                     {"server", name(spec.server)},
+                     {"cycles", spec.cycles},
+                     {"warm_up", spec.warm_up},
+                     {"stack", spec.stack()},
+                     {"vcpus", spec.vcpus},
+                     {"memory_mib", spec.memory_mib},
+                     {"server_port", result.port},
+                     {"ipv6", spec.server.ipv6}};
+  nlohmann::json client{{"clock", spec.forks() ? "the shell's EPOCHREALTIME" : "CLOCK_MONOTONIC"},
+                        {"measured_at", result.measured_at},
+                        {"launcher", "glassbox-bench " GLASSBOX_VERSION},
+                        {"n", summary.n},
+                        {"min_us", in_us(summary.min_ns)},
+                        {"p50_us", in_us(summary.p50_ns)},
+                        {"p90_us", in_us(summary.p90_ns)},
+                        {"p99_us", in_us(summary.p99_ns)},
+                        {"p999_us", in_us(summary.p999_ns)},
+                        {"max_us", in_us(summary.max_ns)},
+                        {"median_interval", nullptr}};
   if (const auto& interval = summary.median_interval) {
     client["median_interval"] = {{"low_us", in_us(interval->low_ns)},
                                  {"high_us", in_us(interval->high_ns)},

@@ -9,7 +9,7 @@
 
 #include "tools/bench/measure/stats.h"
 #include "tools/bench/process/paths.h"
-#include "tools/bench/report/report.h"
+#include "tools/bench/report/crr_report.h"
 
 namespace glassbox::bench {
 namespace {
@@ -44,16 +44,16 @@ Status produce(const std::string& path, Write write) {
   return fail_errno(reason, "cannot write {}", path);
 }
 
+}  // namespace
+
 Result<std::string> trace_report(const std::string& trace_path, const std::string& format, Watch& watch) {
   GB_ASSIGN(auto child,
             Child::start({.what = "glassbox-trace report",
                           .argv = {program("glassbox-trace"), "report", trace_path, "--format", format}}));
   GB_ASSIGN(const ExitStatus status, watch.wait(*child, kReportLimitS));
-  if (!status.ok()) return fail("{}", child->epitaph());
+  if (!status.ok()) return fail("{}", child->how_it_ended());
   return child->out();
 }
-
-}  // namespace
 
 Status write_file(const std::string& path, const std::string& text) {
   return produce(path, [&](std::ostream& out) { out << text; });
@@ -82,7 +82,7 @@ Status check_writable(const std::string& path) {
   if (!fd) return fail_errno(errno, "cannot write {}", path);
   const int reason = ::posix_fallocate(fd.get(), 0, kRoom);
   ::unlink(part.c_str());
-  // A file system that cannot promise room is asked for none.
+  // A file system that cannot promise room is not asked for any.
   if (reason != 0 && reason != EOPNOTSUPP && reason != EINVAL) {
     return fail_errno(reason, "cannot write {}", path);
   }

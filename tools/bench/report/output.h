@@ -25,6 +25,10 @@ struct OutputFile {
 // The traced one: glassbox-trace's report of the file.
 [[nodiscard]] Status print_trace_report(const CrrResult& result, const std::string& trace_path, Watch& watch);
 
+// `glassbox-trace report` of a trace file; format: "table" or "json".
+[[nodiscard]] Result<std::string> trace_report(const std::string& trace_path, const std::string& format,
+                                               Watch& watch);
+
 // To standard output, all of it; a reader that has gone is an error, not a signal (main() ignores SIGPIPE).
 [[nodiscard]] Status print_report(const std::string& text);
 // Written beside its place and renamed, so that nobody reads half of it; a device or a pipe is written to.

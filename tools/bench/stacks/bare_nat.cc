@@ -199,9 +199,7 @@ class BareNat {
     put(out_.data(), kVnet + kHeaders + payload);
   }
 
-  void put(const std::uint8_t* frame, std::size_t bytes) {
-    [[maybe_unused]] const ssize_t written = ::write(child_.tap.get(), frame, bytes);
-  }
+  void put(const std::uint8_t* frame, std::size_t bytes) { write_once(child_.tap.get(), frame, bytes); }
 
   NamespaceChild child_;
   UniqueFd epoll_;

@@ -73,26 +73,4 @@ Result<Carrier> find_carrier(pid_t root, const std::string& interface, const std
   return fail("no process of it holds the interface {} (seen as this user)", interface);
 }
 
-Result<SchedTime> sched_time(pid_t pid) {
-  SchedTime total;
-  bool any = false;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(fmt::format("/proc/{}/task", pid), error)) {
-    std::ifstream file(entry.path() / "schedstat");
-    SchedTime one;
-    if (file >> one.running_ns >> one.runnable_ns) {
-      total.running_ns += one.running_ns;
-      total.runnable_ns += one.runnable_ns;
-      any = true;
-    }
-  }
-  if (!any) return fail("cannot read the CPU time of process {}", pid);
-  return total;
-}
-
-Result<std::uint64_t> cpu_ns(pid_t pid) {
-  GB_ASSIGN(const SchedTime time, sched_time(pid));
-  return time.running_ns;
-}
-
 }  // namespace glassbox::bench

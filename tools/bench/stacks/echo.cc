@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "net/host/socket_address.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/io.h"
 
 namespace glassbox::bench {
 namespace {
@@ -19,35 +21,6 @@ constexpr std::size_t kStreamChunk = 256 * 1024;
 void sleep_ms(std::uint32_t ms) {
   const timespec pause{static_cast<time_t>(ms / 1000), static_cast<long>(ms % 1000) * 1'000'000};
   ::nanosleep(&pause, nullptr);
-}
-
-std::uint64_t monotonic_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-// Bytes read, at most `want`; fewer where the client closed or reset.
-std::size_t read_request(int fd, char* buffer, std::size_t want) {
-  std::size_t have = 0;
-  while (have < want) {
-    const ssize_t n = ::read(fd, buffer + have, want - have);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    have += static_cast<std::size_t>(n);
-  }
-  return have;
-}
-
-bool write_all(int fd, const char* buffer, std::size_t size) {
-  while (size > 0) {
-    const ssize_t n = ::send(fd, buffer, size, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    buffer += n;
-    size -= static_cast<std::size_t>(n);
-  }
-  return true;
 }
 
 // Reads to the end of file; false where the client reset.
@@ -62,7 +35,7 @@ bool drain(int fd, std::span<char> buffer) {
 bool write_stream(int fd, std::span<const char> buffer, std::uint64_t bytes) {
   while (bytes > 0) {
     const std::size_t part = std::min<std::uint64_t>(bytes, buffer.size());
-    if (!write_all(fd, buffer.data(), part)) return false;
+    if (!send_all(fd, buffer.data(), part)) return false;
     bytes -= part;
   }
   return true;
@@ -74,15 +47,15 @@ bool serve_connection(int fd, const EchoOptions& options, std::span<char> buffer
   const std::size_t want = options.request_bytes;
   switch (options.service) {
     case Service::kEcho:
-      return read_request(fd, buffer.data(), want) == want && write_all(fd, buffer.data(), want);
+      return read_exactly(fd, buffer.data(), want) && send_all(fd, buffer.data(), want);
     case Service::kKeep:
-      while (read_request(fd, buffer.data(), want) == want && write_all(fd, buffer.data(), want))
+      while (read_exactly(fd, buffer.data(), want) && send_all(fd, buffer.data(), want))
         served.fetch_add(1, std::memory_order_relaxed);
       return false;
     case Service::kSink:
-      return drain(fd, buffer) && write_all(fd, buffer.data(), 1);
+      return drain(fd, buffer) && send_all(fd, buffer.data(), 1);
     case Service::kSource:
-      return read_request(fd, buffer.data(), 1) == 1 && write_stream(fd, buffer, options.stream_bytes);
+      return read_exactly(fd, buffer.data(), 1) && write_stream(fd, buffer, options.stream_bytes);
   }
   return false;
 }
@@ -104,6 +77,8 @@ Result<UniqueFd> listen_on(const net::Endpoint& endpoint) {
   if (::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) {
     return fail_errno(errno, "echo server: SO_REUSEADDR");
   }
+  // The address of a veth pair may come later, with its device.
+  ::setsockopt(socket.get(), IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
   if (::bind(socket.get(), address.get(), address.length()) < 0 || ::listen(socket.get(), SOMAXCONN) < 0) {
     if (errno == EADDRINUSE)
       return fail("port {} is in use: name another with --port, or leave --port out", endpoint.port);
@@ -151,7 +126,7 @@ Status serve_echo(const UniqueFd& listener, const EchoOptions& options, std::ato
     }
     if (serve_connection(connection.get(), options, buffer, served)) {
       const std::uint64_t took_ns = monotonic_ns() - looked_ns;
-      if (options.times_fd >= 0) (void)!::write(options.times_fd, &took_ns, sizeof(took_ns));
+      if (options.times_fd >= 0) write_once(options.times_fd, &took_ns, sizeof(took_ns));
       served.fetch_add(1, std::memory_order_relaxed);
     }
     connection.reset();

@@ -8,8 +8,9 @@
 #include <sstream>
 
 #include "guest/protocol.h"
-#include "tools/bench/compare_spec.h"
 #include "tools/bench/process/paths.h"
+#include "tools/bench/stacks/stack_list.h"
+#include "vmm/base/socket_address.h"
 #include "vmm/machine/machine.h"
 
 namespace glassbox::bench {
@@ -19,14 +20,6 @@ constexpr int kBootLimitS = 120;
 constexpr int kStopLimitMs = 10'000;
 constexpr std::uint32_t kFirstCid = 0x10000;  // out of the way of those that people choose
 
-sockaddr_vm vsock_address(std::uint32_t cid, std::uint32_t port) {
-  sockaddr_vm address{};
-  address.svm_family = AF_VSOCK;
-  address.svm_cid = cid;
-  address.svm_port = port;
-  return address;
-}
-
 std::uint32_t next_cid() {
   static std::uint32_t used = 0;
   return kFirstCid + (static_cast<std::uint32_t>(::getpid()) << 8) + (used++ & 0xff);
@@ -34,7 +27,8 @@ std::uint32_t next_cid() {
 
 class QemuStack final : public Stack {
  public:
-  QemuStack(QemuVm vm, VsockDoor& door) : vm_(std::move(vm)), door_(door), cid_(next_cid()) {}
+  QemuStack(QemuVm vm, GuestReadyPort& ready_port)
+      : vm_(std::move(vm)), ready_port_(ready_port), cid_(next_cid()) {}
 
   Status start(Watch& watch) override {
     GB_ASSIGN(TempDir directory, TempDir::create());
@@ -56,12 +50,11 @@ class QemuStack final : public Stack {
     ChildSpec qemu{.what = "QEMU", .argv = qemu_argv(vm_, cid_, ours.get(), console)};
     if (ours) qemu.inherit = {ours.get()};
     GB_ASSIGN(qemu_, Child::start(std::move(qemu)));
-    return door_.wait(cid_, *qemu_, kBootLimitS, watch);
+    return ready_port_.wait(cid_, *qemu_, kBootLimitS, watch);
   }
 
   std::string host() const override { return "10.0.2.2"; }
-  std::vector<std::string> shell() const override { return {"sh"}; }
-  std::string single_client() const override { return "gb-crr"; }
+  ClientPrograms client_programs() const override { return {{"sh"}, "gb-crr"}; }
   pid_t pid() const override { return qemu_ ? qemu_->pid() : ::getpid(); }
   std::vector<pid_t> pids() const override {
     std::vector<pid_t> all{qemu_->pid()};
@@ -99,7 +92,7 @@ class QemuStack final : public Stack {
 
  private:
   QemuVm vm_;
-  VsockDoor& door_;
+  GuestReadyPort& ready_port_;
   std::uint32_t cid_;
   std::unique_ptr<TempDir> directory_;
   std::unique_ptr<Child> passt_, qemu_;  // QEMU ends first
@@ -153,11 +146,11 @@ std::vector<std::string> qemu_argv(const QemuVm& vm, std::uint32_t cid, int pass
           "virtio-rng-pci"};
 }
 
-std::unique_ptr<Stack> make_qemu_stack(QemuVm vm, VsockDoor& door) {
-  return std::make_unique<QemuStack>(std::move(vm), door);
+std::unique_ptr<Stack> make_qemu_stack(QemuVm vm, GuestReadyPort& ready_port) {
+  return std::make_unique<QemuStack>(std::move(vm), ready_port);
 }
 
-Result<VsockDoor> VsockDoor::open() {
+Result<GuestReadyPort> GuestReadyPort::open() {
   if (::access("/dev/vhost-vsock", F_OK) != 0) {
     // As root the module is a moment away; anybody else is told by the line below.
     auto probe = Child::start({.what = "modprobe", .argv = {"modprobe", "vhost_vsock"}});
@@ -173,10 +166,10 @@ Result<VsockDoor> VsockDoor::open() {
       ::listen(socket.get(), 16) < 0) {
     return fail_errno(errno, "the host's vsock port {} (another compare?)", protocol::kReadyPort);
   }
-  return VsockDoor(std::move(socket));
+  return GuestReadyPort(std::move(socket));
 }
 
-Status VsockDoor::wait(std::uint32_t cid, Child& vm, int limit_s, Watch& watch) {
+Status GuestReadyPort::wait(std::uint32_t cid, Child& vm, int limit_s, Watch& watch) {
   while (came_.erase(cid) == 0) {
     GB_TRY(watch.wait_readable(socket_.get(), vm, limit_s));
     sockaddr_vm peer{};

@@ -1,8 +1,8 @@
-// The client in a guest of QEMU: our kernel, image and command line, and the same agent in it.
+// The client in a guest of QEMU: with glassbox's kernel, image and command line, and the same agent in it.
 //
-// Theory of operation. The agent is reached over vhost-vsock, with the protocol that it speaks to our own
-// monitor (guest/protocol.h): it says when it is up, and runs the client. Nothing in the guest differs
-// between the monitors but the devices they offer. The network is QEMU's own slirp, or passt at the other end
+// Theory of operation. The launcher reaches the agent over vhost-vsock, with the protocol that the agent
+// speaks to glassbox (guest/protocol.h): it reports when it is ready, and runs the client. The guests of the
+// monitors differ only in their devices. The network is QEMU's own slirp, or passt at the other end
 // of a connected pair of stream sockets, with the addresses that the agent expects.
 //
 // The machine is microvm, the smallest that QEMU has, or q35.
@@ -16,15 +16,16 @@
 
 namespace glassbox::bench {
 
-// Where the agents of QEMU's guests say that they are up: the host's vsock port, one for the whole machine.
-class VsockDoor {
+// The host's vsock port to which the agents of QEMU's guests report that they are ready. There is one for the
+// whole machine.
+class GuestReadyPort {
  public:
-  [[nodiscard]] static Result<VsockDoor> open();
-  // Waits until the agent of guest `cid` has come; `vm` is its monitor.
+  [[nodiscard]] static Result<GuestReadyPort> open();
+  // Waits until the agent of guest `cid` has reported; `vm` is its monitor.
   [[nodiscard]] Status wait(std::uint32_t cid, Child& vm, int limit_s, Watch& watch);
 
  private:
-  explicit VsockDoor(UniqueFd socket) : socket_(std::move(socket)) {}
+  explicit GuestReadyPort(UniqueFd socket) : socket_(std::move(socket)) {}
   UniqueFd socket_;
   std::set<std::uint32_t> came_;
 };
@@ -36,11 +37,11 @@ struct QemuVm {
   std::uint32_t memory_mib = 256;
 };
 
-// `door` outlives the stack.
-[[nodiscard]] std::unique_ptr<Stack> make_qemu_stack(QemuVm vm, VsockDoor& door);
+// `ready_port` outlives the stack.
+[[nodiscard]] std::unique_ptr<Stack> make_qemu_stack(QemuVm vm, GuestReadyPort& ready_port);
 
-// QEMU's machines in the order in which a row tries them. The one that has booted stays the row's when its
-// stack is started anew: figures of two machines are no row. Pure.
+// QEMU's machines in the order in which a row tries them. A row keeps the machine that has booted when its
+// stack is restarted, so that it never mixes figures of two machines. Pure.
 [[nodiscard]] std::vector<std::string> qemu_machines(const std::string& option, const std::string& booted);
 
 // argv of the monitor; Pure.

@@ -36,13 +36,12 @@ class GlassboxStack final : public Stack {
     GB_ASSIGN(auto child, Child::start({.what = "glassbox run", .argv = std::move(argv)}));
     may_run_ = true;
     GB_ASSIGN(const ExitStatus status, watch.wait(*child, kBootLimitS));
-    if (!status.ok()) return fail("{}", child->epitaph());
+    if (!status.ok()) return fail("{}", child->how_it_ended());
     return {};
   }
 
   std::string host() const override { return vm_.ipv6 ? "fd00:10:0:2::2" : "10.0.2.2"; }
-  std::vector<std::string> shell() const override { return {"sh"}; }
-  std::string single_client() const override { return "gb-crr"; }
+  ClientPrograms client_programs() const override { return {{"sh"}, "gb-crr"}; }
   std::string vm_name() const override { return vm_.name; }
   pid_t pid() const override {
     const auto vm = find_running_vm(vm_.name);
@@ -63,7 +62,8 @@ class GlassboxStack final : public Stack {
     return Child::start({.what = "the client in the guest", .argv = std::move(full)});
   }
 
-  // One that somebody stopped, or that hangs, does not hear it: it would take its share from the next.
+  // A monitor that is stopped or hangs does not answer. It is killed, or it would take CPU time from the next
+  // stack.
   Status stop() override {
     may_run_ = false;
     Status asked = ask_to_stop();
@@ -78,7 +78,7 @@ class GlassboxStack final : public Stack {
               Child::start({.what = "glassbox stop", .argv = {program("glassbox"), "stop", vm_.name}}));
     if (!child->wait(kStopLimitMs))
       return fail("glassbox stop {} did not end; the VM may still run", vm_.name);
-    if (!child->reap()->ok()) return fail("{}", child->epitaph());
+    if (!child->reap()->ok()) return fail("{}", child->how_it_ended());
     return {};
   }
 
@@ -86,14 +86,13 @@ class GlassboxStack final : public Stack {
   bool may_run_ = false;
 };
 
-// The same client natively, straight to the server.
+// The same client on the host, connected to the server directly.
 class LoopbackStack final : public Stack {
  public:
   explicit LoopbackStack(bool ipv6) : ipv6_(ipv6) {}
   Status start(Watch&) override { return {}; }
   std::string host() const override { return ipv6_ ? "::1" : "127.0.0.1"; }
-  std::vector<std::string> shell() const override { return {"busybox", "sh"}; }
-  std::string single_client() const override { return program("guest/gb-crr"); }
+  ClientPrograms client_programs() const override { return host_client_programs(); }
   Result<std::unique_ptr<Child>> run_client(std::vector<std::string> argv) override {
     return Child::start({.what = "the client", .argv = std::move(argv)});
   }
@@ -105,10 +104,8 @@ class LoopbackStack final : public Stack {
 
 }  // namespace
 
-std::unique_ptr<Stack> make_stack(const CrrSpec& spec) {
-  if (spec.stack == StackKind::kLoopback) return make_loopback_stack(spec.server.ipv6);
-  return make_glassbox_stack(
-      {fmt::format("bench-{}", ::getpid()), spec.vcpus, spec.memory_mib, {}, spec.server.ipv6});
+ClientPrograms host_client_programs() {
+  return {{"busybox", "sh"}, program("guest/gb-crr")};
 }
 
 std::unique_ptr<Stack> make_glassbox_stack(GlassboxVm vm) {

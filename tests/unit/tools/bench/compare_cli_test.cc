@@ -14,7 +14,7 @@
 #include "tools/bench/cli.h"
 #include "tools/bench/measure/identity.h"
 #include "tools/bench/process/progress.h"
-#include "tools/bench/stacks/net_stack.h"
+#include "tools/bench/stacks/native_stack.h"
 
 namespace glassbox::bench {
 namespace {
@@ -193,7 +193,7 @@ TEST(CompareCli, CtrlCPrintsWhatIsThereAndLeavesNothing) {
 
 TEST(CompareCli, OursWithoutPollingOnlyWhereNamed) {
   options::App app("test");
-  CompareSpec spec;
+  Spec spec;
   add_compare(app, spec);
   EXPECT_TRUE(std::ranges::count(spec.stacks, "glassbox-netns"));
   for (const std::string& name : spec.stacks)
@@ -206,13 +206,13 @@ TEST(CompareCli, OursWithoutPollingOnlyWhereNamed) {
 
 TEST(CompareCli, WhatIsLeftOutIsAFlagWithoutAValue) {
   options::App app("test");
-  CompareSpec spec;
+  Spec spec;
   add_compare(app, spec);
   EXPECT_THAT(app.help(), HasSubstr("--no-counts  "));
   EXPECT_THAT(app.help(), HasSubstr("--no-trace  "));
   const std::array words{"test", "--no-counts", "--no-trace"};
   ASSERT_TRUE(app.parse(words.size(), words.data()).proceed);
-  EXPECT_FALSE(spec.counts || spec.trace_misses);
+  EXPECT_FALSE(spec.counts || spec.trace_missed);
 }
 
 TEST(CompareCli, UsageIsStatus2) {

@@ -1,9 +1,14 @@
 #include "tools/bench/spec.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <functional>
 
 namespace glassbox::bench {
 namespace {
+
+using ::testing::HasSubstr;
 
 TEST(ParseServer, TakesItsThreeForms) {
   EXPECT_EQ(parse_server("blocking")->kind, ServerKind::kBlocking);
@@ -48,25 +53,85 @@ TEST(ParseServer, RefusesTheRestAndSaysWhy) {
   }
 }
 
-TEST(ParseNames, RoundTrip) {
-  EXPECT_EQ(name(*parse_workload("fork")), "fork");
-  EXPECT_EQ(name(*parse_workload("single")), "single");
-  EXPECT_EQ(name(*parse_stack("glassbox")), "glassbox");
-  EXPECT_EQ(name(*parse_stack("loopback")), "loopback");
-  EXPECT_FALSE(parse_workload("forks").has_value());
-  EXPECT_FALSE(parse_stack("qemu").has_value());
+TEST(ParseNames, AreThoseOfTheLists) {
+  EXPECT_EQ(*parse_crr_workload("fork"), "crr-fork");
+  EXPECT_EQ(*parse_crr_workload("single"), "crr");
+  for (const char* name : {"fork", "single"}) {
+    Spec spec = crr_defaults();
+    spec.workloads = {*parse_crr_workload(name)};
+    EXPECT_EQ(crr_workload_name(spec), name);
+  }
+  EXPECT_EQ(*parse_crr_stack("glassbox"), "glassbox");
+  EXPECT_EQ(*parse_crr_stack("loopback"), "loopback");
+  EXPECT_FALSE(parse_crr_workload("forks").has_value());
+  EXPECT_FALSE(parse_crr_stack("qemu").has_value());
+}
+
+Status check_with(const std::function<void(Spec&)>& change) {
+  Spec spec = crr_defaults();
+  change(spec);
+  return check_crr(spec);
 }
 
 TEST(Check, RefusesWhatCannotBeMeasured) {
-  EXPECT_TRUE(check({}).has_value());
-  EXPECT_FALSE(check({.cycles = 0}).has_value());
-  EXPECT_TRUE(check({.cycles = kMaxCycles}).has_value());
-  EXPECT_FALSE(check({.cycles = kMaxCycles + 1}).has_value());
-  EXPECT_FALSE(check({.stack = StackKind::kLoopback, .trace = true}).has_value());
-  EXPECT_FALSE(check({.keep_trace = "t"}).has_value());
-  EXPECT_TRUE(check({.trace = true, .keep_trace = "t"}).has_value());
-  EXPECT_FALSE(check({.trace = true, .keep_trace = "-"}).has_value());
-  EXPECT_FALSE(check({.server = {ServerKind::kExternal, 0, 7}, .port = 8}).has_value());
+  EXPECT_TRUE(check_crr(crr_defaults()).has_value());
+  EXPECT_FALSE(check_with([](Spec& spec) { spec.cycles = 0; }).has_value());
+  EXPECT_TRUE(check_with([](Spec& spec) { spec.cycles = kMaxCycles; }).has_value());
+  EXPECT_FALSE(check_with([](Spec& spec) { spec.cycles = kMaxCycles + 1; }).has_value());
+  EXPECT_FALSE(check_with([](Spec& spec) {
+                 spec.stacks = {"loopback"};
+                 spec.trace = true;
+               }).has_value());
+  EXPECT_FALSE(check_with([](Spec& spec) { spec.keep_trace = "t"; }).has_value());
+  const auto keep = [](const char* path) {
+    return [path](Spec& spec) {
+      spec.trace = true;
+      spec.keep_trace = path;
+    };
+  };
+  EXPECT_TRUE(check_with(keep("t")).has_value());
+  EXPECT_FALSE(check_with(keep("-")).has_value());
+  EXPECT_FALSE(check_with([](Spec& spec) {
+                 spec.server = {ServerKind::kExternal, 0, 7};
+                 spec.port = 8;
+               }).has_value());
+}
+
+TEST(CheckCompare, SaysWhatIsWrong) {
+  Spec spec;
+  EXPECT_FALSE(check_compare(spec).has_value());
+  spec.stacks = {"loopback"};
+  spec.workloads = {"rr"};
+  EXPECT_TRUE(check_compare(spec).has_value());
+  spec.rounds = 0;
+  EXPECT_THAT(check_compare(spec).error().message, HasSubstr("--rounds 0"));
+  spec.rounds = 8;
+  spec.cycles = 2;  // fewer than flows, which only connect-rate has
+  EXPECT_TRUE(check_compare(spec).has_value());
+  spec.workloads = {"connect-rate"};
+  EXPECT_THAT(check_compare(spec).error().message, HasSubstr("--flows 4"));
+  spec.cycles = 150;
+  spec.flows = {1, 4, 4};
+  EXPECT_THAT(check_compare(spec).error().message, HasSubstr("--flows 4: named twice"));
+  spec.flows = {1};
+  spec.vcpus = 0;
+  EXPECT_THAT(check_compare(spec).error().message, HasSubstr("--vcpus 0"));
+  spec.vcpus = 1;
+  spec.workloads = {"boot"};
+  EXPECT_THAT(check_compare(spec).error().message,
+              HasSubstr("boot is of"));  // loopback has nothing that boots
+  spec.stacks = {"loopback", "guest-loopback", "glassbox"};
+  EXPECT_TRUE(check_compare(spec).has_value());
+  spec.rate = 5;
+  EXPECT_THAT(check_compare(spec).error().message, HasSubstr("--rate"));
+  spec.rate = 0;
+  spec.stacks = {"bare", "loopback"};
+  spec.workloads = {"idle-flows"};
+  EXPECT_THAT(check_compare(spec).error().message, HasSubstr("none of the named stacks carries it"));
+  spec.stacks = {"bare", "glassbox-netns"};
+  EXPECT_TRUE(check_compare(spec).has_value());
+  spec.mtu = 100;
+  EXPECT_THAT(check_compare(spec).error().message, HasSubstr("--mtu 100"));
 }
 
 }  // namespace

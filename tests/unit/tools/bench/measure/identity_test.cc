@@ -2,9 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tools/bench/measure/exercise.h"
+#include "tools/bench/measure/client.h"
 #include "tools/bench/measure/identity.h"
-#include "tools/bench/stacks/net_stack.h"
+#include "tools/bench/stacks/native_stack.h"
 
 namespace glassbox::bench {
 namespace {
@@ -30,6 +30,7 @@ TEST(CarrierCheck, AnotherBuildsMonitorIsAnotherPeer) {
   const std::string self = "/proc/self/exe";
   const StackEntry& ours = *find_stack("glassbox");
   EXPECT_FALSE(check_carrier(ours, owner("/elsewhere/glassbox"), self).has_value());
+  EXPECT_FALSE(check_carrier(*find_stack("bare"), owner("/elsewhere/glassbox-bench"), self).has_value());
 }
 
 TEST(CarrierCheck, ARenamedProgramGivesItselfAway) {
@@ -61,7 +62,7 @@ TEST(SocketInode, IsFoundByBothEnds) {
 
 TEST(Claims, ACacheThatAnswersAndAClockThatRunsAreRefused) {
   const Workload crr{Load::kCrr, 1, "crr"};
-  CompareSpec spec;
+  Spec spec;
   const std::vector<std::uint64_t> times(10, 1'000'000);
   EXPECT_TRUE(check_claims(crr, spec, times, 10, 10, 12'000'000));
   EXPECT_TRUE(check_claims(crr, spec, times, 10, std::nullopt, 12'000'000));

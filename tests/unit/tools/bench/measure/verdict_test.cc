@@ -4,7 +4,8 @@
 
 #include "tests/unit/tools/bench/report/samples.h"
 #include "tools/bench/measure/verdict.h"
-#include "tools/bench/report/compare_report.h"
+#include "tools/bench/report/json.h"
+#include "tools/bench/report/text.h"
 
 namespace glassbox::bench {
 namespace {

@@ -30,21 +30,21 @@ TEST(Child, GivesOutputAndStatus) {
   EXPECT_EQ(child->reap()->code, 7);
   EXPECT_EQ(child->out(), "out\n");
   EXPECT_EQ(child->err(), "err\n");
-  EXPECT_EQ(child->epitaph(), "the test's shell exited 7: err");
+  EXPECT_EQ(child->how_it_ended(), "the test's shell exited 7: err");
 }
 
 TEST(Child, ASignalIsSaid) {
   const auto child = shell("kill -9 $$");
   ASSERT_TRUE(child->wait(kLimitMs));
   EXPECT_EQ(child->reap()->code, 128 + SIGKILL);
-  EXPECT_EQ(child->epitaph(), "the test's shell was ended by signal 9");
+  EXPECT_EQ(child->how_it_ended(), "the test's shell was ended by signal 9");
 }
 
 TEST(Child, AMissingProgramIsNamed) {
   auto child = Child::start({.what = "it", .argv = {"/nonexistent/program"}});
   ASSERT_TRUE(child.has_value());
   ASSERT_TRUE((*child)->wait(kLimitMs));
-  EXPECT_EQ((*child)->epitaph(), "it exited 127: /nonexistent/program: No such file or directory");
+  EXPECT_EQ((*child)->how_it_ended(), "it exited 127: /nonexistent/program: No such file or directory");
 }
 
 TEST(Child, EndsWithItsObject) {

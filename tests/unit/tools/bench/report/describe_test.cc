@@ -7,7 +7,8 @@ namespace {
 
 CrrResult a_run(std::size_t cycles) {
   CrrResult result;
-  result.spec.workload = WorkloadKind::kSingle;
+  result.spec = crr_defaults();
+  result.spec.workloads = {"crr"};
   result.spec.server = {ServerKind::kPoll, 40, 0};
   result.spec.cycles = static_cast<std::uint32_t>(cycles);
   result.port = 7777;

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "tools/bench/report/estimate.h"
+#include "tools/bench/stacks/stack_list.h"
+#include "tools/bench/workload.h"
 
 namespace glassbox::bench {
 namespace {
@@ -10,21 +12,20 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-CompareSpec everything() {
-  CompareSpec spec;
-  for (const StackEntry& entry : stack_entries())
-    if (!entry.poll_off) spec.stacks.push_back(entry.name);
-  spec.workloads = workload_names();
+Spec everything() {
+  Spec spec;
+  spec.stacks = stack_names(true);
+  spec.workloads = workload_names(true);
   return spec;
 }
 
 TEST(Estimate, TheDefaultsFinishInMinutesWhereNothingIsEmulated) {
-  const CompareSpec spec = everything();
+  const Spec spec = everything();
   EXPECT_LT(estimate(spec, false).total(spec.rounds), 5 * 60);
 }
 
 TEST(Estimate, ALongRunInTheLabSaysSoAndWhatIsShorter) {
-  CompareSpec spec = everything();
+  Spec spec = everything();
   EXPECT_THAT(announce(spec, true), HasSubstr("in the lab"));
   EXPECT_THAT(announce(spec, true), HasSubstr("--rounds 2 --boot-rounds 2 --no-counts about "));
   spec.stacks = {"loopback"};
@@ -34,13 +35,13 @@ TEST(Estimate, ALongRunInTheLabSaysSoAndWhatIsShorter) {
 }
 
 TEST(Estimate, EveryPartCosts) {
-  CompareSpec spec = everything();
+  Spec spec = everything();
   const Estimate whole = estimate(spec, true);
   EXPECT_GT(whole.boots, 0);
   EXPECT_GT(whole.traced, 0);
   EXPECT_GT(whole.counts, 0);
   spec.counts = false;
-  spec.trace_misses = false;
+  spec.trace_missed = false;
   spec.workloads = {"crr"};
   const Estimate little = estimate(spec, true);
   EXPECT_EQ(little.boots, 0);
@@ -52,7 +53,7 @@ TEST(Estimate, EveryPartCosts) {
 // Within a factor of two of runs that were timed, two cores: natively all workloads of five stacks 15 s, in
 // the lab the defaults 14 min, a short run 25 s.
 TEST(Estimate, IsNearToWhatWasMeasured) {
-  CompareSpec spec = everything();
+  Spec spec = everything();
   EXPECT_NEAR(estimate(spec, true).total(spec.rounds) / 60, 14, 7);
   spec.stacks = {"glassbox-netns", "pasta", "slirp4netns", "veth", "loopback"};
   EXPECT_NEAR(estimate(spec, false).total(spec.rounds), 15, 7.5);
@@ -68,7 +69,7 @@ TEST(Estimate, IsNearToWhatWasMeasured) {
 
 // Of a run that is twice as slow as expected, what is left is twice as long as well.
 TEST(Estimate, WhatIsLeftGoesByTheRoundsSoFar) {
-  CompareSpec spec;
+  Spec spec;
   spec.rounds = 4;
   const Estimate expected{100, 10, 30, 0, 1000};
   EXPECT_DOUBLE_EQ(left_s(expected, spec, 0, 0), 4 * 10 + 30);

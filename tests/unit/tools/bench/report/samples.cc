@@ -19,8 +19,8 @@ Rounds moody(std::uint64_t median_ns, std::uint32_t rounds, std::uint64_t seed, 
   return all;
 }
 
-Contender& add(CompareResult& result, const std::string& name, const Rounds& rounds, double exits) {
-  Contender& row = result.rows.emplace_back();
+Row& add(CompareResult& result, const std::string& name, const Rounds& rounds, double exits) {
+  Row& row = result.rows.emplace_back();
   row.label = name;
   row.entry = find_stack(name);
   Cell& cell = row.cells["crr"];

@@ -10,7 +10,7 @@ namespace glassbox::bench {
                            std::uint64_t mood_seed);
 
 // A row with a figure for crr.
-Contender& add(CompareResult& result, const std::string& name, const Rounds& rounds, double exits);
+Row& add(CompareResult& result, const std::string& name, const Rounds& rounds, double exits);
 
 // glassbox beside both QEMU stacks: faster than either.
 [[nodiscard]] CompareResult sample();

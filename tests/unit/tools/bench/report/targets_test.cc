@@ -3,9 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/tools/bench/report/samples.h"
-#include "tools/bench/report/compare_report.h"
-#include "tools/bench/report/misses.h"
+#include "tools/bench/report/json.h"
+#include "tools/bench/report/missed_targets.h"
 #include "tools/bench/report/targets.h"
+#include "tools/bench/report/text.h"
 
 namespace glassbox::bench {
 namespace {
@@ -34,7 +35,7 @@ TEST(Targets, AMissKeepsBothFigures) {
 TEST(Targets, AMissNamesTheSegmentsOfTheTracedRunAndAHitDoesNot) {
   CompareResult result = sample();
   result.spec.workloads = {"crr", "rr"};
-  for (Contender& row : result.rows)
+  for (Row& row : result.rows)
     row.cells["rr"].rounds = moody(1000, 8, 1, 5);
   result.traced = {
       {"segments",
@@ -46,16 +47,18 @@ TEST(Targets, AMissNamesTheSegmentsOfTheTracedRunAndAHitDoesNot) {
   result.rows[0].cells["crr"].kernel = result.rows[2].cells["crr"].kernel = counts;
   const auto targets = targets_of(result);
   ASSERT_EQ(targets.size(), 4u);
-  EXPECT_THAT(where_held(result, targets[0]), ElementsAre("exits: hlt 2.7; qemu-passt: hlt 2.7",
-                                                          "traced, 50.0 % of a CRR: host, L1: p50 10 us",
-                                                          "traced, 20.0 % of a CRR: cross, L2: p50 7 us"));
-  EXPECT_THAT(where_held(result, targets[2]), ElementsAre());  // CRR p50 is met
-  EXPECT_THAT(where_held(result, targets[3]), ElementsAre("traced, 20.0 % of a CRR: cross, L2: p50 7 us"));
+  EXPECT_THAT(
+      explain_target(result, targets[0]),
+      ElementsAre("exits: hlt 2.7; qemu-passt: hlt 2.7", "traced, 50.0 % of a CRR: host, L1: p50 10 us",
+                  "traced, 20.0 % of a CRR: cross, L2: p50 7 us"));
+  EXPECT_THAT(explain_target(result, targets[2]), ElementsAre());  // CRR p50 is met
+  EXPECT_THAT(explain_target(result, targets[3]),
+              ElementsAre("traced, 20.0 % of a CRR: cross, L2: p50 7 us"));
   EXPECT_THAT(compare_text(result), HasSubstr("MISSED\n    exits: hlt 2.7"));
   EXPECT_EQ(compare_json(result)["targets"][3]["held_by"].size(), 1u);
   result.traced = nullptr;
   result.trace_missing = "no root";
-  EXPECT_THAT(where_held(result, targets[3]), ElementsAre("not traced: no root"));
+  EXPECT_THAT(explain_target(result, targets[3]), ElementsAre("not traced: no root"));
 }
 
 TEST(Targets, ATracedRunIsShownBesideWhatItExplains) {
@@ -67,7 +70,7 @@ TEST(Targets, ATracedRunIsShownBesideWhatItExplains) {
     result.traced_tries = 3;
     result.traced = {{"segments", nlohmann::json::array()},
                      {"probe_tax", {{"compared", {{"traced_p50_us", traced_us}, {"untraced_p50_us", 3.0}}}}}};
-    return where_held(result, targets_of(result)[2]);
+    return explain_target(result, targets_of(result)[2]);
   };
   const std::string in_the_rounds = fmt::format(", in the rounds {:.0f}", p50_us);
   EXPECT_THAT(held(p50_us * 2.9), ElementsAre(EndsWith("untraced around it 3" + in_the_rounds)));
@@ -77,11 +80,11 @@ TEST(Targets, ATracedRunIsShownBesideWhatItExplains) {
       .cells["crr"]
       .rounds.clear();  // only RR was measured: its own untraced cycles are the measure
   result.spec.workloads = {"rr"};
-  for (Contender& row : result.rows)
+  for (Row& row : result.rows)
     row.cells["rr"].rounds = moody(1000, 8, 1, 5);
   result.traced["probe_tax"]["compared"]["traced_p50_us"] = 12.0;
   result.traced_tries = 1;  // a signal came
-  EXPECT_THAT(where_held(result, targets_of(result)[0]),
+  EXPECT_THAT(explain_target(result, targets_of(result)[0]),
               ElementsAre("traced run: CRR p50 12 us, untraced around it 3: 4.0 times as slow in 1 try, no "
                           "explanation of these times"));
 }
@@ -100,7 +103,7 @@ TEST(Targets, ATracedRunThatWasHeldUpIsTakenAgain) {
       return nlohmann::json{
           {"probe_tax", {{"compared", {{"traced_p50_us", us}, {"untraced_p50_us", p50_us}}}}}};
     };
-    trace_misses(result, run, progress);
+    trace_missed_targets(result, run, progress);
     EXPECT_EQ(result.traced_tries, static_cast<int>(taken));
     if (!result.traced.is_object()) return std::make_pair(result.traced_tries, 0.0);
     const double kept_us = result.traced["probe_tax"]["compared"]["traced_p50_us"];
@@ -129,9 +132,9 @@ TEST(Targets, AMissedBootTellsItsStages) {
   boot("qemu-slirp", 400'000'000);
   const auto targets = targets_of(result);
   ASSERT_EQ(targets.size(), 2u);
-  EXPECT_THAT(where_held(result, targets[0]),
+  EXPECT_THAT(explain_target(result, targets[0]),
               ElementsAre("until machine created: 100.0 ms more", "until kernel loaded: 190.0 ms more"));
-  EXPECT_THAT(where_held(result, targets[1]), ElementsAre());
+  EXPECT_THAT(explain_target(result, targets[1]), ElementsAre());
   result.boots[1].refused = "did not boot again";  // what it showed before is no figure of so many boots
   EXPECT_THAT(describe(targets_of(result)[0]), HasSubstr("no QEMU stack has a figure"));
 }
