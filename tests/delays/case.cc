@@ -123,12 +123,12 @@ Result<std::chrono::nanoseconds> typical_cycle(const Site& site) {
 bool holds(const Case& one, const Site& site) {
   std::size_t pairs = one.pairs;
   for (int attempt = 1; attempt <= kAttempts; ++attempt, pairs *= 2) {
-    const auto outcome = run(one, site, pairs);
-    if (!outcome) {
-      ADD_FAILURE() << one.name << ": " << outcome.error().message;
+    const auto recorded = run(one, site, pairs);
+    if (!recorded) {
+      ADD_FAILURE() << one.name << ": " << recorded.error().message;
       return false;
     }
-    const Judgement judgement = judge(one, *outcome);
+    const Judgement judgement = judge(one, *recorded);
     std::printf("%s, attempt %d, %zu pairs:\n%s", one.name.c_str(), attempt, pairs, judgement.text.c_str());
     std::fflush(stdout);
     if (judgement.decision != Decision::kUndecided) return judgement.decision == Decision::kHolds;

@@ -10,13 +10,13 @@
 namespace glassbox::delays {
 namespace {
 
-constexpr int kStepLimitMs = 60'000;  // a cycle that loses a SYN takes one second, in the lab a few
+constexpr int kStepLimitMs = 60'000;  // a cycle that loses a SYN takes one second; a few in the lab
 
 Status wait_readable(int fd) {
   pollfd poll_fd{fd, POLLIN, 0};
   const int ready = ::poll(&poll_fd, 1, kStepLimitMs);
   if (ready < 0) return fail_errno(errno, "the client: poll");
-  if (ready == 0) return fail("the client says nothing for {} s", kStepLimitMs / 1000);
+  if (ready == 0) return fail("the client did not answer within {} s", kStepLimitMs / 1000);
   return {};
 }
 
@@ -57,7 +57,7 @@ StepClient::~StepClient() {
 }
 
 Status StepClient::go() {
-  if (::write(in_.get(), "g", 1) != 1) return fail_errno(errno, "the client took no step");
+  if (::write(in_.get(), "g", 1) != 1) return fail_errno(errno, "cannot tell the client to run a cycle");
   return {};
 }
 
@@ -65,7 +65,8 @@ Status StepClient::wait_for_end() {
   GB_TRY(wait_readable(out_.get()));
   char byte = 0;
   const ssize_t n = ::read(out_.get(), &byte, 1);
-  if (n != 1 || byte != '\n') return fail("the client ended, or said something else than the end of a cycle");
+  if (n != 1 || byte != '\n')
+    return fail("the client ended before the end of its cycle, or wrote something else");
   return {};
 }
 

@@ -7,6 +7,7 @@
 
 #include "tools/bench/measure/stats.h"
 #include "tools/trace/report/report.h"
+#include "tools/trace/text/text.h"
 
 namespace glassbox::delays {
 namespace {
@@ -14,19 +15,15 @@ namespace {
 using trace::format_time;
 
 constexpr double kConfidence = 0.99;
-// Allowed: the holder within 5 % and the clock's bound, the others up to 10 %.
+// The holder may be off by 5 % and the clock's bound; any other place may grow by up to 10 % of the delay.
 constexpr double kHolderSlack = 0.05, kOthersShare = 0.10;
 
-std::string signed_time(std::int64_t ns) {
-  return fmt::format("{}{}", ns < 0 ? "-" : "+", format_time(std::abs(ns)));
-}
-
 std::string describe(const MedianInterval& m) {
-  return fmt::format("{} ({} to {})", signed_time(m.median_ns), signed_time(m.low_ns),
-                     signed_time(m.high_ns));
+  return fmt::format("{} ({} to {})", trace::format_signed_time(m.median_ns),
+                     trace::format_signed_time(m.low_ns), trace::format_signed_time(m.high_ns));
 }
 
-// For each pair, the delayed cycle's value minus its neighbour's.
+// For each pair: the delayed cycle's value minus its neighbour's.
 std::vector<std::int64_t> differences(const std::vector<std::int64_t>& by_cycle) {
   std::vector<std::int64_t> out;
   for (std::size_t k = 0; k + 1 < by_cycle.size(); k += 2)
@@ -49,10 +46,10 @@ std::string_view word(Decision d) {
   return d == Decision::kHolds ? "holds" : d == Decision::kFails ? "FAILS" : "undecided";
 }
 
-// How long the starved thread was runnable in this step without running.
+// How long the starved thread was runnable without a CPU in this step.
 std::int64_t starved_ns(const trace::CycleResult& cycle, const trace::Step& step,
                         const trace::CycleStates& states, Starved starved) {
-  if (starved == Starved::kNobody || step.segment == trace::Segment::kUnattributed) return 0;
+  if (starved == Starved::kNone || step.segment == trace::Segment::kUnattributed) return 0;
   const auto in = [&](trace::ThreadState state) {
     return states.split(cycle, step).at(static_cast<std::size_t>(state));
   };
@@ -66,7 +63,7 @@ std::int64_t starved_ns(const trace::CycleResult& cycle, const trace::Step& step
 
 MedianInterval median_of(std::vector<std::int64_t> values) {
   std::sort(values.begin(), values.end());
-  // bench::median_interval() takes unsigned samples.
+  // bench::median_interval() takes unsigned samples: shift them up and back.
   constexpr std::int64_t kShift = std::int64_t{1} << 62;
   std::vector<std::uint64_t> shifted;
   shifted.reserve(values.size());
@@ -83,7 +80,7 @@ Places places_of(const trace::Attribution& a, const trace::CycleStates& states, 
   Places out;
   for (std::size_t k = 0; k < trace::kSegments; ++k)
     out.names.emplace_back(trace::segment_info(static_cast<trace::Segment>(k)).id);
-  if (starved != Starved::kNobody) out.names.emplace_back(kRunnable);
+  if (starved != Starved::kNone) out.names.emplace_back(kRunnable);
   out.names.emplace_back("unattributed");
   out.by_cycle.resize(out.names.size());
   for (const trace::CycleResult& c : a.cycles) {
@@ -94,7 +91,7 @@ Places places_of(const trace::Attribution& a, const trace::CycleStates& states, 
                                     ? out.names.size() - 1
                                     : static_cast<std::size_t>(step.segment);
       values.at(place) += step.end_ns - step.begin_ns - starved_here;
-      if (starved != Starved::kNobody) values.at(trace::kSegments) += starved_here;
+      if (starved != Starved::kNone) values.at(trace::kSegments) += starved_here;
     }
     for (std::size_t k = 0; k < values.size(); ++k)
       out.by_cycle[k].push_back(values[k]);
@@ -109,7 +106,7 @@ Judgement judge_places(const Places& places, const std::vector<std::int64_t>& de
   const MedianInterval delay = median_of(made);
   out.text = fmt::format("  delay made: {} in {} pairs\n", describe(delay), made.size());
   if (delay.low_ns <= 0) {
-    out.text += "  the injector made no delay that stands out\n";
+    out.text += "  the delay is too small to judge: its interval includes 0\n";
     return out;
   }
   const bool known = std::find(places.names.begin(), places.names.end(), holder) != places.names.end();

@@ -1,4 +1,4 @@
-// The judgement itself, on figures of known truth.
+// The judgement, on figures of known truth.
 #include "tests/delays/judge.h"
 
 #include <gmock/gmock.h>
@@ -39,7 +39,7 @@ TEST(Judge, TheHolderMustCarryTheDelay) {
   EXPECT_EQ(judge(make(9'600'000, 0)), Decision::kHolds);
   EXPECT_EQ(judge(make(9'400'000, 0)), Decision::kFails);
   EXPECT_EQ(judge(make(10'600'000, 0)), Decision::kFails);
-  EXPECT_EQ(judge(make(9'400'000, 0), 200'000), Decision::kHolds) << "the clock may be off by so much";
+  EXPECT_EQ(judge(make(9'400'000, 0), 200'000), Decision::kHolds) << "within the clock's bound";
 }
 
 TEST(Judge, NoOtherPlaceMayGrow) {

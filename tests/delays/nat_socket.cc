@@ -24,16 +24,16 @@ std::uint16_t port_of(int fd, int (*name)(int, sockaddr*, socklen_t*)) {
 Status delay_acknowledgements(pid_t nat, int connection) {
   const std::uint16_t port = port_of(connection, ::getpeername);
   const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, nat, 0)));
-  if (port == 0 || !pidfd) return fail_errno(errno, "the NAT's process {}", nat);
+  if (port == 0 || !pidfd) return fail_errno(errno, "cannot open the NAT's process {}", nat);
   for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(nat) + "/fd")) {
     const int number = std::stoi(entry.path().filename());
     const UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), number, 0)));
     if (!fd || port_of(fd.get(), ::getsockname) != port) continue;
     const int off = 0;
     if (::setsockopt(fd.get(), IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off)) == 0) return {};
-    return fail_errno(errno, "TCP_QUICKACK");
+    return fail_errno(errno, "cannot turn off TCP_QUICKACK");
   }
-  return fail("the process {} has no socket with port {}", nat, port);
+  return fail("process {} has no socket with local port {}", nat, port);
 }
 
 }  // namespace glassbox::delays

@@ -51,10 +51,12 @@ Status ThreadQuota::create_v1(pid_t tid) {
   return put(group_ / "tasks", std::to_string(tid));
 }
 
-// The processes of both threads must be in the threaded group's domain; they are moved there for the time.
+// Both threads of the threaded group must belong to processes in its domain (cgroup-v2.rst, "Threads"): so
+// both processes move there first.
 Status ThreadQuota::create_v2(pid_t pid, pid_t tid) {
   v2_ = true;
-  if (!fs::exists(kV2 / "cgroup.controllers")) return fail("no control groups at {}", kV2.string());
+  if (!fs::exists(kV2 / "cgroup.controllers"))
+    return fail("{} is not a control group file system", kV2.string());
   home_ = kV2;
   parent_ = kV2 / fmt::format("glassbox-delays-{}", ::getpid());
   group_ = parent_ / "thread";
@@ -100,7 +102,7 @@ Status ThreadQuota::limit(bool on) {
   return put(group_ / "cpu.cfs_quota_us", on ? kQuotaUs : "-1");
 }
 
-// CPU time that the burner has used.
+// The CPU time that the burner has used.
 std::int64_t ThreadQuota::burnt_ns() {
   clockid_t clock{};
   timespec used{};
@@ -123,16 +125,16 @@ Status ThreadQuota::hold() {
   const std::int64_t begin_ns = burnt_ns();
   burns_ = true;
   burns_.notify_one();
-  // Either the burner has used the quota and no longer advances, or the other thread has used a part of it.
-  // The kernel has then throttled the group, and the burner stands still for longer than a CPU may hold back
-  // unused quota.
+  // The quota is spent if the burner has used that much and stands still. If the other thread used some of
+  // it, the kernel reports that it throttled the group, and the burner stands still for longer than a CPU may
+  // keep an unused slice of the quota.
   std::int64_t last_ns = begin_ns;
   const auto spent = [&](int still_ms) {
     if (still_ms >= kStillMs && last_ns - begin_ns >= kQuotaNs) return true;
     return still_ms >= kLongStillMs && times_throttled() > throttled_before;
   };
   for (int still = 0, ms = 0; !spent(still); ++ms) {
-    if (ms > kThrottleLimitMs) return fail("the kernel does not throttle {}", group_.string());
+    if (ms > kThrottleLimitMs) return fail("the kernel did not throttle {}", group_.string());
     ::usleep(1000);
     const std::int64_t now_ns = burnt_ns();
     still = now_ns == last_ns ? still + 1 : 0;

@@ -8,7 +8,7 @@
 #include "tests/fuzz/trace_report.h"
 #include "tests/unit/tools/trace/synthetic.h"
 #include "tools/trace/file/records.h"
-#include "tools/trace/record/guest_session.h"
+#include "tools/trace/record/agent_stream.h"
 
 namespace glassbox::trace {
 namespace {
@@ -18,7 +18,7 @@ void take_stream(std::span<const std::uint8_t> stream, Trace& trace) {
   int pair[2];
   fuzz::insist(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0, "no socket pair");
   const UniqueFd guest(pair[1]);
-  auto session = GuestSession::start_over(UniqueFd(pair[0]));
+  auto session = AgentStream::start(UniqueFd(pair[0]));
   fuzz::insist(session.has_value(), "no session");
   std::vector<gb_event> events;
   const auto consumer = [&events](const gb_event& event) {

@@ -36,10 +36,10 @@ class Servers {
       auto four = bench::listen_on_loopback(0);
       if (!four) continue;
       port_ = *bench::bound_port(*four);
-      auto six = bench::listen_on({net::IpAddress{0, 1}, port_});
-      if (!six) continue;
+      auto ipv6 = bench::listen_on({net::IpAddress{0, 1}, port_});
+      if (!ipv6) continue;
       serve(*four);
-      serve(*six);
+      serve(*ipv6);
     }
   }
   [[nodiscard]] bool ready() const { return children_.size() == 2; }
@@ -111,9 +111,9 @@ TEST_F(TracedNetns, Ipv6CyclesAreAttributed) {
   const trace::Attribution cycles = trace::attribute(trace, trace::derive_clock(trace));
   EXPECT_EQ(cycles.cycles.size(), 100U);
   expect_attributed(cycles);
-  const trace::FlowTable flows(trace);
+  const trace::HostFlows flows(trace);
   for (const trace::HostFlow& f : flows.flows()) {
-    EXPECT_TRUE(f.six);
+    EXPECT_TRUE(f.ipv6);
     EXPECT_FALSE(f.remote_server) << "::1 is this host";
     EXPECT_NE(f.read, nullptr);
   }
@@ -146,17 +146,17 @@ for k in range(int(sys.argv[2])):
   const trace::Attribution cycles = trace::attribute(trace, trace::derive_clock(trace));
   ASSERT_EQ(cycles.cycles.size(), 2U * kRounds);
   expect_attributed(cycles);
-  std::map<std::uint16_t, int> four, six;
-  const trace::FlowTable flows(trace);
+  std::map<std::uint16_t, int> ipv4, ipv6;
+  const trace::HostFlows flows(trace);
   for (const trace::HostFlow& f : flows.flows()) {
-    ++(f.six ? six : four)[f.guest_port];
+    ++(f.ipv6 ? ipv6 : ipv4)[f.guest_port];
     ASSERT_NE(f.accept, nullptr);
     EXPECT_EQ(trace::is_ipv6(args::host_accept(*f.accept).peer_hi, args::host_accept(*f.accept).peer_lo),
-              f.six)
-        << "the other's server";
+              f.ipv6)
+        << "the other version's server";
   }
-  EXPECT_EQ(four.size(), static_cast<std::size_t>(kRounds));
-  EXPECT_EQ(four, six);
+  EXPECT_EQ(ipv4.size(), static_cast<std::size_t>(kRounds));
+  EXPECT_EQ(ipv4, ipv6);
 }
 
 // `glassbox-trace live` with the same client: every cycle is counted, and Ctrl-C ends it.

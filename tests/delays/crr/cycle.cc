@@ -7,13 +7,13 @@
 #include <cerrno>
 #include <ctime>
 
-#include "tests/delays/crr/lose.h"
+#include "tests/delays/crr/syn_loss.h"
 #include "vmm/base/clock.h"
 
 namespace glassbox::delays::crr {
 namespace {
 
-// Sleeps, and returns how long that took.
+// Sleeps, and returns how long it took.
 std::uint64_t sleep_us(long us) {
   const std::uint64_t begin_ns = monotonic_ns();
   timespec left{us / 1'000'000, us % 1'000'000 * 1000};

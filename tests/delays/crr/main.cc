@@ -2,23 +2,22 @@
 //
 //   delay-crr HOST PORT --cycles N [--payload BYTES] [--reply BYTES]
 //
-// A cycle: socket(), connect(), send BYTES (default 1), receive as many (or --reply BYTES), close(). Blocking
-// sockets, TCP_NODELAY. It is timed with CLOCK_MONOTONIC from just before socket() to just after close().
-// Nothing is printed until all cycles are done, then one JSON object:
+// A cycle: socket(), connect(), send BYTES (default 1), receive the same number (or --reply BYTES), close().
+// Blocking sockets, TCP_NODELAY. It is timed with CLOCK_MONOTONIC from just before socket() to just after
+// close(). Nothing is printed until all cycles are done, then one JSON object:
 //
 //   {"cycles":N,"failed":F,"payload_bytes":B,"first_error":"...","cycle_ns":[[start,duration],...]}
 //
-// cycle_ns has the successful cycles in order. Exit status: 0; 1 if a cycle failed; 2 for wrong arguments.
-// HOST is an IPv4 address, not a name: the lookup would be timed with the first cycle.
+// cycle_ns holds the successful cycles in order. Exit status: 0; 1 if a cycle failed; 2 usage. HOST is an
+// IPv4 address: a name lookup would add its time to the first cycle.
 //
-// Known delays: every second cycle (--delay-every K: every Kth) can be delayed on purpose, in one place.
-// "delay_ns" then lists the measured delay of each cycle:
+// Every second cycle (--delay-every K: every Kth) can be delayed in one place. "delay_ns" then lists the
+// measured delay of each cycle:
 //   --before-connect US, --before-send US, --before-close US   a sleep
-//   --fat MIB         each cycle is a fork and exec, in delayed ones from a process of that size; delay_ns is
-//                     the time from fork() to the child's main(), in all cycles
-//   --lose-syn IFACE  the first SYN is lost before the driver; delay_ns is connect()'s time, in all cycles
-//
-// --step: a byte on stdin starts each cycle and a line on stdout reports its end, so that another process can
+//   --fat MIB         each cycle forks and executes a child; a delayed one from a process of that size.
+//                     delay_ns is the time from fork() to the child's main(), in all cycles
+//   --lose-syn IFACE  the first SYN is lost before the driver; delay_ns is connect()'s time in all cycles
+// --step: a byte on stdin starts each cycle, and a line on stdout marks its end, so that another process can
 // make the delay. --stamps adds "stamps_ns": [connected, sent, first byte, received] of each cycle.
 #include <unistd.h>
 
@@ -32,14 +31,14 @@
 #include <vector>
 
 #include "tests/delays/crr/cycle.h"
-#include "tests/delays/crr/fat.h"
-#include "tests/delays/crr/lose.h"
+#include "tests/delays/crr/forked_cycle.h"
+#include "tests/delays/crr/syn_loss.h"
 #include "vmm/base/clock.h"
 
 namespace glassbox::delays::crr {
 namespace {
 
-struct ClientResult {
+struct Results {
   std::vector<Cycle> cycles;
   long failures = 0;
   std::string first_error;
@@ -50,21 +49,21 @@ bool wait_for_step() {
   return ::read(STDIN_FILENO, &byte, 1) == 1;
 }
 
-ClientResult run(const Options& options, char** argv) {
-  ClientResult out;
+Results run(const Options& options, char** argv) {
+  Results out;
   out.cycles.reserve(static_cast<std::size_t>(options.cycles));
   std::vector<char> buffer(static_cast<std::size_t>(std::max(options.payload, options.reply)), 'A');
   std::optional<SynLoss> loss;
   if (options.lose_syn != nullptr) loss.emplace(options.lose_syn);
-  std::optional<FatProcess> fat;
-  if (options.fat_mib > 0) fat.emplace(static_cast<std::size_t>(options.fat_mib) << 20, argv);
+  std::optional<LargeParent> large_parent;
+  if (options.fat_mib > 0) large_parent.emplace(static_cast<std::size_t>(options.fat_mib) << 20, argv);
   for (long i = 0; i < options.cycles; ++i) {
     const bool delayed = options.is_delayed(i);
     if (options.step && !wait_for_step()) break;
     Cycle cycle;
     const char* failed = nullptr;
-    if (fat)
-      failed = delayed ? fat->run_forked_cycle(cycle) : run_forked_cycle(argv, cycle);
+    if (large_parent)
+      failed = delayed ? large_parent->run_forked_cycle(cycle) : run_forked_cycle(argv, cycle);
     else
       failed = run_cycle(options, delayed, buffer, loss ? &*loss : nullptr, cycle);
     if (failed == nullptr)
@@ -86,7 +85,7 @@ void print_list(const char* name, const std::vector<Cycle>& cycles, Print&& prin
   std::putchar(']');
 }
 
-void print(const Options& options, const ClientResult& out) {
+void print(const Options& options, const Results& out) {
   std::printf("{\"cycles\":%ld,\"failed\":%ld,\"payload_bytes\":%ld,\"first_error\":\"%s\"", options.cycles,
               out.failures, options.payload, out.first_error.c_str());
   print_list("cycle_ns", out.cycles,
@@ -118,7 +117,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (options.report_fd >= 0) report_start(options, main_ns);
-  const ClientResult out = run(options, argv);
+  const Results out = run(options, argv);
   if (options.report_fd < 0) print(options, out);
   if (out.failures > 0)
     std::fprintf(stderr, "delay-crr: %ld of %ld cycles failed; %s\n", out.failures, options.cycles,

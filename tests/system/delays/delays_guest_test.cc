@@ -111,7 +111,7 @@ TEST_F(DelaysGuest, ClientSleepsBeforeClose) {
                     site()));
 }
 
-TEST_F(DelaysGuest, GuestForksAFatProcess) {
+TEST_F(DelaysGuest, GuestForksALargeParent) {
   EXPECT_TRUE(holds({.name = "guest forks a fat process",
                      .expect = {"guest_fork_exec", "guest_fork_exec"},
                      .client_options = {"--fat", "512"},

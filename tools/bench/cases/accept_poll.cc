@@ -8,6 +8,7 @@
 #include "tools/bench/process/paths.h"
 #include "tools/bench/report/crr_report.h"
 #include "tools/trace/file/trace_reader.h"
+#include "tools/trace/text/text.h"
 
 namespace glassbox::bench {
 namespace {

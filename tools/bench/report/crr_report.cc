@@ -2,6 +2,7 @@
 
 #include "tools/bench/report/describe.h"
 #include "tools/trace/report/report.h"
+#include "tools/trace/text/text.h"
 
 namespace glassbox::bench {
 

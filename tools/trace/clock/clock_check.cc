@@ -1,7 +1,6 @@
 #include "tools/trace/clock/clock_check.h"
 
 #include <fmt/format.h>
-#include <linux/kvm.h>
 #include <string.h>
 
 #include <algorithm>
@@ -11,18 +10,17 @@
 
 #include "bpf/event_args.h"
 #include "tools/trace/file/records.h"
-#include "tools/trace/report/report.h"
 
 namespace glassbox::trace {
 namespace {
 
-// An offset that a hostile guest's counters make of nothing stays a number.
+// Keeps an offset that a hostile guest's counters produce within 64 bits.
 constexpr long double kLimitNs = 1e18L;
 
 struct Reading {
   const gb_event* host = nullptr;
   ClockInterval causal;
-  std::optional<std::int64_t> by_tsc;  // offset of the clocks by KVM's offset of the counters
+  std::optional<std::int64_t> by_tsc;  // the offset of the clocks that KVM's TSC offset implies
   [[nodiscard]] const gb_args_clock_reading& kvm() const { return args::clock_reading(*host); }
   [[nodiscard]] std::int64_t at() const { return static_cast<std::int64_t>(host->ts_ns); }
 };
@@ -66,21 +64,21 @@ std::int64_t distance(std::int64_t value, const ClockInterval& interval) {
 }
 
 void check_offset(const std::vector<Reading>& readings, ClockCheck& check) {
-  std::vector<const Reading*> told;
+  std::vector<const Reading*> usable;
   for (const Reading& r : readings) {
     if (!r.by_tsc) continue;
-    told.push_back(&r);
+    usable.push_back(&r);
     check.inside += distance(*r.by_tsc, r.causal) == 0 ? 1 : 0;
   }
-  check.readings = told.size();
-  if (told.empty()) {
+  check.readings = usable.size();
+  if (usable.empty()) {
     const auto error = static_cast<int>(readings.front().kvm().offset_error);
     check.why = error != 0 ? fmt::format("KVM_VCPU_TSC_OFFSET: {}", ::strerror(error))
-                           : std::string("no reading of the guest's counter that can be");
+                           : std::string("no plausible reading of the guest's counter");
     return;
   }
-  const auto middle = told.begin() + static_cast<std::ptrdiff_t>(told.size() / 2);
-  std::nth_element(told.begin(), middle, told.end(), [](const Reading* a, const Reading* b) {
+  const auto middle = usable.begin() + static_cast<std::ptrdiff_t>(usable.size() / 2);
+  std::nth_element(usable.begin(), middle, usable.end(), [](const Reading* a, const Reading* b) {
     return *a->by_tsc - a->causal.mid_ns() < *b->by_tsc - b->causal.mid_ns();
   });
   const Reading& r = **middle;
@@ -89,14 +87,14 @@ void check_offset(const std::vector<Reading>& readings, ClockCheck& check) {
   check.kvm_ns = r.by_tsc;
   check.difference_ns = *r.by_tsc - r.causal.mid_ns();
   check.outside_ns = distance(*r.by_tsc, r.causal);
-  check.outcome = check.outside_ns == 0 ? ClockCheck::Outcome::kAgrees : ClockCheck::Outcome::kDisagrees;
+  check.agreement = check.outside_ns == 0 ? ClockAgreement::kAgrees : ClockAgreement::kDisagrees;
 }
 
-// KVM's clock at the host's stamp, less the guest's clock by causality; and what that leaves open.
-struct Apart {
+// KVM's clock minus the guest's clock by causality, at the host's stamp; and the uncertainty of the latter.
+struct Distance {
   std::int64_t ns = 0, half_width_ns = 0;
 };
-Apart median_apart(std::vector<const Reading*> readings) {
+Distance median_distance(std::vector<const Reading*> readings) {
   const auto of = [](const Reading* r) {
     return static_cast<std::int64_t>(r->kvm().clock_ns) - r->at() - r->causal.mid_ns();
   };
@@ -107,49 +105,40 @@ Apart median_apart(std::vector<const Reading*> readings) {
 }
 
 void check_clock(const std::vector<Reading>& readings, ClockCheck& check) {
-  std::vector<const Reading*> told;
+  std::vector<const Reading*> usable;
   for (const Reading& r : readings)
-    if (r.kvm().clock_error == 0 && r.kvm().clock_ns < kMaxTimeNs) told.push_back(&r);
-  check.readings = told.size();
-  if (told.empty()) {
+    if (r.kvm().clock_error == 0 && r.kvm().clock_ns < kMaxTimeNs) usable.push_back(&r);
+  check.readings = usable.size();
+  if (usable.empty()) {
     check.why =
         fmt::format("KVM_GET_CLOCK: {}", ::strerror(static_cast<int>(readings.front().kvm().clock_error)));
     return;
   }
-  check.flags = static_cast<std::int64_t>(told.front()->kvm().clock_flags & 0xffff'ffff);
-  if (told.size() < 2) {
-    check.why = "one reading does not tell whether two clocks move apart";
+  check.flags = static_cast<std::int64_t>(usable.front()->kvm().clock_flags & 0xffff'ffff);
+  if (usable.size() < 2) {
+    check.why = "one reading cannot show whether two clocks move apart";
     return;
   }
-  const auto quarter = static_cast<std::ptrdiff_t>(std::max<std::size_t>(1, told.size() / 4));
-  const Apart first = median_apart({told.begin(), told.begin() + quarter});
-  const Apart last = median_apart({told.end() - quarter, told.end()});
+  const auto quarter = static_cast<std::ptrdiff_t>(std::max<std::size_t>(1, usable.size() / 4));
+  const Distance first = median_distance({usable.begin(), usable.begin() + quarter});
+  const Distance last = median_distance({usable.end() - quarter, usable.end()});
   check.causal_ns = 0;
   check.kvm_ns = check.difference_ns = last.ns - first.ns;
   check.half_width_ns = first.half_width_ns + last.half_width_ns;
   check.outside_ns = std::max<std::int64_t>(0, std::abs(*check.difference_ns) - *check.half_width_ns);
-  check.inside = told.size();
-  check.outcome = check.outside_ns == 0 ? ClockCheck::Outcome::kAgrees : ClockCheck::Outcome::kDisagrees;
-}
-
-std::string outcome_text(const ClockCheck& check) {
-  if (check.outcome == ClockCheck::Outcome::kAgrees) return "agrees";
-  return "disagrees by " + format_time(check.outside_ns);
-}
-
-std::string signed_time(std::int64_t ns) {
-  return (ns < 0 ? "-" : "+") + format_time(std::abs(ns));
+  check.inside = usable.size();
+  check.agreement = check.outside_ns == 0 ? ClockAgreement::kAgrees : ClockAgreement::kDisagrees;
 }
 
 }  // namespace
 
-std::string_view name_of(ClockCheck::Outcome outcome) {
-  switch (outcome) {
-    case ClockCheck::Outcome::kAgrees:
+std::string_view name_of(ClockAgreement agreement) {
+  switch (agreement) {
+    case ClockAgreement::kAgrees:
       return "agrees";
-    case ClockCheck::Outcome::kDisagrees:
+    case ClockAgreement::kDisagrees:
       return "disagrees";
-    case ClockCheck::Outcome::kNotOffered:
+    case ClockAgreement::kNotOffered:
       break;
   }
   return "not offered";
@@ -164,32 +153,12 @@ ClockChecks check_clocks(const Trace& trace, const ClockHull* hull) {
     return checks;
   };
   if (trace.guest.events.empty()) return missing("no guest in the trace");
-  if (hull == nullptr) return missing("the trace has no causal offset to hold it against");
+  if (hull == nullptr) return missing("the trace has no causal offset to compare with");
   const std::vector<Reading> readings = collect(trace, *hull);
   if (readings.empty()) return missing("no reading of KVM's clocks in the trace");
   check_offset(readings, checks.tsc_offset);
   check_clock(readings, checks.kvm_clock);
   return checks;
-}
-
-std::string format_checks(const ClockChecks& checks) {
-  const ClockCheck& tsc = checks.tsc_offset;
-  const ClockCheck& clock = checks.kvm_clock;
-  if (tsc.why == clock.why && !tsc.why.empty()) return "clock check: none, " + tsc.why + "\n";
-  std::string text = "clock check: offset by causality and by KVM's TSC offset: ";
-  if (tsc.outcome == ClockCheck::Outcome::kNotOffered)
-    text += "not offered by this KVM (" + tsc.why + ")";
-  else
-    text += fmt::format("{} ns +-{}, {} ns ({}): {}, {} of {} readings inside", *tsc.causal_ns,
-                        format_time(tsc.half_width_ns), *tsc.kvm_ns, signed_time(*tsc.difference_ns),
-                        outcome_text(tsc), tsc.inside, tsc.readings);
-  text += "\nclock check: KVM's clock and the guest's moved apart: ";
-  if (clock.outcome == ClockCheck::Outcome::kNotOffered)
-    return text + "not offered by this KVM (" + clock.why + ")\n";
-  return text +
-         fmt::format("by {} of {} that the bound leaves open: {}{}\n", signed_time(*clock.difference_ns),
-                     format_time(clock.half_width_ns), outcome_text(clock),
-                     (*clock.flags & KVM_CLOCK_TSC_STABLE) != 0 ? "" : " (KVM does not call it stable)");
 }
 
 }  // namespace glassbox::trace

@@ -9,8 +9,8 @@
 #include <unordered_set>
 
 #include "bpf/event_args.h"
+#include "tools/trace/file/flow_key.h"
 #include "tools/trace/file/records.h"
-#include "tools/trace/path/flow_key.h"
 
 namespace glassbox::trace {
 namespace {
@@ -46,8 +46,8 @@ void collect_exchanges(const Trace& trace, ClockEvidence& out) {
   out.lone_exchanges += host_count - out.exchanges;
 }
 
-// A frame as both sides name it. The guest counts bytes with or without the Ethernet header depending on
-// where its hook sits, so lengths are compared modulo that difference.
+// Names a frame on both sides. The guest's length includes the Ethernet header or not, depending on its hook,
+// so same_length() allows for both.
 struct FrameKey {
   std::uint64_t ports, seq, flags;
   friend bool operator==(const FrameKey&, const FrameKey&) = default;
@@ -74,7 +74,7 @@ bool same_length(const Sighting& s) {
 
 void collect_host_frames(const Trace& trace, Sightings& out_of_guest, Sightings& into_guest) {
   std::unordered_map<std::uint64_t, std::uint64_t> ports;  // by flow
-  std::unordered_set<std::uint64_t> six;                   // flows that had an IPv6 frame
+  std::unordered_set<std::uint64_t> ipv6;                  // flows that had an IPv6 frame
   for (const gb_event& e : trace.host.events) {
     const std::uint64_t flow = flow_of(e);
     if (e.kind == GB_KIND_tcp_syn) {
@@ -82,13 +82,14 @@ void collect_host_frames(const Trace& trace, Sightings& out_of_guest, Sightings&
       ports[flow] = flow_key(syn.family == AF_INET6, syn.guest_port, syn.dst_port);
     }
     if (e.kind == GB_KIND_process_guest_frame && args::process_guest_frame(e).ethertype == ETH_P_IPV6)
-      six.insert(flow);
+      ipv6.insert(flow);
     if (e.kind == GB_KIND_syn_ack_queued) {
       const auto& queued = args::syn_ack_queued(e);
-      ports.try_emplace(flow, flow_key(six.contains(flow), queued.guest_port, queued.dst_port));
+      ports.try_emplace(flow, flow_key(ipv6.contains(flow), queued.guest_port, queued.dst_port));
     }
   }
-  std::unordered_map<std::uint32_t, std::int64_t> begun;  // by thread: the frame in hand since
+  std::unordered_map<std::uint32_t, std::int64_t>
+      begun;  // by thread: when it took the frame that it is processing
   const auto add = [](Sightings& frames, std::uint64_t flow_ports, const gb_event& e, std::int64_t t) {
     const FrameArgs frame = frame_of(e);
     Sighting& s = frames[FrameKey{flow_ports, frame.seq, frame.tcp_flags & 0xff}];
@@ -115,7 +116,7 @@ void collect_host_frames(const Trace& trace, Sightings& out_of_guest, Sightings&
 void add_guest_frame(Sightings& frames, const gb_event& e) {
   const FrameArgs frame = frame_of(e);
   const auto known = frames.find(FrameKey{frame_key(e), frame.seq, frame.tcp_flags & 0xff});
-  if (known == frames.end()) return;  // the guest cannot make the table grow
+  if (known == frames.end()) return;  // only the host's frames enter the table: the guest cannot make it grow
   Sighting& s = known->second;
   s.guest_ns = static_cast<std::int64_t>(e.ts_ns);
   s.guest_len = frame.len;

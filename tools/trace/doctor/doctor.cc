@@ -33,7 +33,7 @@ struct RingFree {
   void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
 };
 
-// What each program waits for.
+// What makes each hook fire.
 void fire_probe() {
   probe::boot_mark(4711);
 }
@@ -69,7 +69,7 @@ void fire(Hook hook) {
   }
 }
 
-// Loads, attaches and triggers one program; "" if its event arrived, else why not.
+// Loads, attaches and triggers one program. Empty if its event arrived, else the reason why not.
 std::string try_hook(Hook hook) {
   std::unique_ptr<gb_doctor, SkeletonDestroy> skeleton(gb_doctor__open());
   if (!skeleton) return bpf::take_libbpf_error(errno);
@@ -80,7 +80,7 @@ std::string try_hook(Hook hook) {
   bpf_program* const wanted = all[static_cast<int>(hook)];
   for (bpf_program* program : all)
     bpf_program__set_autoload(program, program == wanted);
-  if (gb_doctor__load(skeleton.get()) != 0) return "does not load: " + bpf::take_libbpf_error(errno);
+  if (gb_doctor__load(skeleton.get()) != 0) return "cannot load: " + bpf::take_libbpf_error(errno);
   int events = 0;
   const auto count = [](void* n, void*, std::size_t) {
     ++*static_cast<int*>(n);
@@ -90,10 +90,10 @@ std::string try_hook(Hook hook) {
       ring_buffer__new(bpf_map__fd(skeleton->maps.events), count, &events, nullptr));
   if (!ring) return "no ring buffer: " + bpf::take_libbpf_error(errno);
   const bpf::LinkPtr link = attach(wanted, hook);
-  if (!link) return "does not attach: " + bpf::take_libbpf_error(errno);
+  if (!link) return "cannot attach: " + bpf::take_libbpf_error(errno);
   fire(hook);
   ring_buffer__consume(ring.get());
-  return events > 0 ? "" : "attaches, but its event does not arrive";
+  return events > 0 ? "" : "attached, but its event did not arrive";
 }
 
 Finding examine_hook(Hook hook, const char* name, const char* gives, const char* advice, bool needed) {
@@ -110,18 +110,18 @@ Finding examine_tsc_offset() {
           false,
           offset.detail,
           "a cross-check of the guest's clock",
-          offset.honest ? "" : "nothing: the clock's bound comes from exchanges and does not rest on it"};
+          offset.honest ? "" : "nothing: the clock's bound comes from exchanges, not from this"};
 }
 
 Finding examine_kvm() {
   const kvm::Usability usability = kvm::check_kvm();
-  return {"KVM",
-          usability.usable,
-          false,
-          usability.reason,
-          "the guest's rows: a VM on this machine",
-          usability.usable ? ""
-                           : "`glassbox run` carries on in the lab by itself; `glassbox netns` needs no KVM"};
+  return {
+      "KVM",
+      usability.usable,
+      false,
+      usability.reason,
+      "the guest's rows: a VM on this machine",
+      usability.usable ? "" : "`glassbox run` continues in the lab by itself; `glassbox netns` needs no KVM"};
 }
 
 }  // namespace
@@ -131,30 +131,28 @@ std::vector<Finding> examine_machine() {
   std::vector<Finding> findings;
   const bool root = ::geteuid() == 0;
   findings.push_back({"permission", root, true, root ? "root" : "not root: USDT probes need CAP_SYS_ADMIN",
-                      "everything on the host", root ? "" : "run it as root"});
+                      "everything on the host", root ? "" : "run as root"});
   const bool btf = ::access("/sys/kernel/btf/vmlinux", R_OK) == 0;
   findings.push_back({"kernel BTF", btf, true,
-                      btf ? "/sys/kernel/btf/vmlinux is there" : "the kernel was built without it",
+                      btf ? "/sys/kernel/btf/vmlinux exists" : "the kernel was built without BTF",
                       "all BPF programs", btf ? "" : "boot a kernel with CONFIG_DEBUG_INFO_BTF"});
   findings.push_back(examine_hook(Hook::kUsdt, "USDT, ring buffer", "the NAT's rows and the clock",
                                   "needs CONFIG_UPROBE_EVENTS and CAP_SYS_ADMIN", true));
   findings.push_back(examine_hook(Hook::kSemaphore, "USDT semaphores",
-                                  "nothing of ours: our probes have none",
+                                  "nothing: the probes of glassbox have no semaphores",
                                   "nothing: only probes of other programs need them", false));
   findings.push_back(
       examine_hook(Hook::kTracepoint, "tp_btf", "the server's rows; running, runnable, blocked",
-                   "needs CAP_BPF and CAP_PERFMON; the server's rows are not seen without", true));
-  findings.push_back(
-      examine_hook(Hook::kKvm, "KVM tracepoints", "the vCPUs' time in exits",
-                   "the table says \"in exit handling\" of no thread; load the kvm module where "
-                   "there is one",
-                   false));
+                   "needs CAP_BPF and CAP_PERFMON; without it the server's rows are not seen", true));
+  findings.push_back(examine_hook(Hook::kKvm, "KVM tracepoints", "the vCPUs' time in exits",
+                                  "load the kvm module; without it no time counts as \"in exit handling\"",
+                                  false));
   findings.push_back(examine_hook(Hook::kKprobe, "kprobe",
                                   "nothing on the host; in a guest, the beginning of fork and exec",
                                   "nothing: the guest's kernel has its own", false));
   findings.push_back(
       examine_hook(Hook::kFentry, "fentry", "nothing on the host; in a guest, sockets and received frames",
-                   "nothing: the guest's agent takes kprobes where its kernel has no fentry", false));
+                   "nothing: the guest's agent uses kprobes if its kernel has no fentry", false));
   findings.push_back(examine_kvm());
   findings.push_back(examine_tsc_offset());
   return findings;

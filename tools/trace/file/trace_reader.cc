@@ -18,7 +18,8 @@ namespace {
 
 using nlohmann::json;
 
-// Nesting beyond this is not ours; the parser recurses when it destroys values.
+// Deeper nesting does not occur in our files. nlohmann/json recurses when it destroys a value, so depth must
+// be bounded.
 constexpr int kMaxJsonDepth = 16;
 
 Result<json> parse_object(std::span<const std::byte> payload, std::string_view name) {
@@ -94,10 +95,10 @@ Status take_chunk(ChunkType type, std::span<const std::byte> payload, std::strin
       return {};
     }
   }
-  return {};  // a type of a later version
+  return {};  // a chunk type of a later version
 }
 
-// Every event of a trace is in memory while it is reported on.
+// The report holds every event of a trace in memory.
 std::size_t memory_bytes() {
   return static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES)) *
          static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -174,7 +175,9 @@ Result<Trace> parse_trace(std::span<const std::byte> bytes, std::string_view nam
 }
 
 Result<Trace> read_trace(const std::filesystem::path& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a FIFO has no writer
+  const UniqueFd fd(
+      ::open(path.c_str(),
+             O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // O_NONBLOCK: opening a FIFO would wait for a writer
   if (!fd) return fail_errno(errno, "{}: cannot open the trace", path.string());
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return fail_errno(errno, "{}: cannot stat the trace", path.string());
@@ -182,9 +185,11 @@ Result<Trace> read_trace(const std::filesystem::path& path) {
   if (info.st_size == 0) return fail("{}: not a glassbox trace (empty)", path.string());
   const auto size = static_cast<std::size_t>(info.st_size);
   if (const std::size_t memory = memory_bytes(); size > memory)
-    return fail("{}: {} MiB of trace, more than this machine's memory of {} MiB: record for less long",
-                path.string(), size >> 20, memory >> 20);
-  // MAP_PRIVATE of a file that somebody shortens meanwhile would be a SIGBUS; a trace is only appended to.
+    return fail(
+        "{}: a trace of {} MiB does not fit into this machine's memory of {} MiB: record a shorter one",
+        path.string(), size >> 20, memory >> 20);
+  // If another process shortened the file now, reading the mapping would raise SIGBUS. Traces are only
+  // appended to.
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (address == MAP_FAILED) return fail_errno(errno, "{}: cannot map the trace", path.string());
   const Mapping mapping(address, size);

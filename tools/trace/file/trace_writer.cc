@@ -1,13 +1,13 @@
 #include "tools/trace/file/trace_writer.h"
 
 #include <fcntl.h>
-#include <sys/uio.h>
 
 #include <cstddef>
 #include <cstring>
 
 #include "tools/trace/file/kinds.h"
 #include "tools/trace/file/trace_reader.h"
+#include "vmm/base/io.h"
 
 namespace glassbox::trace {
 namespace {
@@ -30,14 +30,14 @@ Result<TraceWriter> TraceWriter::create(const std::filesystem::path& path, const
   header.event_bytes = sizeof(gb_event);
   header.interface_hash = probe_interface_hash();
   header.crc = checksum(std::as_bytes(std::span(&header, 1)).first(offsetof(FileHeader, crc)));
-  GB_TRY(writer.write_all(std::as_bytes(std::span(&header, 1))));
+  GB_TRY(writer.write(std::as_bytes(std::span(&header, 1))));
   GB_TRY(writer.write_json(ChunkType::kInfo, info));
   return writer;
 }
 
 Result<TraceWriter> TraceWriter::append(const std::filesystem::path& path) {
   GB_ASSIGN(const Trace trace, read_trace(path));
-  if (trace.truncated) return fail("{}: the trace is truncated, nothing can be added to it", path.string());
+  if (trace.truncated) return fail("{}: cannot add to a truncated trace", path.string());
   UniqueFd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
   if (!fd) return fail_errno(errno, "{}: cannot write to the trace", path.string());
   TraceWriter writer(std::move(fd), path.string());
@@ -90,7 +90,7 @@ Status TraceWriter::finish() {
 }
 
 Status TraceWriter::write_json(ChunkType type, const nlohmann::json& value) {
-  // Text that came from a guest may be any bytes; replaced where it is not UTF-8.
+  // Text from a guest may hold any bytes: what is not UTF-8 is replaced.
   const std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return write_chunk(type, std::as_bytes(std::span(text)));
 }
@@ -101,18 +101,12 @@ Status TraceWriter::write_chunk(ChunkType type, std::span<const std::byte> paylo
   std::vector<std::byte> bytes(chunk_header_bytes_ + payload.size());
   std::memcpy(bytes.data(), &header, chunk_header_bytes_);
   if (!payload.empty()) std::memcpy(bytes.data() + chunk_header_bytes_, payload.data(), payload.size());
-  return write_all(bytes);
+  return write(bytes);
 }
 
-Status TraceWriter::write_all(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0)
-      return fail_errno(errno, "{}: cannot write the trace (what is there is readable)", name_);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
-  return {};
+Status TraceWriter::write(std::span<const std::byte> bytes) {
+  if (write_all(fd_.get(), bytes.data(), bytes.size())) return {};
+  return fail_errno(errno, "{}: cannot write to the trace (it stays readable up to here)", name_);
 }
 
 }  // namespace glassbox::trace

@@ -1,8 +1,10 @@
-// Appends to a trace file. Events are buffered into chunks of up to 64 KiB; flush() writes what is there.
+// Writes a trace file, or adds metadata to one.
 //
-// A write that fails (disk full) is reported once and the file stays readable up to there.
+// Events are buffered into chunks of up to 64 KiB; everything else is written at once. A write that fails
+// (disk full) is returned as an error, and the file stays readable up to there; the caller must then stop
+// writing.
 //
-// Thread: one at a time.
+// Owns its descriptor. Not thread-safe.
 #pragma once
 
 #include <filesystem>
@@ -22,10 +24,10 @@ namespace glassbox::trace {
 
 class TraceWriter {
  public:
-  // A new file (an old one of that name is replaced), with the header and the info chunk.
+  // Creates the file, or replaces an old one of that name, and writes the header and `info` (kInfo).
   [[nodiscard]] static Result<TraceWriter> create(const std::filesystem::path& path,
                                                   const nlohmann::json& info);
-  // An existing trace, to add metadata.
+  // Opens an existing trace for add_meta(). A truncated trace is an error.
   [[nodiscard]] static Result<TraceWriter> append(const std::filesystem::path& path);
 
   [[nodiscard]] Status add_event(Origin origin, const gb_event& event);
@@ -33,14 +35,15 @@ class TraceWriter {
   [[nodiscard]] Status add_drops(Origin origin, const DropCounters& drops);
   [[nodiscard]] Status add_meta(const nlohmann::json& meta);
   [[nodiscard]] Status add_note(std::string_view line);
+  // Writes the events that are still buffered.
   [[nodiscard]] Status flush();
-  // Flushes and writes the end mark.
+  // Flushes and writes the end mark. Without it the file counts as truncated.
   [[nodiscard]] Status finish();
 
  private:
   TraceWriter(UniqueFd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
   [[nodiscard]] Status write_chunk(ChunkType type, std::span<const std::byte> payload);
-  [[nodiscard]] Status write_all(std::span<const std::byte> bytes);
+  [[nodiscard]] Status write(std::span<const std::byte> bytes);
   [[nodiscard]] Status write_json(ChunkType type, const nlohmann::json& value);
   [[nodiscard]] Status flush(Origin origin);
 

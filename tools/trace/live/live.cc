@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -11,6 +10,8 @@
 #include "tools/trace/live/live_window.h"
 #include "tools/trace/record/machine.h"
 #include "tools/trace/record/stop_signals.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/io.h"
 
 namespace glassbox::trace {
 namespace {
@@ -20,23 +21,6 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr int kRingIntervalMs = 20;
 constexpr std::string_view kHomeAndClear = "\x1b[H\x1b[2J";
-
-std::int64_t monotonic_ns() {  // the clock of the events
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
-// False where nobody reads any more.
-bool put(const std::string& text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const ssize_t written = ::write(STDOUT_FILENO, text.data() + at, text.size() - at);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    at += static_cast<std::size_t>(written);
-  }
-  return true;
-}
 
 std::string render(const LiveSnapshot& snapshot, const LiveOptions& options, bool terminal) {
   if (options.json) return to_json(snapshot).dump() + "\n";
@@ -66,7 +50,9 @@ Status live(const LiveOptions& options) {
     const bool over = fds[1].revents != 0;
     if (!over && Clock::now() < next) continue;
     next = std::max(next + interval, Clock::now());
-    if (!put(render(window.look(monotonic_ns(), host->drops().total()), options, terminal)) || over) break;
+    const LiveSnapshot snapshot =
+        window.snapshot(static_cast<std::int64_t>(monotonic_ns()), host->drops().total());
+    if (!write_all(STDOUT_FILENO, render(snapshot, options, terminal)) || over) break;
   }
   return {};
 }

@@ -1,21 +1,17 @@
-// How a live snapshot is shown.
+// The three views of a live snapshot: a line, a page, a JSON object.
 #include <fmt/format.h>
 
 #include "tools/trace/live/live_window.h"
+#include "tools/trace/report/json_values.h"
+#include "tools/trace/text/text.h"
 
 namespace glassbox::trace {
 namespace {
 
 using nlohmann::json;
 
-constexpr int kLabelWidth = 44;
-
-json us(std::optional<std::int64_t> ns) {
-  return ns ? json(static_cast<double>(*ns) / 1e3) : json();
-}
-
 json percentiles_json(const Percentiles& p) {
-  return {{"p50_us", us(p.p50_ns)}, {"p90_us", us(p.p90_ns)}, {"p99_us", us(p.p99_ns)}};
+  return {{"p50_us", json_us(p.p50_ns)}, {"p90_us", json_us(p.p90_ns)}, {"p99_us", json_us(p.p99_ns)}};
 }
 
 json figures_json(const LiveFigures& f) {
@@ -23,14 +19,14 @@ json figures_json(const LiveFigures& f) {
   for (const SegmentRow& row : f.segments) {
     json one = percentiles_json(row.percentiles);
     one["id"] = segment_info(row.segment).id;
-    one["share"] = row.share ? json(*row.share) : json();
+    one["share"] = json_number(row.share);
     segments.push_back(std::move(one));
   }
   return {{"cycles", f.cycles},
           {"per_second", f.per_second},
           {"total", percentiles_json(f.total)},
           {"segments", std::move(segments)},
-          {"unattributed_share", f.unattributed_share ? json(*f.unattributed_share) : json()}};
+          {"unattributed_share", json_number(f.unattributed_share)}};
 }
 
 std::string confirmed(const LiveSnapshot& s) {
@@ -55,29 +51,27 @@ std::string row_text(std::string_view label, const Percentiles& last, const Perc
                      std::optional<double> share) {
   return fmt::format("{:<{}} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n", label, kLabelWidth,
                      format_time(last.p50_ns), format_time(last.p99_ns), format_time(window.p50_ns),
-                     format_time(window.p90_ns), format_time(window.p99_ns),
-                     share ? fmt::format("{:.1f} %", *share * 100) : "-");
+                     format_time(window.p90_ns), format_time(window.p99_ns), format_share(share));
 }
 
 }  // namespace
 
 std::string format_live_line(const LiveSnapshot& s) {
   return fmt::format(
-      "{:.0f} cycles/s (10 s: {:.0f}/s), {} in all · p50 {} p99 {} (10 s: {}, {}) · unattributed {} · "
+      "{:.0f} cycles/s (10 s: {:.0f}/s), {} in total · p50 {} p99 {} (10 s: {}, {}) · unattributed {} · "
       "slowest {} · confirmed: {} · drops {}{}\n",
       s.last_second.per_second, s.last_ten.per_second, s.cycles, format_time(s.last_second.total.p50_ns),
       format_time(s.last_second.total.p99_ns), format_time(s.last_ten.total.p50_ns),
-      format_time(s.last_ten.total.p99_ns),
-      s.last_ten.unattributed_share ? fmt::format("{:.1f} %", *s.last_ten.unattributed_share * 100) : "-",
-      slowest(s), confirmed(s), s.drops, s.window_cut ? " · window cut short" : "");
+      format_time(s.last_ten.total.p99_ns), format_share(s.last_ten.unattributed_share), slowest(s),
+      confirmed(s), s.drops, s.window_cut ? " · window cut short" : "");
 }
 
 std::string format_live_page(const LiveSnapshot& s, std::string_view title) {
   std::string text = fmt::format(
-      "{}\n{:.0f} cycles/s in the last second, {:.0f}/s in the last ten, {} in all; drops {}{}\n"
+      "{}\n{:.0f} cycles/s in the last second, {:.0f}/s in the last ten, {} in total; drops {}{}\n"
       "slowest so far: {}\n\n{:<{}} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n",
       printable(title), s.last_second.per_second, s.last_ten.per_second, s.cycles, s.drops,
-      s.window_cut ? "; events come too fast for the whole window" : "", slowest(s),
+      s.window_cut ? "; events arrive too fast for the whole window" : "", slowest(s),
       "host side of a cycle: last second, last ten", kLabelWidth, "p50 1s", "p99 1s", "p50 10s", "p90 10s",
       "p99 10s", "share");
   for (const SegmentRow& row : s.last_ten.segments) {
@@ -95,7 +89,7 @@ std::string format_live_page(const LiveSnapshot& s, std::string_view title) {
     else
       ++rest;
   }
-  return text + fmt::format("  {} falsified, or not testable from the host's side\n", rest);
+  return text + fmt::format("  {} falsified, or not testable from the host side alone\n", rest);
 }
 
 json to_json(const LiveSnapshot& s) {
@@ -106,10 +100,10 @@ json to_json(const LiveSnapshot& s) {
           {"last_1s", figures_json(s.last_second)},
           {"last_10s", figures_json(s.last_ten)},
           {"slowest",
-           s.slowest_ns > 0 ? json{{"total_us", us(s.slowest_ns)}, {"where", s.slowest_where}} : json()},
+           s.slowest_ns > 0 ? json{{"total_us", json_us(s.slowest_ns)}, {"where", s.slowest_where}} : json()},
           {"verdicts", std::move(verdicts)},
           {"events", s.events},
-          {"let_go", s.let_go},
+          {"let_go", s.discarded},
           {"window_cut", s.window_cut},
           {"drops", s.drops}};
 }

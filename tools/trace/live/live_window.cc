@@ -5,9 +5,10 @@
 namespace glassbox::trace {
 namespace {
 
-// Events reach us a poll of the ring later than they happened, and not quite in order.
+// Events arrive up to one poll of the ring late, and not quite in order: a cycle counts once its end is this
+// old.
 constexpr std::int64_t kSettleNs = 100'000'000;
-// A cycle that began before the window and ends in it has its beginning for this long.
+// How long events are kept beyond the window, for cycles that began before it and end in it.
 constexpr std::int64_t kSlackNs = 2'000'000'000;
 
 LiveFigures figures(const Attribution& a, std::int64_t from_ns, std::int64_t to_ns) {
@@ -52,20 +53,20 @@ void LiveWindow::add(const gb_event& event) {
   events_.push_back(event);
   if (events_.size() <= most_events_) return;
   events_.pop_front();
-  ++let_go_;
+  ++discarded_;
   cut_ = true;
 }
 
-// The order of the ring is near enough to that of time: what is out of order is let go a moment later.
-void LiveWindow::let_go(std::int64_t before_ns) {
+// The ring is nearly in order of time: an event behind a later one is discarded a moment later.
+void LiveWindow::discard(std::int64_t before_ns) {
   while (!events_.empty() && static_cast<std::int64_t>(events_.front().ts_ns) < before_ns) {
     events_.pop_front();
-    ++let_go_;
+    ++discarded_;
   }
 }
 
-LiveSnapshot LiveWindow::look(std::int64_t now_ns, std::uint64_t drops) {
-  let_go(now_ns - kWindowNs - kSlackNs);
+LiveSnapshot LiveWindow::snapshot(std::int64_t now_ns, std::uint64_t drops) {
+  discard(now_ns - kWindowNs - kSlackNs);
   trace_.host.events.assign(events_.begin(), events_.end());
   std::stable_sort(trace_.host.events.begin(), trace_.host.events.end(),
                    [](const gb_event& a, const gb_event& b) { return a.ts_ns < b.ts_ns; });
@@ -85,7 +86,7 @@ LiveSnapshot LiveWindow::look(std::int64_t now_ns, std::uint64_t drops) {
   s.last_second = figures(a, settled - kShortNs, settled);
   s.last_ten = figures(a, settled - kWindowNs, settled);
   s.events = seen_;
-  s.let_go = let_go_;
+  s.discarded = discarded_;
   s.window_cut = std::exchange(cut_, false);
   s.drops = drops;
   s.slowest_ns = slowest_ns_;

@@ -1,15 +1,15 @@
-// What `glassbox-trace live` shows: the last seconds of a running process, again and again.
+// The figures of `glassbox-trace live`: the last seconds of a running process.
 //
-// Theory of operation. The host's events of the last kWindowNs, and of a little more so that a cycle's
-// beginning is there when its end is looked at, are kept; at each look the same attribution as a report's
-// goes over them. What came before is let go, so that memory is bounded by the window, and by kMostEvents
-// where events come faster than that; it is then said that the window is shorter.
+// Theory of operation. The window keeps the host's events of the last kWindowNs, and of two seconds more, so
+// that the beginning of a cycle is still there when its end is evaluated. Each snapshot runs the attribution
+// of a report over them. Older events are discarded. Memory is bounded by the window, and by kMostEvents
+// where events arrive faster than that; the snapshot then says that the window is shorter.
 //
-// The host's side only: a cycle is from the SYN's arrival to the reply's publication (or, to a published
-// port, from the peer's connect() to its reply). The guest's agent holds its events back while the workload
-// runs, which `record` is for.
+// The host's side only: a cycle lasts from the arrival of the SYN to the publication of the reply (or, to a
+// published port, from the peer's connect() to its reply). The guest's agent sends its events when the
+// workload is over, so the guest's side needs `record`.
 //
-// Pure: no clock and no I/O of its own. Thread: one.
+// Pure: no clock and no I/O of its own. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -27,25 +27,25 @@
 
 namespace glassbox::trace {
 
-// Cycles that ended in some span.
+// The cycles that ended within a span of time.
 struct LiveFigures {
   std::size_t cycles = 0;
   double per_second = 0;
   Percentiles total;
-  std::vector<SegmentRow> segments;  // those that were seen, in path order
+  std::vector<SegmentRow> segments;  // only those that were seen, in path order
   std::optional<double> unattributed_share;
 };
 
 struct LiveSnapshot {
   std::uint64_t cycles = 0;  // since the beginning
   LiveFigures last_second, last_ten;
-  std::uint64_t events = 0, let_go = 0;
-  bool window_cut = false;  // events came too fast for the whole window
+  std::uint64_t events = 0, discarded = 0;  // since the beginning; discarded: older than the window
+  bool window_cut = false;                  // events arrived too fast to keep the whole window
   std::uint64_t drops = 0;
-  // The slowest cycle so far, and the segment that took most of it.
+  // The slowest cycle since the beginning, and the segment that took most of it. 0: no cycle yet.
   std::int64_t slowest_ns = 0;
   std::string slowest_where;
-  std::vector<Verdict> verdicts;  // of the window
+  std::vector<Verdict> verdicts;  // on the window
 };
 
 class LiveWindow {
@@ -53,29 +53,32 @@ class LiveWindow {
   static constexpr std::int64_t kShortNs = 1'000'000'000, kWindowNs = 10'000'000'000;
   static constexpr std::size_t kMostEvents = 500'000;
 
-  // `info` is a trace's; `hooks` say what was attached.
+  // `info` is a trace's info object; `hooks` says what was attached, as in Side::hooks.
   explicit LiveWindow(nlohmann::json info, std::vector<bpf::Hook> hooks = {},
                       std::size_t most_events = kMostEvents);
 
+  // `event` is one of the host; roughly in order of time.
   void add(const gb_event& event);
-  // At host time now_ns; later calls have later times. `drops` is cumulative.
-  [[nodiscard]] LiveSnapshot look(std::int64_t now_ns, std::uint64_t drops);
+  // The figures at host time now_ns (CLOCK_MONOTONIC), which must not decrease from call to call. `drops` is
+  // the number of lost events since the beginning.
+  [[nodiscard]] LiveSnapshot snapshot(std::int64_t now_ns, std::uint64_t drops);
+  // How many events are in memory.
   [[nodiscard]] std::size_t held() const { return events_.size(); }
 
  private:
-  void let_go(std::int64_t before_ns);
+  void discard(std::int64_t before_ns);
 
-  Trace trace_;  // its events are the window's, while it is looked at
+  Trace trace_;  // holds the window's events during snapshot(), none otherwise
   std::deque<gb_event> events_;
   std::size_t most_events_;
-  std::int64_t counted_to_ns_ = 0;  // cycles that ended by then have been counted
-  std::uint64_t cycles_ = 0, seen_ = 0, let_go_ = 0;
+  std::int64_t counted_to_ns_ = 0;  // cycles that ended before have been counted
+  std::uint64_t cycles_ = 0, seen_ = 0, discarded_ = 0;
   bool cut_ = false;
   std::int64_t slowest_ns_ = 0;
   std::string slowest_where_;
 };
 
-// One line for a log; a page for a terminal; an object for a program.
+// A line for a log, a page for a terminal, an object for a program (FORMAT.md).
 [[nodiscard]] std::string format_live_line(const LiveSnapshot& snapshot);
 [[nodiscard]] std::string format_live_page(const LiveSnapshot& snapshot, std::string_view title);
 [[nodiscard]] nlohmann::json to_json(const LiveSnapshot& snapshot);

@@ -1,7 +1,6 @@
 #include "tools/trace/path/attribute.h"
 
 #include <algorithm>
-#include <map>
 #include <unordered_set>
 
 #include "tools/trace/file/kinds.h"
@@ -12,7 +11,8 @@
 namespace glassbox::trace {
 namespace {
 
-// Nodes i < j are possible neighbours if nothing that must lie between them was seen.
+// Notes which segments the chain could contain, and which of them had both boundaries seen. Nodes i < j may
+// be neighbours if every node between them is optional.
 void note_segments(const std::vector<Node>& chain, CycleResult& result,
                    std::array<bool, kSegments>& applies) {
   const auto there = [](const Node& n) { return (n.at_ns.has_value() && !n.implied) || n.known_early; };
@@ -37,7 +37,7 @@ std::uint32_t first_tid(std::initializer_list<EventRef> events) {
   return 0;
 }
 
-// `flow` is null if the host saw nothing of the cycle.
+// The result of one chain. `flow` is null if the host saw nothing of the cycle.
 CycleResult resolve(std::vector<Node> chain, CycleKind kind, const HostFlow* flow, Attribution& out) {
   CycleResult result;
   result.kind = kind;
@@ -60,7 +60,8 @@ CycleResult resolve(std::vector<Node> chain, CycleKind kind, const HostFlow* flo
   return result;
 }
 
-// A tap device raises no interrupts; a VM's network card does, whether or not the trace has them.
+// Whether the path has interrupts at all: a tap device raises none, a VM's network card does, even if the
+// trace lacks their events.
 bool has_interrupts(const Trace& trace) {
   const auto machine = trace.info.find("machine");
   if (machine != trace.info.end() && machine->is_object())
@@ -68,7 +69,7 @@ bool has_interrupts(const Trace& trace) {
   return kinds_seen(trace)[GB_KIND_irq_raise];
 }
 
-void attribute_host_only(const FlowTable& flows, bool has_irqs, Attribution& out) {
+void attribute_host_only(const HostFlows& flows, bool has_irqs, Attribution& out) {
   for (const HostFlow& flow : flows.flows()) {
     if (flow.inbound) continue;
     auto chain = build_host_chain(flow, has_irqs);
@@ -79,8 +80,8 @@ void attribute_host_only(const FlowTable& flows, bool has_irqs, Attribution& out
   }
 }
 
-// `servers` is null where the guest was not traced.
-void attribute_inbound(const FlowTable& flows, const GuestServers* servers, const ChainContext& context,
+// `servers` is null if the guest was not traced.
+void attribute_inbound(const HostFlows& flows, const GuestServers* servers, const ChainContext& context,
                        bool has_irqs, Attribution& out) {
   for (const HostFlow& flow : flows.flows()) {
     if (!flow.inbound) continue;
@@ -92,54 +93,17 @@ void attribute_inbound(const FlowTable& flows, const GuestServers* servers, cons
   }
 }
 
-}  // namespace
-
-ClockReport derive_clock(const Trace& trace) {
-  ClockReport report;
-  report.evidence = collect_clock_evidence(trace);
-  std::map<std::uint16_t, std::vector<ClockConstraint>> by_vcpu;
-  for (const ClockConstraint& c : report.evidence.constraints)
-    by_vcpu[c.vcpu].push_back(c);
-  for (auto& [vcpu, constraints] : by_vcpu) {
-    const std::size_t count = constraints.size();
-    report.vcpus.push_back({vcpu, count, ClockHull(std::move(constraints)).violations()});
-  }
-  ClockHull hull(report.evidence.constraints);
-  if (!hull.known()) return report;
-  for (const gb_event& e : trace.guest.events) {
-    if (is_agent_kind(e.kind)) continue;
-    const std::int64_t t = hull.to_host(static_cast<std::int64_t>(e.ts_ns));
-    report.bound_ns = std::max(report.bound_ns, hull.at(t).half_width_ns());
-  }
-  report.hull = std::move(hull);
-  return report;
-}
-
-Attribution attribute(const Trace& trace, const ClockReport& clock) {
-  Attribution out;
-  const FlowTable flows(trace);
-  const bool placed = !trace.guest.events.empty() && clock.hull;
-  const GuestCycles found = placed ? find_guest_cycles(trace) : GuestCycles{};
-  if (found.complete.empty() && found.incomplete == 0) {
-    attribute_host_only(flows, has_interrupts(trace), out);
-    const ClockHull no_clock({});
-    const GuestFrames no_frames{Trace{}};
-    const KindsSeen seen = kinds_seen(trace);
-    attribute_inbound(flows, nullptr, {no_clock, no_frames, seen}, has_interrupts(trace), out);
-    return out;
-  }
+void attribute_guest_cycles(const GuestCycles& found, const HostFlows& flows, const ChainContext& context,
+                            Attribution& out) {
   out.incomplete = found.incomplete;
-  const GuestFrames frames(trace);
-  const KindsSeen seen = kinds_seen(trace);
-  const ChainContext context{*clock.hull, frames, seen};
   std::unordered_set<std::uint64_t> claimed;  // flows
   for (const GuestCycle& cycle : found.complete) {
     const GuestConnection& c = cycle.connection;
-    const std::int64_t begin = clock.hull->to_host(static_cast<std::int64_t>(c.first_ns));
-    const std::int64_t end = clock.hull->to_host(static_cast<std::int64_t>(c.last_ns));
-    const std::int64_t slack = clock.hull->at(begin).half_width_ns() + 1;
+    const std::int64_t begin = context.clock.to_host(static_cast<std::int64_t>(c.first_ns));
+    const std::int64_t end = context.clock.to_host(static_cast<std::int64_t>(c.last_ns));
+    const std::int64_t slack = context.clock.at(begin).half_width_ns() + 1;
     const HostFlow* flow = flows.find(c.ports(), begin - slack, end + slack);
-    // A guest may tell of one connection as often as it likes: what the host did for it counts once.
+    // A guest may report one connection many times: the host's work for it counts once.
     if (flow != nullptr && claimed.contains(flow->flow)) flow = nullptr;
     auto chain = build_chain(cycle, flow, context);
     if (chain.size() < 2 || !chain.front().at_ns || *chain.front().at_ns > *chain.back().at_ns) {
@@ -152,6 +116,27 @@ Attribution attribute(const Trace& trace, const ClockReport& clock) {
       claimed.insert(flow->flow);
     out.cycles.push_back(resolve(std::move(chain), cycle.kind, flow, out));
   }
+}
+
+}  // namespace
+
+Attribution attribute(const Trace& trace, const ClockReport& clock) {
+  Attribution out;
+  const HostFlows flows(trace);
+  const KindsSeen seen = kinds_seen(trace);
+  const bool placed = !trace.guest.events.empty() && clock.hull;
+  const GuestCycles found = placed ? find_guest_cycles(trace) : GuestCycles{};
+  if (found.complete.empty() && found.incomplete == 0) {
+    const bool has_irqs = has_interrupts(trace);
+    attribute_host_only(flows, has_irqs, out);
+    const ClockHull no_clock({});
+    const GuestFrames no_frames{Trace{}};
+    attribute_inbound(flows, nullptr, {no_clock, no_frames, seen}, has_irqs, out);
+    return out;
+  }
+  const GuestFrames frames(trace);
+  const ChainContext context{*clock.hull, frames, seen};
+  attribute_guest_cycles(found, flows, context, out);
   const GuestServers servers(trace);
   attribute_inbound(flows, &servers, context, true, out);
   return out;

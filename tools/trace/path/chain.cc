@@ -9,32 +9,32 @@
 namespace glassbox::trace {
 namespace {
 
-using What = GuestFrames::What;
+using FrameClass = GuestFrames::FrameClass;
 
-bool is(What what, const gb_event& e) {
+bool is(FrameClass what, const gb_event& e) {
   const FrameArgs frame = frame_of(e);
   const std::uint64_t flags = frame.tcp_flags;
   const bool payload = frame.payload > 0;
   switch (what) {
-    case What::kSyn:
+    case FrameClass::kSyn:
       return (flags & TH_SYN) != 0;
-    case What::kSynOnly:
+    case FrameClass::kSynOnly:
       return (flags & (TH_SYN | TH_ACK)) == TH_SYN;
-    case What::kSynAck:
+    case FrameClass::kSynAck:
       return (flags & (TH_SYN | TH_ACK)) == (TH_SYN | TH_ACK);
-    case What::kFin:
+    case FrameClass::kFin:
       return (flags & TH_FIN) != 0;
-    case What::kPayload:
+    case FrameClass::kPayload:
       return payload;
-    case What::kPayloadNoSyn:
+    case FrameClass::kPayloadNoSyn:
       return payload && (flags & TH_SYN) == 0;
-    case What::kCount:
+    case FrameClass::kCount:
       break;
   }
   return false;
 }
 
-class Builder : public ChainBuilder {
+class OutboundChainBuilder : public ChainBuilder {
  public:
   using ChainBuilder::ChainBuilder;
 
@@ -53,7 +53,7 @@ class Builder : public ChainBuilder {
     if (f.remote_server) {
       add(Slot::request_sent, Lane::kNet, f.request_sent);
     } else {
-      // The probe fires after the system call: the server may have run on before it.
+      // The probe fires after the system call, so the server may have continued before it.
       add_optional(Slot::request_sent, Lane::kNet, f.request_sent);
       add_evidence(Slot::request_sent, Lane::kNet, f.request_frame_end);
       add_optional(Slot::server_accept, Lane::kServer, f.accept);
@@ -66,15 +66,15 @@ class Builder : public ChainBuilder {
     add_irq(Slot::reply_irq, Lane::kNet, f.reply_irq);
   }
 
-  // Absent where the reply came in one part.
+  // Adds nothing if the reply came in one part.
   void rest_on_host(const HostFlow& f) {
     if (f.rest_recv == nullptr) return;
     add_optional(Slot::rest_recv, Lane::kRest, f.rest_recv);
     add_optional(Slot::rest_inject, Lane::kRest, f.rest_inject);
   }
 
-  // What brings the end of file: the server's close, and before it the client's half-close if the server
-  // waited for that.
+  // The causes of the end of file: the server's close and, if the server waited for it, the client's
+  // half-close.
   void end_of_file(const HostFlow& f, const GuestConnection& c, EventRef fin_xmit, EventRef fin_receive) {
     if (!f.remote_server) {
       if (f.server_eof) {
@@ -84,7 +84,7 @@ class Builder : public ChainBuilder {
         add_optional(Slot::fin_sent, Lane::kEof, f.fin_sent);
         add_optional(Slot::server_eof, Lane::kEof, f.server_eof);
       } else if (!context().seen[GB_KIND_host_server_read]) {
-        add_optional(Slot::server_eof, Lane::kEof, nullptr);  // whether it waited is not known
+        add_optional(Slot::server_eof, Lane::kEof, nullptr);  // it is not known whether the server waited
       }
       add_optional(Slot::server_close, Lane::kEof, f.server_close);
     }
@@ -95,7 +95,7 @@ class Builder : public ChainBuilder {
     add_optional(Slot::eof_receive, Lane::kEof, fin_receive);
   }
 
-  // clone_begin and fork alternate; where one of a pair was not seen, its place is kept.
+  // clone_begin and fork alternate. If one of a pair was lost, its node is kept, unseen.
   void forks(const GuestCycle& cycle) {
     bool in_clone = cycle.begin.event == nullptr;
     if (in_clone) add_bound(Slot::clone_begin, Lane::kGuest, nullptr, cycle.begin.ns);
@@ -115,7 +115,7 @@ class Builder : public ChainBuilder {
   void ending(const GuestCycle& cycle) {
     const GuestConnection& c = cycle.connection;
     const bool fork = cycle.kind == CycleKind::kFork;
-    // Unless the client closed the socket itself, exit does, after it was announced.
+    // If the client did not close the socket itself, the kernel does so in exit, after the event of the exit.
     const EventRef closed = c.close_done ? c.close_done : c.close;
     const bool closes_first = fork && cycle.exit && closed && closed->ts_ns < cycle.exit->ts_ns;
     if (fork && !closes_first) add(Slot::exit, Lane::kGuest, cycle.exit);
@@ -133,17 +133,17 @@ class Builder : public ChainBuilder {
 
 void GuestFrames::List::add(EventRef frame) {
   for (std::size_t k = 0; k < by_what_.size(); ++k)
-    if (is(static_cast<What>(k), *frame)) by_what_.at(k).push_back(frame);
+    if (is(static_cast<FrameClass>(k), *frame)) by_what_.at(k).push_back(frame);
 }
 
-EventRef GuestFrames::List::first(What what, std::uint64_t from_ns, std::uint64_t to_ns) const {
+EventRef GuestFrames::List::first(FrameClass what, std::uint64_t from_ns, std::uint64_t to_ns) const {
   const auto& list = by_what_.at(static_cast<std::size_t>(what));
   const auto it = std::lower_bound(list.begin(), list.end(), from_ns,
                                    [](EventRef e, std::uint64_t t) { return e->ts_ns < t; });
   return it != list.end() && (*it)->ts_ns <= to_ns ? *it : nullptr;
 }
 
-EventRef GuestFrames::List::last(What what, std::uint64_t from_ns, std::uint64_t to_ns) const {
+EventRef GuestFrames::List::last(FrameClass what, std::uint64_t from_ns, std::uint64_t to_ns) const {
   const auto& list = by_what_.at(static_cast<std::size_t>(what));
   const auto it = std::upper_bound(list.begin(), list.end(), to_ns,
                                    [](std::uint64_t t, EventRef e) { return t < e->ts_ns; });
@@ -174,35 +174,37 @@ std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow, con
   const HostFlow& f = flow != nullptr ? *flow : kUnseen;
   const GuestConnection& c = cycle.connection;
   const GuestFrames::Frames& frames = context.frames.of(c.ports());
-  const auto first = [&c](const GuestFrames::List& list, What what, std::uint64_t from_ns) {
+  const auto first = [&c](const GuestFrames::List& list, FrameClass what, std::uint64_t from_ns) {
     return list.first(what, from_ns, std::max(c.last_ns, c.first_ns));
   };
-  Builder b(context);
+  OutboundChainBuilder b(context);
   if (cycle.kind == CycleKind::kFork) b.forks(cycle);
   b.add_bound(Slot::socket, Lane::kGuest, c.socket, c.socket_ns);
   b.add(Slot::connect_begin, Lane::kGuest, c.connect_begin);
-  b.add(Slot::syn_xmit, Lane::kGuest, first(frames.xmit, What::kSyn, c.first_ns));
+  b.add(Slot::syn_xmit, Lane::kGuest, first(frames.xmit, FrameClass::kSyn, c.first_ns));
   b.handshake_on_host(f);
-  const EventRef syn_ack = first(frames.receive, What::kSynAck, c.first_ns);
+  const EventRef syn_ack = first(frames.receive, FrameClass::kSynAck, c.first_ns);
   b.add_guest_irq(Slot::syn_ack_guest_irq, Lane::kGuest, f.syn_ack_queued, f.syn_ack_inject, f.syn_ack_irq,
                   syn_ack);
   b.add(Slot::syn_ack_receive, Lane::kGuest, syn_ack);
   b.add(Slot::established, Lane::kGuest, c.established);
-  b.add_optional(Slot::connect_done, Lane::kGuest, c.connect_done);  // early if the socket does not block
+  b.add_optional(Slot::connect_done, Lane::kGuest, c.connect_done);  // early if the socket is non-blocking
   b.add(Slot::request_send, Lane::kGuest, c.send);
-  b.add(Slot::request_xmit, Lane::kGuest, first(frames.xmit, What::kPayloadNoSyn, c.first_ns));
+  b.add(Slot::request_xmit, Lane::kGuest, first(frames.xmit, FrameClass::kPayloadNoSyn, c.first_ns));
   b.exchange_on_host(f);
-  const EventRef reply = first(frames.receive, What::kPayloadNoSyn, c.first_ns);
+  const EventRef reply = first(frames.receive, FrameClass::kPayloadNoSyn, c.first_ns);
   b.add_guest_irq(Slot::reply_guest_irq, Lane::kGuest, f.reply_recv, f.reply_inject, f.reply_irq, reply);
   b.add(Slot::reply_receive, Lane::kGuest, reply);
   b.rest_on_host(f);
-  // The last frame with payload that was in before the client had read all.
-  const EventRef rest = c.read ? frames.receive.last(What::kPayload, c.first_ns, c.read->ts_ns) : nullptr;
+  // The last frame with payload that arrived before the client had read everything.
+  const EventRef rest =
+      c.read ? frames.receive.last(FrameClass::kPayload, c.first_ns, c.read->ts_ns) : nullptr;
   if (rest && rest != reply) b.add_optional(Slot::rest_receive, Lane::kRest, rest);
   b.add(Slot::reply_read, Lane::kGuest, c.read);
   if (c.read_eof) {
-    const EventRef fin_xmit = c.half_close ? first(frames.xmit, What::kFin, c.half_close->ts_ns) : nullptr;
-    b.end_of_file(f, c, fin_xmit, first(frames.receive, What::kFin, c.first_ns));
+    const EventRef fin_xmit =
+        c.half_close ? first(frames.xmit, FrameClass::kFin, c.half_close->ts_ns) : nullptr;
+    b.end_of_file(f, c, fin_xmit, first(frames.receive, FrameClass::kFin, c.first_ns));
     b.add(Slot::eof_read, Lane::kGuest, c.read_eof);
   }
   b.ending(cycle);
@@ -214,7 +216,7 @@ std::vector<Node> build_host_chain(const HostFlow& flow, bool has_irqs) {
   const GuestFrames no_frames{Trace{}};
   const KindsSeen seen{};
   const ChainContext context{no_clock, no_frames, seen};
-  Builder b(context);
+  OutboundChainBuilder b(context);
   b.handshake_on_host(flow);
   b.exchange_on_host(flow);
   std::erase_if(b.nodes, [has_irqs](const Node& n) {

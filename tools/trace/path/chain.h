@@ -1,4 +1,4 @@
-// Puts the boundaries of one cycle in causal order, for resolve_path().
+// Puts the boundaries of one cycle in causal order, for resolve_path(). Pure; nodes point into nothing.
 #pragma once
 
 #include <array>
@@ -13,21 +13,22 @@
 
 namespace glassbox::trace {
 
-// TCP frames of the guest by its connection and by what chains look for. Each look is one binary search: a
-// connection may have millions of frames, a guest may claim to have them, and each of its cycles looks.
+// The guest's TCP frames, by connection and by the kinds that chains ask for. Each query is one binary
+// search: a connection may have millions of frames, or a guest may claim so, and each cycle queries them.
+// Refers to the trace, which must outlive it.
 class GuestFrames {
  public:
   explicit GuestFrames(const Trace& trace);
-  enum class What : std::uint8_t { kSyn, kSynOnly, kSynAck, kFin, kPayload, kPayloadNoSyn, kCount };
+  enum class FrameClass : std::uint8_t { kSyn, kSynOnly, kSynAck, kFin, kPayload, kPayloadNoSyn, kCount };
   class List {
    public:
     void add(EventRef frame);
-    // The first, or last, frame of the sort in [from_ns, to_ns], guest time; null if there is none.
-    [[nodiscard]] EventRef first(What what, std::uint64_t from_ns, std::uint64_t to_ns) const;
-    [[nodiscard]] EventRef last(What what, std::uint64_t from_ns, std::uint64_t to_ns) const;
+    // The first or last frame of that kind in [from_ns, to_ns], guest time; null if there is none.
+    [[nodiscard]] EventRef first(FrameClass what, std::uint64_t from_ns, std::uint64_t to_ns) const;
+    [[nodiscard]] EventRef last(FrameClass what, std::uint64_t from_ns, std::uint64_t to_ns) const;
 
    private:
-    std::array<std::vector<EventRef>, static_cast<std::size_t>(What::kCount)> by_what_;  // by time
+    std::array<std::vector<EventRef>, static_cast<std::size_t>(FrameClass::kCount)> by_what_;  // by time
   };
   struct Frames {
     List xmit, receive;
@@ -48,12 +49,13 @@ struct ChainContext {
   const KindsSeen& seen;
 };
 
-// `flow` is null if the host saw nothing of the connection. First and last node are seen.
+// The chain of a cycle that the guest reported. `flow` is null if the host saw nothing of the connection. The
+// first and the last node are seen.
 [[nodiscard]] std::vector<Node> build_chain(const GuestCycle& cycle, const HostFlow* flow,
                                             const ChainContext& context);
 
-// Without a guest in the trace: from the SYN's arrival to the reply's publication. Empty if the flow has no
-// beginning or no end in the trace. A tap device (glassbox netns) has no interrupts.
+// The chain of a flow alone, if the guest was not traced: from the arrival of the SYN to the publication of
+// the reply. Empty if the trace lacks either end. `has_irqs` is false for a tap device (glassbox netns).
 [[nodiscard]] std::vector<Node> build_host_chain(const HostFlow& flow, bool has_irqs);
 
 }  // namespace glassbox::trace

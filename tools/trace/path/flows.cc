@@ -39,7 +39,7 @@ struct HostIndex {
         frames_by_tid[e.tid].push_back(&e);
         break;
       case GB_KIND_irq_raise:
-        // Receive queues have even numbers (virtio 1.2, 5.1.2); the others tell of frames that were sent.
+        // Receive queues have even numbers (virtio 1.2, 5.1.2); the odd ones are transmit queues.
         if (args::irq_raise(e).queue % 2 == 0) irqs_by_tid[e.tid].push_back(&e);
         break;
       case GB_KIND_net_poll_wait:
@@ -58,7 +58,7 @@ struct HostIndex {
       case GB_KIND_host_server_write_enter:
       case GB_KIND_host_server_write:
       case GB_KIND_host_server_shutdown:
-        server_by_nat_port[flow_key(versions.six(skaddr_of(e)), 0, ports_of(e).peer)].push_back(&e);
+        server_by_nat_port[flow_key(versions.ipv6(skaddr_of(e)), 0, ports_of(e).peer)].push_back(&e);
         break;
       default:
         break;
@@ -72,14 +72,15 @@ std::span<const EventRef> refs(const std::unordered_map<Key, Refs>& map, std::ty
   return it == map.end() ? std::span<const EventRef>{} : std::span<const EventRef>(it->second);
 }
 
-// The first with time >= t.
+// The first event at or after t.
 std::span<const EventRef> from_time(std::span<const EventRef> list, std::uint64_t t) {
   const auto it = std::lower_bound(list.begin(), list.end(), t,
                                    [](EventRef e, std::uint64_t at) { return e->ts_ns < at; });
   return list.subspan(static_cast<std::size_t>(it - list.begin()));
 }
 
-// The frame that thread had in hand at the time of e, or null if it had none (or its begin was lost).
+// The frame that the thread was processing at the time of e; null if there was none, or if its begin was
+// lost.
 EventRef frame_in_hand(const HostIndex& index, EventRef e) {
   if (e == nullptr) return nullptr;
   const auto list = refs(index.frames_by_tid, e->tid);
@@ -90,8 +91,8 @@ EventRef frame_in_hand(const HostIndex& index, EventRef e) {
   return before->kind == GB_KIND_process_guest_frame_begin ? before : nullptr;
 }
 
-// The interrupt for a published frame: same thread, before it sleeps. Publishing and what came before it (the
-// frame was queued, the payload received) lie in one turn of the loop, so either leads to the interrupt.
+// The interrupt for a published frame: on the same thread, before it sleeps. Queueing the frame, or receiving
+// its payload, happens in the same turn of the loop as publishing it, so either event leads to the interrupt.
 EventRef irq_after(const HostIndex& index, EventRef inject, EventRef queued) {
   const EventRef from = inject ? inject : queued;
   if (from == nullptr) return nullptr;
@@ -103,7 +104,8 @@ bool is_loopback(std::uint64_t hi, std::uint64_t lo) {
   return hi == 0 && (lo == 1 || lo >> 24 == 0xffff7f);  // ::1, ::ffff:127.0.0.0/104
 }
 
-// The NAT sends the SYN, or the guest the SYN-ACK; either event tells.
+// True for a flow that the peer opened: the NAT sends the SYN and the guest the SYN-ACK, and either event
+// shows it.
 bool is_inbound(std::span<const EventRef> events) {
   return std::any_of(events.begin(), events.end(), [](EventRef e) {
     const std::uint64_t handshake = frame_of(*e).tcp_flags & (TH_SYN | TH_ACK);
@@ -112,10 +114,10 @@ bool is_inbound(std::span<const EventRef> events) {
   });
 }
 
-// Handshake, and the frames that carry the payload, from the flow's own events.
+// Finds the handshake and the frames with payload among the flow's own events.
 void fill_net_side(const HostIndex& index, std::span<const EventRef> events, HostFlow& f) {
   EventRef syn_end = nullptr, data_end = nullptr, fin_end = nullptr;
-  // Of an inbound flow, what the guest says before it was asked is no reply.
+  // On an inbound flow, data that the guest sends before a request arrives is not a reply.
   bool received =
       std::none_of(events.begin(), events.end(), [](EventRef e) { return e->kind == GB_KIND_host_recv; });
   for (const EventRef e : events) {
@@ -125,7 +127,7 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
     switch (e->kind) {
       case GB_KIND_process_guest_frame: {
         const FrameArgs frame = frame_of(*e);
-        f.six |= args::process_guest_frame(*e).ethertype == ETH_P_IPV6;
+        f.ipv6 |= args::process_guest_frame(*e).ethertype == ETH_P_IPV6;
         if (frame.tcp_flags & TH_SYN)
           set(syn_end);
         else if (looks_like_payload(frame))
@@ -177,8 +179,8 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
           break;
         }
         if (frame.tcp_flags & TH_FIN) set(f.eof_inject);
-        // Of frames that start where the reply starts, pure ACKs come before it; with the reply's receipt
-        // lost, PSH or length has to tell.
+        // Pure ACKs with the reply's sequence number precede it. If the event of the reply's receipt was
+        // lost, only PSH or the length distinguishes them.
         const bool payload = f.reply_recv ? starts_with(f.reply_recv) : looks_like_payload(frame);
         if (payload && !reset) set(f.reply_inject);
         if (f.rest_recv && starts_with(f.rest_recv) && !reset) f.rest_inject = e;
@@ -188,7 +190,8 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
         break;
     }
   }
-  if (f.rest_inject && f.rest_inject->ts_ns < f.rest_recv->ts_ns) f.rest_inject = nullptr;  // of another part
+  if (f.rest_inject && f.rest_inject->ts_ns < f.rest_recv->ts_ns)
+    f.rest_inject = nullptr;  // it belongs to another part
   f.syn_frame = frame_in_hand(index, f.syn && !f.inbound ? f.syn : syn_end);
   f.request_frame = frame_in_hand(index, f.request_sent);
   if (!f.request_frame) f.request_frame = frame_in_hand(index, data_end);
@@ -200,7 +203,7 @@ void fill_net_side(const HostIndex& index, std::span<const EventRef> events, Hos
   f.eof_irq = irq_after(index, f.eof_inject, f.eof_recv);
 }
 
-// The NAT's own port towards the server, as server_by_nat_port has it: its socket went to SYN_SENT inside
+// The key in server_by_nat_port of the NAT's own port towards the server: its socket entered SYN_SENT inside
 // connect(), on the same thread.
 std::optional<std::uint64_t> nat_port(const HostIndex& index, HostFlow& f) {
   const EventRef anchor = f.connect_begin ? f.connect_begin : f.syn;
@@ -217,7 +220,7 @@ std::optional<std::uint64_t> nat_port(const HostIndex& index, HostFlow& f) {
   return {};
 }
 
-// The NAT's accept() was the last of that peer's port before the flow.
+// The NAT's accept() of this flow is the last one of that peer's port before the flow.
 void fill_inbound(const HostIndex& index, HostFlow& f) {
   const auto accepts = refs(index.inbound_by_peer_port, f.dst_port);
   const auto later = from_time(accepts, static_cast<std::uint64_t>(f.first_ns) + 1);
@@ -237,7 +240,7 @@ void fill_server_side(const HostIndex& index, HostFlow& f) {
       if (slot == nullptr) slot = e;
     };
     if (e->kind == GB_KIND_host_accept && f.accept && skaddr_of(*e) != skaddr_of(*f.accept))
-      break;  // port used again
+      break;  // the port was reused
     switch (e->kind) {
       case GB_KIND_host_accept:
         set(f.accept);
@@ -270,7 +273,7 @@ void fill_server_side(const HostIndex& index, HostFlow& f) {
 
 }  // namespace
 
-FlowTable::FlowTable(const Trace& trace) {
+HostFlows::HostFlows(const Trace& trace) {
   const HostIndex index(trace);
   flows_.reserve(index.by_flow.size());
   for (const auto& [number, events] : index.by_flow) {
@@ -287,13 +290,13 @@ FlowTable::FlowTable(const Trace& trace) {
       const auto& syn = args::tcp_syn(*f.syn);
       f.guest_port = static_cast<std::uint16_t>(syn.guest_port);
       f.dst_port = static_cast<std::uint16_t>(syn.dst_port);
-      f.six = syn.family == AF_INET6;
+      f.ipv6 = syn.family == AF_INET6;
     } else if (f.syn_ack_queued) {
       const auto& queued = args::syn_ack_queued(*f.syn_ack_queued);
       f.guest_port = static_cast<std::uint16_t>(queued.guest_port);
       f.dst_port = static_cast<std::uint16_t>(queued.dst_port);
     } else if (f.guest_port == 0) {
-      continue;  // its beginning lies before the trace
+      continue;  // it began before the trace
     }
     if (f.inbound) fill_inbound(index, f);
     flows_.push_back(f);
@@ -302,10 +305,10 @@ FlowTable::FlowTable(const Trace& trace) {
     return a.first_ns != b.first_ns ? a.first_ns < b.first_ns : a.flow < b.flow;
   });
   for (std::size_t k = 0; k < flows_.size(); ++k)
-    by_ports_[flow_key(flows_[k].six, flows_[k].guest_port, flows_[k].dst_port)].push_back(k);
+    by_ports_[flow_key(flows_[k].ipv6, flows_[k].guest_port, flows_[k].dst_port)].push_back(k);
 }
 
-const HostFlow* FlowTable::find(const FlowPorts& ports, std::int64_t from_ns, std::int64_t to_ns) const {
+const HostFlow* HostFlows::find(const FlowPorts& ports, std::int64_t from_ns, std::int64_t to_ns) const {
   const auto list = by_ports_.find(flow_key(ports));
   if (list == by_ports_.end()) return nullptr;
   const auto first =

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kNone = SIZE_MAX;
 
 struct Process {
-  std::size_t pipeline = kNone;  // that it is a child of
+  std::size_t pipeline = kNone;  // the pipeline that it is a child in
   EventRef clone{}, fork{}, exec_begin{}, exec_done{}, exit{};
   Moment reap;
   std::vector<std::size_t> connections;
@@ -26,7 +26,7 @@ struct Pipeline {
   std::size_t outstanding = 0, clones = 0, reaps = 0;
   Moment last_reap;
   bool complete = false;
-  bool client_exited = false, client_reaped = false;  // of a child that had a connection
+  bool client_exited = false, client_reaped = false;  // a child that had a connection
 };
 
 class Finder {
@@ -92,7 +92,7 @@ class Finder {
     return it->second;
   }
 
-  // The parent's pipeline, begun if it has none.
+  // The parent's pipeline; begins one if there is none.
   Pipeline& pipeline_of(std::uint32_t parent) {
     const auto [it, is_new] = current_.try_emplace(parent, pipelines_.size());
     if (is_new) pipelines_.emplace_back();
@@ -107,13 +107,13 @@ class Finder {
     ++p.clones;
   }
 
-  // The parent forks again: whatever it waited for before has ended.
+  // The parent forks again, so that whatever it waited for has ended.
   void close_if_client_is_gone(std::uint32_t parent) {
     const auto it = current_.find(parent);
     if (it == current_.end()) return;
     Pipeline& p = pipelines_[it->second];
     if (!p.client_exited && !p.client_reaped) return;
-    p.complete = p.client_reaped;  // else its reaping was lost
+    p.complete = p.client_reaped;  // otherwise the event of its reaping was lost
     current_.erase(it);
   }
 
@@ -123,10 +123,10 @@ class Finder {
     if (!seen_[GB_KIND_guest_clone_begin]) close_if_client_is_gone(e->tgid);
     Pipeline& p = pipeline_of(e->tgid);
     p.forks.push_back(e);
-    by_tgid_.erase(child);  // the number may have been another process's before
+    by_tgid_.erase(child);  // the number may have belonged to an earlier process
     const std::size_t index = process(child);
     processes_[index].fork = e;
-    // Its own clone is the event before, unless that was lost.
+    // The event before is its own clone, unless that was lost.
     if (p.forks.size() > 1 && p.forks[p.forks.size() - 2]->kind == GB_KIND_guest_clone_begin)
       processes_[index].clone = p.forks[p.forks.size() - 2];
     processes_[index].pipeline = current_[e->tgid];
@@ -134,7 +134,7 @@ class Finder {
     ++p.outstanding;
   }
 
-  // Says again what its guest_reap said; news only if that was lost.
+  // Repeats what guest_reap said; it matters only if that event was lost.
   void on_waited(EventRef e) {
     const auto& waited = args::guest_waited(*e);
     const auto child = static_cast<std::uint32_t>(waited.child_tgid);
@@ -205,14 +205,14 @@ class Finder {
       case GB_KIND_guest_connect_begin: {
         const auto& begin = args::guest_connect_begin(*e);
         c.connect_begin = e;
-        c.six = is_ipv6(begin.dst_hi, begin.dst_lo);
+        c.ipv6 = is_ipv6(begin.dst_hi, begin.dst_lo);
         take_ports({.local = 0, .peer = begin.dst_port});
         break;
       }
       case GB_KIND_guest_sock_state: {
         const auto& state = args::guest_sock_state(*e);
         if (state.new_state == TCP_ESTABLISHED) set(c.established);
-        if (!c.connect_begin) c.six = is_ipv6(state.peer_hi, state.peer_lo);
+        if (!c.connect_begin) c.ipv6 = is_ipv6(state.peer_hi, state.peer_lo);
         take_ports(ports_of(*e));
         break;
       }
@@ -242,7 +242,7 @@ class Finder {
         take_ports(ports_of(*e));
         open_.erase(open);
         break;
-      case GB_KIND_guest_released: {  // of a connection whose guest_close_done was lost
+      case GB_KIND_guest_released: {  // matters if guest_close_done was lost
         const std::uint64_t done_ns = args::guest_released(*e).close_done_ns;
         if (done_ns < c.first_ns || done_ns > e->ts_ns) return;
         c.close_done_ns = c.last_ns = done_ns;
@@ -283,7 +283,7 @@ class Finder {
     return cycle;
   }
 
-  // The whole pipeline is its only client's cycle.
+  // With one client, the whole pipeline is its cycle.
   GuestCycle of_pipeline(const Pipeline& p, const Process& client) {
     GuestCycle cycle = of_process(client);
     for (const EventRef e : p.forks) {
@@ -295,10 +295,10 @@ class Finder {
     return cycle;
   }
 
-  // One of several clients at once: its own clone to its own reaping.
+  // One of several clients: its cycle runs from its own clone to its own reaping.
   GuestCycle of_client(const Pipeline& p, const Process& client) {
     GuestCycle cycle = of_process(client);
-    if (client.fork == nullptr) {  // which clone was its own is not known: the last before it connects
+    if (client.fork == nullptr) {  // its own clone is not known: take the last one before it connects
       const auto after = std::lower_bound(p.forks.begin(), p.forks.end(), cycle.connection.first_ns,
                                           [](EventRef e, std::uint64_t t) { return e->ts_ns < t; });
       if (after != p.forks.begin()) cycle.forks = {*(after - 1)};
@@ -310,7 +310,7 @@ class Finder {
     return cycle;
   }
 
-  // The clone that a cycle begins with; told by its fork if lost.
+  // The clone that a cycle begins with; if it was lost, its time comes from the fork.
   static Moment clone_of(const std::vector<EventRef>& forks) {
     if (forks.empty()) return {};
     const EventRef first = forks.front();
@@ -319,7 +319,7 @@ class Finder {
     return clone_ns <= first->ts_ns ? Moment{nullptr, clone_ns} : Moment{};
   }
 
-  // exec changes a process's name; a client that kept its parent's did not call it.
+  // exec changes the name of a process: a client that still has its parent's name did not call exec.
   static bool same_name(EventRef fork, EventRef exit) {
     return fork && exit && std::ranges::equal(args::guest_fork(*fork).comm, args::guest_exit(*exit).comm);
   }
@@ -340,10 +340,10 @@ class Finder {
   std::vector<Process> processes_;
   std::vector<Pipeline> pipelines_;
   std::vector<GuestConnection> connections_;
-  std::unordered_map<std::uint32_t, std::size_t> by_tgid_;  // the live process of that number
+  std::unordered_map<std::uint32_t, std::size_t> by_tgid_;  // the live process with that number
   std::unordered_map<std::uint32_t, std::size_t> current_;  // pipeline of a parent
   std::unordered_map<std::uint64_t, std::size_t> open_;     // connection by skaddr
-  std::unordered_map<std::uint32_t, EventRef> sockets_;     // made by the thread, not connected yet
+  std::unordered_map<std::uint32_t, EventRef> sockets_;     // created by the thread, not connected yet
   GuestCycles out_;
 };
 

@@ -1,21 +1,23 @@
-// Finds the cycles in what the guest reported.
+// Finds the cycles in the guest's events.
 //
-// Theory of operation. One pass in time order keeps a picture of processes, pipelines and connections.
+// Theory of operation. One pass in order of time tracks processes, pipelines and connections.
 //
-// A pipeline is what a parent forks and then waits for: it begins with the parent's first fork while it has
-// no other children to wait for, and ends when the last of them is reaped (or when the parent forks again
-// after the client among them was reaped: children that stay in the background do not hold it open). A
-// pipeline with one process that makes one connection is a cycle of the process-per-cycle kind.
+// A pipeline is a set of children that a parent forks and then waits for. It begins with a fork of a parent
+// that has no other children to wait for. It ends when the last child is reaped, or when the parent forks
+// again after the client among the children was reaped, so that background children do not keep it open. A
+// pipeline in which one process makes one connection is a cycle of the process-per-cycle kind.
 //
-// In a pipeline with several clients (they run at once, and the parent waits for all) each is a cycle, from
-// the clone that made it to its own reaping.
+// In a pipeline with several clients, which run at once, each client is a cycle, from the clone that made it
+// to its own reaping.
 //
 // Any other connection is a cycle of its own, from socket() to the end of close().
 //
-// What bounds a cycle is told by two events each, so that it stays as long as it was when one of them is
-// lost: the first clone also by the fork, the reaping also by wait4()'s return, socket() also by connect(),
-// the end of close() also by the socket's release. Without forks, the reaping tells who the parent is. A
-// cycle that has neither of two is incomplete: counted, not used.
+// Each end of a cycle is marked by two events, so that its length survives the loss of one: the first clone
+// by the fork too, the reaping by the return of wait4(), socket() by connect(), the end of close() by the
+// release of the socket. If forks are missing, the reaping names the parent. A cycle that lacks both events
+// of an end is incomplete: it is counted and not used.
+//
+// The guest may report anything: memory is bounded by the number of its events. Pure.
 #pragma once
 
 #include <array>
@@ -28,7 +30,7 @@
 
 namespace glassbox::trace {
 
-// A boundary that more than one event tells of.
+// A boundary that is marked by more than one event.
 struct Moment {
   EventRef event{};      // the boundary itself; null: lost
   std::uint64_t ns = 0;  // guest time; 0: not known
@@ -38,12 +40,12 @@ struct GuestConnection {
   std::uint32_t tgid = 0;
   std::uint64_t skaddr = 0;
   std::uint16_t local_port = 0, peer_port = 0;
-  bool six = false;  // IPv6
-  [[nodiscard]] FlowPorts ports() const { return {six, local_port, peer_port}; }
+  bool ipv6 = false;  // IPv6
+  [[nodiscard]] FlowPorts ports() const { return {ipv6, local_port, peer_port}; }
   std::uint64_t first_ns = 0, last_ns = 0;  // guest time
   EventRef socket{}, connect_begin{}, connect_done{}, established{}, send{}, read{}, read_eof{};
   EventRef half_close{}, close{}, close_done{};
-  // When socket() began and close() ended, by whichever of two events tells; 0: neither.
+  // When socket() began and close() ended, by either of two events; 0: both were lost.
   std::uint64_t socket_ns = 0, close_done_ns = 0;
 };
 
@@ -54,14 +56,14 @@ struct GuestCycle {
   GuestConnection connection;
   // Process-per-cycle only: the parent's clone and fork events up to the client's, in order.
   std::vector<EventRef> forks;
-  bool execs = true;  // false if the client provably never called exec
+  bool execs = true;  // false only if the trace proves that the client did not call exec
   EventRef exec_begin{}, exec_done{}, exit{};
   Moment begin, client_reap, last_reap;  // begin: of the first clone
 };
 
 struct GuestCycles {
   std::vector<GuestCycle> complete;  // in the order of their ends
-  std::size_t incomplete = 0;        // begun or ended outside the trace, or an event of it was lost
+  std::size_t incomplete = 0;        // begun or ended outside the trace, or both events of an end were lost
 };
 
 using KindsSeen = std::array<bool, GB_KIND_LIMIT>;

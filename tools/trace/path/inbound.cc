@@ -5,9 +5,9 @@
 namespace glassbox::trace {
 namespace {
 
-using What = GuestFrames::What;
+using FrameClass = GuestFrames::FrameClass;
 
-// What the guest did for a request, between the flow's beginning and its end.
+// What the guest did for a request, within the flow.
 struct Guest {
   EventRef syn{}, syn_ack{}, request{}, reply{};
   EventRef accept{}, read_enter{}, read{}, send{};
@@ -47,21 +47,22 @@ Guest find(const HostFlow& f, const GuestServers& servers, const ChainContext& c
   };
   const std::uint64_t from = guest_time(f.first_ns, context.clock.at(f.first_ns).lo_ns);
   const std::uint64_t to = guest_time(f.last_ns, context.clock.at(f.last_ns).hi_ns);
-  const GuestFrames::Frames& frames = context.frames.of({f.six, f.guest_port, f.dst_port});
+  const GuestFrames::Frames& frames = context.frames.of({f.ipv6, f.guest_port, f.dst_port});
   Guest g;
-  g.syn = frames.receive.first(What::kSynOnly, from, to);
-  g.syn_ack = frames.xmit.first(What::kSynAck, from, to);
-  g.request = frames.receive.first(What::kPayload, from, to);
-  g.reply = frames.xmit.first(What::kPayload, g.request ? g.request->ts_ns : from, to);
+  g.syn = frames.receive.first(FrameClass::kSynOnly, from, to);
+  g.syn_ack = frames.xmit.first(FrameClass::kSynAck, from, to);
+  g.request = frames.receive.first(FrameClass::kPayload, from, to);
+  g.reply = frames.xmit.first(FrameClass::kPayload, g.request ? g.request->ts_ns : from, to);
   find_calls(servers.of(f), from, to, g);
   return g;
 }
 
-class Builder : public ChainBuilder {
+class InboundChainBuilder : public ChainBuilder {
  public:
   using ChainBuilder::ChainBuilder;
 
-  // When the peer's connect() was answered: told by the accept, and once more at the flow's end.
+  // When the peer's connect() was answered: known from the accept, and again from the event at the flow's
+  // end.
   void beginning(const HostFlow& f) {
     add_bound(Slot::in_connected, Lane::kNet, nullptr, f.begin_ns);
     if (f.host_inbound != nullptr) nodes.back().implied = false;
@@ -108,14 +109,14 @@ GuestServers::GuestServers(const Trace& trace) {
 }
 
 const std::vector<EventRef>& GuestServers::of(const HostFlow& flow) const {
-  const auto it = by_ports_.find(flow_key(flow.six, flow.guest_port, flow.dst_port));
+  const auto it = by_ports_.find(flow_key(flow.ipv6, flow.guest_port, flow.dst_port));
   return it == by_ports_.end() ? none_ : it->second;
 }
 
 std::vector<Node> build_inbound_chain(const HostFlow& f, const GuestServers* servers,
                                       const ChainContext& context, bool has_irqs) {
   const Guest guest = servers != nullptr ? find(f, *servers, context) : Guest{};
-  Builder b(context);
+  InboundChainBuilder b(context);
   b.beginning(f);
   if (has_irqs) b.add_irq(Slot::in_syn_irq, Lane::kNet, f.syn_ack_irq);
   if (servers != nullptr) b.handshake_in_guest(f, guest);

@@ -28,11 +28,11 @@ constexpr SegmentPair kPairs[] = {
 #include "bpf/segments.def"
 };
 
-// A node as the walk sees it.
+// The walk along a chain: which nodes are on the path so far, and which gap is open.
 struct Walk {
   std::vector<Node>& chain;
   std::vector<std::size_t> placed;  // indices on the path so far
-  std::vector<std::size_t> gap;     // unseen nodes since the last of them
+  std::vector<std::size_t> gap;     // unseen nodes after the last placed one
   std::vector<bool> after_gap;      // by position in placed: a gap lies before it
   Path path;
 
@@ -63,13 +63,14 @@ struct Walk {
         return true;
     return false;
   }
-  // What it should have caused came before it (the interrupt for a frame that the guest had taken).
+  // A later node of its lane came before t: the node had no effect (an interrupt for a frame that the guest
+  // had already taken).
   [[nodiscard]] bool overtaken(std::size_t k, std::int64_t t) const {
     return std::any_of(
         chain.begin() + static_cast<std::ptrdiff_t>(k) + 1, chain.end(),
         [&](const Node& later) { return later.lane == chain[k].lane && later.at_ns && *later.at_ns < t; });
   }
-  // Every unseen node of another lane must be known to have happened before t.
+  // True if every unseen node of another lane is known to have happened before t.
   [[nodiscard]] bool order_known(std::size_t k, std::int64_t t) const {
     return std::all_of(gap.begin(), gap.end(), [&](std::size_t g) {
       if (chain[g].lane == chain[k].lane) return true;
@@ -79,8 +80,8 @@ struct Walk {
     });
   }
 
-  // What must come after it was not seen, and may have come before t all the same: nothing of its lane that
-  // comes before it is later than t.
+  // A required node that must follow was not seen, and may have happened before t: no earlier node of its
+  // lane is at or after t.
   [[nodiscard]] bool maybe_late(std::size_t k, std::int64_t t) const {
     for (std::size_t u = k + 1; u < chain.size(); ++u) {
       if (chain[u].optional || chain[u].evidence_only) continue;
@@ -106,7 +107,7 @@ struct Walk {
     if (t >= now() && t <= next_required(k) && !overtaken(k, t) && order_known(k, t)) place(k);
   }
 
-  // Moves guest nodes at the end of the path down to t, if the clock bound allows.
+  // Moves guest nodes at the end of the path back to t. False if the clock bound does not allow it.
   [[nodiscard]] bool lower_guest_nodes(std::int64_t t) {
     for (auto it = placed.rbegin(); it != placed.rend() && *chain[*it].at_ns > t; ++it) {
       const Node& node = chain[*it];
@@ -131,6 +132,10 @@ struct Walk {
 };
 
 }  // namespace
+
+std::string_view name_of(Where side) {
+  return side == Where::guest ? "guest" : side == Where::host ? "host" : "cross";
+}
 
 const SegmentInfo& segment_info(Segment segment) {
   return kSegmentInfos[static_cast<std::size_t>(segment)];
@@ -167,13 +172,13 @@ Path resolve_path(std::vector<Node> chain) {
   for (std::size_t k = 1; k < chain.size(); ++k) {
     if (chain[k].evidence_only) continue;
     if (chain[k].at_ns && *chain[k].at_ns > end && k + 1 < chain.size()) {
-      // After the end of the cycle: not on its path if optional, not believable if required.
+      // After the end of the cycle: an optional node is not on its path, a required one is not believed.
       if (!chain[k].optional) walk.miss(k);
       continue;
     }
     chain[k].optional ? walk.visit_optional(k) : walk.visit_required(k);
   }
-  // The end closes the path whatever happened, so that the steps always cover the cycle.
+  // The end closes the path in any case, so that the steps always cover the cycle.
   if (walk.placed.back() + 1 != chain.size()) {
     while (*chain[walk.placed.back()].at_ns > end) {
       walk.miss(walk.placed.back());
@@ -188,7 +193,7 @@ Path resolve_path(std::vector<Node> chain) {
     const Node& b = chain[walk.placed[p]];
     const bool lost = walk.after_gap[p] || a.implied || b.implied;
     const Segment segment = lost ? Segment::kUnattributed : segment_of(a.slot, b.slot);
-    // Who sends is told by the call: the frame's own event may have interrupted anybody.
+    // The sender is the thread of the call: the frame's own event may have interrupted any thread.
     const std::uint32_t tid = slot_kind(b.slot) == GB_KIND_guest_xmit ? a.tid : b.tid;
     const std::int64_t bound =
         is_guest_slot(a.slot) != is_guest_slot(b.slot) ? std::max(a.slack_ns, b.slack_ns) : 0;

@@ -78,7 +78,7 @@ CycleTraffic Traffic::of(const CycleResult& cycle) const {
       (e->kind == GB_KIND_rx_inject ? out.nat_sent : out.nat_got).push_back(seen);
     }
   }
-  if (const auto found = guest_.find(flow_key(f->six, f->guest_port, f->dst_port)); found != guest_.end()) {
+  if (const auto found = guest_.find(flow_key(f->ipv6, f->guest_port, f->dst_port)); found != guest_.end()) {
     const auto guest_time = [this](std::int64_t host_ns) {
       return host_ns + clock_.hull->at(host_ns).mid_ns();
     };

@@ -1,5 +1,5 @@
-// The TCP frames of one cycle's connection, both ends on the host's clock: for verdicts that ask whether a
-// frame was sent again, or what an answer waited for.
+// The TCP frames of one cycle's connection, at both ends, in host time: for verdicts about retransmissions
+// and delayed acknowledgements. Pure.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace glassbox::trace {
 
-// Only frames that take up sequence space, but for `acks_to_guest`.
+// Frames that take up sequence space (SYN, FIN, payload); `acks_to_guest` are the others.
 struct CycleTraffic {
   struct Frame {
     std::int64_t at_ns = 0;
@@ -22,18 +22,18 @@ struct CycleTraffic {
     [[nodiscard]] bool same(const Frame& other) const { return seq == other.seq && marks == other.marks; }
   };
   std::vector<Frame> guest_sent, nat_got, nat_sent, guest_got;  // by time
-  std::vector<std::int64_t> guest_sends;                        // the client's calls
-  std::vector<std::int64_t> acks_to_guest;                      // received there
+  std::vector<std::int64_t> guest_sends;                        // the client's calls of send()
+  std::vector<std::int64_t> acks_to_guest;                      // received by the guest
 };
 
 class Traffic {
  public:
-  // `trace` and `clock` must outlive it.
+  // Refers to `trace` and `clock`, which must outlive it.
   Traffic(const Trace& trace, const ClockReport& clock);
 
   [[nodiscard]] bool guest_is_traced() const { return guest_is_traced_; }
   [[nodiscard]] const HostFlow* flow(std::uint64_t number) const;
-  // Within the cycle, and kLateNs after it; empty for a cycle that the host saw nothing of.
+  // The frames within the cycle and kLateNs after it. Empty for a cycle that the host did not see.
   static constexpr std::int64_t kLateNs = 100'000'000;
   [[nodiscard]] CycleTraffic of(const CycleResult& cycle) const;
 
@@ -43,7 +43,7 @@ class Traffic {
   void add_guest(const gb_event& e, CycleTraffic& to) const;
 
   const ClockReport& clock_;
-  FlowTable flows_;
+  HostFlows flows_;
   bool guest_is_traced_ = false;
   std::unordered_map<std::uint64_t, const HostFlow*> by_number_;
   std::unordered_map<std::uint64_t, Refs> host_;   // by flow

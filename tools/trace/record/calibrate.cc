@@ -29,7 +29,7 @@ std::int64_t thread_time_ns() {
   return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
-// CPU time, not wall time: a preemption is not a cost of the probe. Five arguments: the usual number.
+// CPU time, not wall time: preemption is not a cost of the probe. Five arguments, as most probes have.
 [[gnu::noinline]] std::int64_t fire_round() {
   const std::int64_t begin = thread_time_ns();
   for (std::uint64_t k = 0; k < kHitsPerRound; ++k)
@@ -56,8 +56,8 @@ Result<ProbeCost> measure_probe_cost() {
     return fail("the kernel refuses the calibration program: {}", bpf::take_libbpf_error(errno));
   const bpf::LinkPtr link(bpf_program__attach_usdt(skeleton->progs.calibrate_hit, ::getpid(),
                                                    "/proc/self/exe", "glassbox_trace", "calibrate", nullptr));
-  if (!link) return fail("the calibration probe does not attach: {}", bpf::take_libbpf_error(errno));
-  (void)fire_round();  // warms up
+  if (!link) return fail("cannot attach to the calibration probe: {}", bpf::take_libbpf_error(errno));
+  (void)fire_round();  // warm-up
   const std::int64_t on = median_round();
   return ProbeCost{std::max<std::int64_t>(0, on - off) / kHitsPerRound,
                    std::uint64_t{kRounds} * kHitsPerRound};

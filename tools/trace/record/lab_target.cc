@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// <checkout>/build/<program>, as vmm/base/lab.cc has it.
+// This program is <checkout>/build/<program>, as vmm/base/lab.cc assumes too.
 fs::path checkout() {
   std::error_code error;
   return fs::read_symlink("/proc/self/exe", error).parent_path().parent_path();
@@ -47,8 +47,8 @@ Error record_in_lab(int argc, char** argv, const fs::path& output, std::string_v
   if (output.empty()) return carry_on_in_lab(argc, argv, reason);
   const fs::path inside = fs::absolute(output).lexically_normal().lexically_relative(checkout());
   if (inside.empty() || *inside.begin() == "..")
-    return Error{fmt::format("{}; the lab may have it, but {} would be lost there: name a file in {}", reason,
-                             output.string(), checkout().string()),
+    return Error{fmt::format("{}; it may run in the lab, but {} would be lost there: name a file in {}",
+                             reason, output.string(), checkout().string()),
                  0};
   return carry_on_in_lab(argc, argv, reason);
 }

@@ -29,7 +29,7 @@ std::string kernel_release() {
   return ::uname(&name) == 0 ? fmt::format("{} {}", name.sysname, name.release) : "unknown";
 }
 
-// The hypervisor under this machine, as its CPUID leaf names it.
+// The hypervisor that this machine runs on, by its CPUID leaf 0x40000000.
 std::string hypervisor() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & (1U << 31)) == 0) return "none";
@@ -38,11 +38,11 @@ std::string hypervisor() {
   std::memcpy(name, &b, 4), std::memcpy(name + 4, &c, 4), std::memcpy(name + 8, &d, 4);
   std::string text(name);
   if (text == "TCGTCGTCGTCG") text = "QEMU TCG";  // software emulation
-  return text.empty() ? "a hypervisor without a name" : "on " + text;
+  return text.empty() ? "on an unnamed hypervisor" : "on " + text;
 }
 
 std::string kind_of_machine(pid_t traced) {
-  if (in_lab()) return "lab";  // whatever is traced: all time is emulated there
+  if (in_lab()) return "lab";  // whatever is traced: the lab emulates all of its time
   if (!bpf::runs_a_vm(traced)) return "none";
   return kvm::check_kvm().usable ? "hardware" : "slow";
 }

@@ -1,6 +1,5 @@
 #include "tools/trace/record/record.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
 
@@ -9,12 +8,10 @@
 #include "bpf/host_tracer.h"
 #include "tools/trace/file/kinds.h"
 #include "tools/trace/file/trace_writer.h"
+#include "tools/trace/record/agent_stream.h"
 #include "tools/trace/record/calibrate.h"
-#include "tools/trace/record/guest_session.h"
 #include "tools/trace/record/machine.h"
 #include "tools/trace/record/stop_signals.h"
-#include "tools/trace/report/report.h"
-#include "vmm/base/runtime_dir.h"
 
 namespace glassbox::trace {
 namespace {
@@ -23,13 +20,16 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr int kRingIntervalMs = 20;
-// For the agent to load its programs, and to send what it buffered: much slower in an emulated guest.
+// How long the agent may take to load its programs, and, at the end, to send what it has buffered. Both are
+// much slower in an emulated guest.
 constexpr auto kReadyLimit = std::chrono::seconds(100);
-constexpr auto kBusyRetry = milliseconds(250);
-// For the agent to answer at all; one that has before does not take as long.
-constexpr int kFirstPatienceS = 30, kRetryPatienceS = 1;
 constexpr auto kEndLimit = std::chrono::seconds(150);
+// How long the agent may take to answer a connection: the first time, and after it has answered once.
+constexpr int kFirstPatienceS = 30, kRetryPatienceS = 1;
+// How long to wait before an agent that serves another recorder is tried again.
+constexpr auto kBusyRetry = milliseconds(250);
 
+// The host's losses as a trace file has them.
 DropCounters counters(const bpf::HostDrops& drops) {
   DropCounters counters = {{"ring_full", drops.ring_full},
                            {"map_errors", drops.map_errors},
@@ -56,21 +56,22 @@ void append_losses(std::string_view side, const DropCounters& drops, std::string
       text += fmt::format("{}{} {} {}", text.empty() ? "" : ", ", side, name, count);
 }
 
-class Recorder {
+// One recording, from the attached host to the end mark (see the theory of operation in record.h).
+class RecordLoop {
  public:
-  Recorder(const RecordOptions& options, std::unique_ptr<bpf::HostTracer> host, TraceWriter writer,
-           StopSignals signals, UniqueFd process)
+  RecordLoop(const RecordOptions& options, std::unique_ptr<bpf::HostTracer> host, TraceWriter writer,
+             StopSignals signals, UniqueFd process)
       : options_(options),
         host_(std::move(host)),
         writer_(std::move(writer)),
         signals_(std::move(signals)),
         process_(std::move(process)) {}
 
-  // agent: the connection to it, or why there is none; not looked at for a target without a guest.
+  // `agent` is the connection to the agent, or why there is none. A target without a guest does not use it.
   Result<RecordSummary> run(Result<UniqueFd> agent) {
     GB_TRY(begin());
     if (options_.target.vsock_path.empty())
-      summary_.note = "host side only: " + options_.target.description + " has no guest of ours";
+      summary_.note = "host side only: " + options_.target.description + " runs no guest of glassbox";
     else
       start_guest(std::move(agent));
     GB_TRY(wait_for_guest());
@@ -87,7 +88,8 @@ class Recorder {
   }
 
  private:
-  // Where an earlier recorder was killed, the guest's agent takes a while to end its session.
+  // Returns once the agent is ready, or has been given up. An agent is busy for a while after an earlier
+  // recorder was killed, so it is tried again.
   Status wait_for_guest() {
     const auto end = Clock::now() + kReadyLimit;
     for (;;) {
@@ -96,9 +98,9 @@ class Recorder {
       GB_TRY(wait_until(Clock::now() + kBusyRetry, [this] { return stopping_; }));
       agent_busy_ = false;
       summary_.note.clear();
-      start_guest(GuestSession::connect(options_.target.vsock_path, kRetryPatienceS, signals_.fd()));
+      start_guest(AgentStream::connect(options_.target.vsock_path, kRetryPatienceS, signals_.fd()));
     }
-    if (guest_ && !guest_->ready()) lose_guest("its agent did not get ready in time");
+    if (guest_ && !guest_->ready()) lose_guest("its agent was not ready in time");
     return {};
   }
 
@@ -111,26 +113,27 @@ class Recorder {
     if (const auto cost = measure_probe_cost())
       GB_TRY(writer_.add_meta({{"probe_cost", {{"hit_ns", cost->hit_ns}, {"hits", cost->hits}}}}));
     else
-      GB_TRY(writer_.add_note("the probes' cost is not known: " + cost.error().message));
+      GB_TRY(writer_.add_note("the cost of a probe could not be measured: " + cost.error().message));
     return {};
   }
 
   void start_guest(Result<UniqueFd> agent) {
     if (!agent) return lose_guest(agent.error().message);
-    auto session = GuestSession::start_over(std::move(*agent));
-    if (session)
-      guest_.emplace(std::move(*session));
+    auto stream = AgentStream::start(std::move(*agent));
+    if (stream)
+      guest_.emplace(std::move(*stream));
     else
-      lose_guest(session.error().message);
+      lose_guest(stream.error().message);
   }
 
-  // From here on the recording has its host side only.
+  // Continues with the host side only.
   void lose_guest(const std::string& why) {
     summary_.note =
         (summary_.guest_events == 0 ? "host side only: " : "the guest's side is cut short: ") + why;
     guest_.reset();
   }
 
+  // The poll loop: takes in whatever arrives until done() or `end`.
   template <typename Done>
   Status wait_until(Clock::time_point end, Done&& done) {
     while (!done() && Clock::now() < end) {
@@ -156,11 +159,12 @@ class Recorder {
 
   void take_signal() {
     if (const int number = signals_.take(); number != 0) summary_.signal_number = number;
-    // A second signal while the guest's rest is awaited ends the wait; the host's side is kept.
+    // A second signal, during the wait for the guest's last events, ends that wait. The host's side is kept.
     if (finishing_) cut_short_ = true;
     stopping_ = true;
   }
 
+  // Remembers the first write error, which ends the recording.
   Status keep(Status status) {
     if (!status && !write_error_) write_error_ = status.error();
     return status;
@@ -234,7 +238,7 @@ class Recorder {
   TraceWriter writer_;
   StopSignals signals_;
   UniqueFd process_;
-  std::optional<GuestSession> guest_;
+  std::optional<AgentStream> guest_;
   RecordSummary summary_;
   bool stopping_ = false, finishing_ = false, cut_short_ = false, ended_early_ = false, agent_busy_ = false;
   std::optional<Error> write_error_;
@@ -243,55 +247,22 @@ class Recorder {
 
 }  // namespace
 
-Result<UniqueFd> claim_recording(const RecordTarget& target) {
-  if (target.vsock_path.empty()) return UniqueFd();
-  const auto path = target.vsock_path.parent_path() / "info.json";
-  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) return fail_errno(errno, "{}: cannot open {}", target.description, path.string());
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  if (::fcntl(fd.get(), F_SETLK, &lock) == 0) return fd;
-  if (errno != EAGAIN && errno != EACCES) return fail_errno(errno, "cannot lock {}", path.string());
-  if (::fcntl(fd.get(), F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK || lock.l_pid <= 0)
-    return fail("{} is being recorded by another process", target.description);
-  return fail("{} is being recorded by process {}: one recording at a time", target.description, lock.l_pid);
-}
-
-Result<RecordTarget> find_target(const std::optional<std::string>& name, std::optional<pid_t> pid) {
-  const auto target_of = [](const RunningVm& vm) {
-    return RecordTarget{vm.pid, vm.vsock_path(), fmt::format("VM {} (pid {})", vm.name, vm.pid)};
-  };
-  if (name) {
-    GB_ASSIGN(const RunningVm vm, find_running_vm(*name));
-    return target_of(vm);
-  }
-  const auto running = list_running_vms();
-  if (pid) {
-    for (const RunningVm& vm : running)
-      if (vm.pid == *pid) return target_of(vm);
-    return RecordTarget{*pid, {}, fmt::format("process {}", *pid)};
-  }
-  if (running.size() == 1) return target_of(running.front());
-  if (running.empty()) return fail("no VM is running: start one with `glassbox run`");
-  return fail("{} VMs are running: say which with --name (see `glassbox ls`)", running.size());
-}
-
 Result<RecordSummary> record(const RecordOptions& options) {
   GB_ASSIGN(const UniqueFd claim, claim_recording(options.target));
   GB_ASSIGN(StopSignals signals, StopSignals::take_over());
   UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, options.target.pid, 0)));
   if (!process && errno == ESRCH)
-    return fail("there is no process {}: `glassbox ls` lists the VMs that run", options.target.pid);
+    return fail("there is no process {}: `glassbox ls` lists the running VMs", options.target.pid);
   if (!process) return fail_errno(errno, "cannot watch process {}", options.target.pid);
-  // A guest answers when it likes, or never. While that is waited for nobody would read the host's ring
-  // buffer, so nothing is attached yet; and a signal ends the wait.
+  // A guest may answer late or never, and during that wait the host's ring buffer would not be read: so
+  // connect before the host's probes are attached. A signal ends the wait.
   Result<UniqueFd> agent;
   if (const auto& path = options.target.vsock_path; !path.empty())
-    agent = GuestSession::connect(path, kFirstPatienceS, signals.fd());
+    agent = AgentStream::connect(path, kFirstPatienceS, signals.fd());
   GB_ASSIGN(auto host, bpf::HostTracer::open(options.target.pid, {.ring_bytes = options.ring_bytes}));
   GB_ASSIGN(TraceWriter writer, TraceWriter::create(options.output, trace_info(options.target.pid)));
-  Recorder recorder(options, std::move(host), std::move(writer), std::move(signals), std::move(process));
-  return recorder.run(std::move(agent));
+  RecordLoop loop(options, std::move(host), std::move(writer), std::move(signals), std::move(process));
+  return loop.run(std::move(agent));
 }
 
 }  // namespace glassbox::trace

@@ -1,11 +1,11 @@
-// What each side lost, by counter and event. All counters of a side are there, the zeros too: that something
-// was looked for and not found is what a reader wants to know. The counters overlap (a failed reserve is a
-// gap as well): Side::lost() says how many events are missing.
+#include "tools/trace/report/losses.h"
+
 #include <fmt/format.h>
 
 #include <array>
+#include <nlohmann/json.hpp>
 
-#include "tools/trace/report/report.h"
+#include "tools/trace/text/text.h"
 
 namespace glassbox::trace {
 namespace {
@@ -16,7 +16,7 @@ struct Counter {
   std::string_view id, label;
   bool of_host, of_guest;
 };
-// The host's probes are uprobes and tracepoints, which do not miss as kprobes do.
+// The host's programs hang on uprobes and tracepoints: only kprobes have kprobe misses.
 constexpr std::array<Counter, 5> kCounters = {{
     {"ring_full", "failed reserves", true, true},
     {"buffer_full", "buffer full", false, true},
@@ -78,14 +78,14 @@ std::vector<LossRow> loss_rows(const Side& side, Where where) {
   return rows;
 }
 
-std::string format_losses(const Report& r) {
-  return side_text("on the host", r.losses_host) + side_text("in the guest", r.losses_guest);
+std::string format_losses(const std::vector<LossRow>& host, const std::vector<LossRow>& guest) {
+  return side_text("on the host", host) + side_text("in the guest", guest);
 }
 
-json losses_json(const Report& r) {
+json losses_json(const std::vector<LossRow>& host, const std::vector<LossRow>& guest) {
   json out = json::array();
-  append_json("host", r.losses_host, out);
-  append_json("guest", r.losses_guest, out);
+  append_json("host", host, out);
+  append_json("guest", guest, out);
   return out;
 }
 

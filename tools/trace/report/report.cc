@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <array>
+
+#include "tools/trace/path/cycle_states.h"
+#include "tools/trace/text/text.h"
 
 namespace glassbox::trace {
 namespace {
@@ -15,41 +18,39 @@ std::string text_of(const json& object, const char* key) {
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
 
-// Why cycles are the host's alone.
+// Why the cycles are those that the host saw, without a guest's side.
 std::string_view why_host_only(const Trace& trace, const ClockReport& clock) {
   if (trace.guest.events.empty()) return "the guest was not traced";
-  return clock.hull ? "the guest tells of no connection" : "the guest's events cannot be placed";
+  return clock.hull ? "the guest reported no connection" : "the guest's clock is not known";
 }
 
+std::size_t count_of(CycleKind kind, const Attribution& a) {
+  return static_cast<std::size_t>(std::count_if(a.cycles.begin(), a.cycles.end(),
+                                                [kind](const CycleResult& c) { return c.kind == kind; }));
+}
+
+std::string describe_cycles(const Attribution& a, std::string_view why_host_only) {
+  const std::size_t fork = count_of(CycleKind::kFork, a), inbound = count_of(CycleKind::kInbound, a);
+  if (inbound > 0 && inbound == a.cycles.size()) return "inbound";
+  if (inbound > 0) return fmt::format("{} of them inbound", inbound);
+  if (!a.cycles.empty() && a.cycles.front().kind == CycleKind::kHostOnly)
+    return fmt::format("host side only ({})", why_host_only);
+  if (fork == a.cycles.size()) return "one process per cycle";
+  if (fork == 0) return "one process for all cycles";
+  return fmt::format("{} of them with a process of their own", fork);
+}
+
+// The title that the workload was recorded with, or one made from the cycles.
 std::string make_title(const Attribution& a, const json& workload, std::string_view why_host_only) {
   if (std::string title = text_of(workload, "title"); !title.empty()) return title;
-  std::string name = text_of(workload, "name");
-  if (name.empty()) name = "trace";
-  std::string title = fmt::format("glassbox {}: {} cycles", name, a.cycles.size());
-  const auto fork = static_cast<std::size_t>(std::count_if(
-      a.cycles.begin(), a.cycles.end(), [](const CycleResult& c) { return c.kind == CycleKind::kFork; }));
-  const bool host_only = !a.cycles.empty() && a.cycles.front().kind == CycleKind::kHostOnly;
-  const auto inbound = static_cast<std::size_t>(std::count_if(
-      a.cycles.begin(), a.cycles.end(), [](const CycleResult& c) { return c.kind == CycleKind::kInbound; }));
-  if (inbound > 0 && inbound == a.cycles.size())
-    title += ", inbound";
-  else if (inbound > 0)
-    title += fmt::format(", {} of them inbound", inbound);
-  else if (host_only)
-    title += fmt::format(", host side only ({})", why_host_only);
-  else if (fork == a.cycles.size())
-    title += ", one process per cycle";
-  else if (fork == 0)
-    title += ", one process for all cycles";
-  else
-    title += fmt::format(", {} of them with a process of their own", fork);
-  if (const std::string server = text_of(workload, "server"); !server.empty()) title += ", server " + server;
-  return title;
+  const std::string name = text_of(workload, "name"), server = text_of(workload, "server");
+  return fmt::format("glassbox {}: {} cycles, {}{}{}", name.empty() ? "trace" : name, a.cycles.size(),
+                     describe_cycles(a, why_host_only), server.empty() ? "" : ", server ", server);
 }
 
 void add_states(const Attribution& a, const CycleStates& states, SegmentRow& row) {
   if (!row.seen || !states.knows(actor_of(row.segment))) return;
-  std::array<double, kThreadStates> sum{};  // a guest's times may add up to more than 64 bits hold
+  std::array<double, kThreadStates> sum{};  // a guest's times may overflow 64 bits
   double cycles = 0;
   for (const CycleResult& c : a.cycles) {
     if (!c.segment_seen[static_cast<std::size_t>(row.segment)]) continue;
@@ -78,41 +79,43 @@ void take_clock(const ClockReport& clock, Report& r) {
   if (const auto& worst = clock.hull->worst_violation()) r.violation = worst->describe();
 }
 
-}  // namespace
-
-Percentiles percentiles(std::vector<std::int64_t> values) {
-  Percentiles out;
-  if (values.empty()) return out;
-  std::sort(values.begin(), values.end());
-  const auto rank = [&values](std::size_t percent) {
-    return values[std::max<std::size_t>(1, (values.size() * percent + 99) / 100) - 1];
-  };
-  out.p50_ns = rank(50);
-  out.p90_ns = rank(90);
-  if (values.size() >= kCyclesForP99) out.p99_ns = rank(99);
-  return out;
-}
-
-SegmentRow make_row(const Attribution& a, Segment segment, double total_ns) {
-  SegmentRow row;
-  row.segment = segment;
-  const auto k = static_cast<std::size_t>(segment);
-  row.applies = a.applies[k];
-  std::vector<std::int64_t> values;
-  double sum = 0;
+void take_rows(const Attribution& a, const CycleStates& states, Report& r) {
+  double total_ns = 0, unattributed_ns = 0;
+  std::vector<std::int64_t> totals;
   for (const CycleResult& c : a.cycles) {
-    if (!c.segment_seen[k]) continue;
-    values.push_back(c.segment_ns[k]);
-    sum += static_cast<double>(c.segment_ns[k]);
-    for (const Step& step : c.path.steps)
-      if (step.segment == segment) row.bound_ns = std::max(row.bound_ns, step.bound_ns);
+    totals.push_back(c.total_ns());
+    total_ns += static_cast<double>(c.total_ns());
+    unattributed_ns += static_cast<double>(c.unattributed_ns);
   }
-  row.seen = !values.empty();
-  if (!row.seen) return row;
-  row.percentiles = percentiles(std::move(values));
-  if (total_ns > 0) row.share = sum / total_ns;
-  return row;
+  for (std::size_t k = 0; k < kSegments; ++k)
+    r.segments.push_back(make_row(a, static_cast<Segment>(k), total_ns));
+  for (SegmentRow& row : r.segments)
+    add_states(a, states, row);
+  if (total_ns > 0) r.unattributed_share = unattributed_ns / total_ns;
+  r.total = percentiles(std::move(totals));
 }
+
+void take_losses(const Trace& trace, Report& r) {
+  r.drops_host = trace.host.lost();
+  r.drops_guest = trace.guest.lost();
+  r.losses_host = loss_rows(trace.host, Where::host);
+  if (!trace.guest.events.empty() || !trace.guest.hooks.empty())
+    r.losses_guest = loss_rows(trace.guest, Where::guest);
+}
+
+// The recorder's notes, then what the reader of the table has to know about this trace.
+void take_notes(const Trace& trace, const ClockReport& clock, const Attribution& a, Report& r) {
+  r.notes = trace.notes;
+  if (trace.truncated) r.notes.emplace_back("the trace is truncated: its last events are missing");
+  if (trace.other_interface)
+    r.notes.emplace_back("recorded with another version of the probe interface: arguments may be missing");
+  if (!trace.guest.events.empty() && !clock.hull)
+    r.notes.emplace_back("no clock exchange in the trace: the guest's events have no host time");
+  if (clock.hull && !a.cycles.empty() && a.cycles.front().kind == CycleKind::kHostOnly)
+    r.notes.emplace_back("the guest reported no connection: these are the cycles that the host saw");
+}
+
+}  // namespace
 
 Report make_report(const Trace& trace) {
   const ClockReport clock = derive_clock(trace);
@@ -124,64 +127,19 @@ Report make_report(const Trace& trace) {
   r.title = make_title(a, r.workload, why_host_only(trace, clock));
   take_clock(clock, r);
   r.clock_checks = check_clocks(trace, clock.hull ? &*clock.hull : nullptr);
-  r.drops_host = trace.host.lost();
-  r.drops_guest = trace.guest.lost();
-  r.losses_host = loss_rows(trace.host, Where::host);
-  if (!trace.guest.events.empty() || !trace.guest.hooks.empty())
-    r.losses_guest = loss_rows(trace.guest, Where::guest);
+  take_losses(trace, r);
   r.complete = a.cycles.size();
   r.incomplete = a.incomplete;
   r.without_flow = a.without_flow;
-  double total_ns = 0, unattributed_ns = 0;
-  std::vector<std::int64_t> totals;
-  for (const CycleResult& c : a.cycles) {
-    totals.push_back(c.total_ns());
-    total_ns += static_cast<double>(c.total_ns());
-    unattributed_ns += static_cast<double>(c.unattributed_ns);
-  }
-  for (std::size_t k = 0; k < kSegments; ++k)
-    r.segments.push_back(make_row(a, static_cast<Segment>(k), total_ns));
   const CycleStates states(trace, clock);
-  for (SegmentRow& row : r.segments)
-    add_states(a, states, row);
-  if (total_ns > 0) r.unattributed_share = unattributed_ns / total_ns;
-  r.total = percentiles(std::move(totals));
+  take_rows(a, states, r);
   r.hooks_host = trace.host.hooks;
   r.hooks_guest = trace.guest.hooks;
-  r.notes = trace.notes;
   r.tax = probe_tax(trace, a);
   r.verdicts = compute_verdicts(trace, clock, a, states);
   r.verdicts.push_back(probe_tax_verdict(r.tax, a));
-  if (trace.truncated) r.notes.emplace_back("the trace is truncated: this is what it has");
-  if (trace.other_interface)
-    r.notes.emplace_back("recorded with another version of the probe interface: arguments may be missing");
-  if (!trace.guest.events.empty() && !clock.hull)
-    r.notes.emplace_back("no clock exchange in the trace: the guest's events cannot be placed");
-  if (clock.hull && !a.cycles.empty() && a.cycles.front().kind == CycleKind::kHostOnly)
-    r.notes.emplace_back("the guest tells of no connection: these are the host's cycles");
+  take_notes(trace, clock, a, r);
   return r;
-}
-
-std::string printable(std::string_view text) {
-  std::string out(text);
-  std::replace_if(
-      out.begin(), out.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
-  return out;
-}
-
-std::int64_t whole_ns(double ns) {
-  constexpr double kMost = 9e18;
-  return static_cast<std::int64_t>(std::clamp(ns, -kMost, kMost));
-}
-
-std::string format_time(std::optional<std::int64_t> ns) {
-  if (!ns) return "-";
-  const double us = static_cast<double>(*ns) / 1e3;
-  const auto digits = [](double value) { return value < 9.995 ? 2 : value < 99.95 ? 1 : 0; };
-  if (us < 999.5) return fmt::format("{:.{}f} us", us, digits(us));
-  const double ms = us / 1e3;
-  if (ms < 999.5) return fmt::format("{:.{}f} ms", ms, digits(ms));
-  return fmt::format("{:.{}f} s", ms / 1e3, digits(ms / 1e3));
 }
 
 std::string describe_machine(const json& machine) {

@@ -1,17 +1,10 @@
+#include "tools/trace/report/json_values.h"
 #include "tools/trace/report/report.h"
 
 namespace glassbox::trace {
 namespace {
 
 using nlohmann::json;
-
-json us(std::optional<std::int64_t> ns) {
-  return ns ? json(static_cast<double>(*ns) / 1e3) : json();
-}
-
-json number(std::optional<double> value) {
-  return value ? json(*value) : json();
-}
 
 json member(const json& object, const char* key) {
   const auto it = object.is_object() ? object.find(key) : object.end();
@@ -21,10 +14,6 @@ json member(const json& object, const char* key) {
 json string_member(const json& object, const char* key) {
   const json value = member(object, key);
   return value.is_string() ? value : json();
-}
-
-std::string_view name_of(Where side) {
-  return side == Where::guest ? "guest" : side == Where::host ? "host" : "cross";
 }
 
 json hook_lines(const std::vector<bpf::Hook>& hooks) {
@@ -37,7 +26,7 @@ json hook_lines(const std::vector<bpf::Hook>& hooks) {
 json states(const SegmentRow& row) {
   if (!row.mean_states_ns) return nullptr;
   const auto of = [&row](ThreadState state) {
-    return us(row.mean_states_ns->at(static_cast<std::size_t>(state)));
+    return json_us(row.mean_states_ns->at(static_cast<std::size_t>(state)));
   };
   return {{"thread", name_of(actor_of(row.segment))},  {"running_us", of(ThreadState::kRunning)},
           {"runnable_us", of(ThreadState::kRunnable)}, {"blocked_us", of(ThreadState::kBlocked)},
@@ -52,11 +41,11 @@ json segment_rows(const Report& r) {
     rows.push_back({{"id", info.id},
                     {"label", info.label},
                     {"side", name_of(info.side)},
-                    {"p50_us", us(row.percentiles.p50_ns)},
-                    {"p90_us", us(row.percentiles.p90_ns)},
-                    {"p99_us", us(row.percentiles.p99_ns)},
-                    {"share", number(row.share)},
-                    {"bound_us", row.bound_ns > 0 ? us(row.bound_ns) : json()},
+                    {"p50_us", json_us(row.percentiles.p50_ns)},
+                    {"p90_us", json_us(row.percentiles.p90_ns)},
+                    {"p99_us", json_us(row.percentiles.p99_ns)},
+                    {"share", json_number(row.share)},
+                    {"bound_us", row.bound_ns > 0 ? json_us(row.bound_ns) : json()},
                     {"states", states(row)}});
   }
   return rows;
@@ -70,11 +59,16 @@ json vcpu_clocks(const Report& r) {
 }
 
 json clock_check(const ClockCheck& c) {
-  return {{"outcome", name_of(c.outcome)},  {"why", c.why.empty() ? json() : json(c.why)},
-          {"readings", c.readings},         {"inside", c.inside},
-          {"causal_us", us(c.causal_ns)},   {"half_width_us", us(c.half_width_ns)},
-          {"kvm_us", us(c.kvm_ns)},         {"difference_us", us(c.difference_ns)},
-          {"outside_us", us(c.outside_ns)}, {"flags", c.flags ? json(*c.flags) : json()}};
+  return {{"outcome", name_of(c.agreement)},
+          {"why", c.why.empty() ? json() : json(c.why)},
+          {"readings", c.readings},
+          {"inside", c.inside},
+          {"causal_us", json_us(c.causal_ns)},
+          {"half_width_us", json_us(c.half_width_ns)},
+          {"kvm_us", json_us(c.kvm_ns)},
+          {"difference_us", json_us(c.difference_ns)},
+          {"outside_us", json_us(c.outside_ns)},
+          {"flags", c.flags ? json(*c.flags) : json()}};
 }
 
 json verdict_rows(const Report& r) {
@@ -92,17 +86,18 @@ json verdict_rows(const Report& r) {
 json compared(const ProbeTax& tax) {
   if (!tax.compared) return nullptr;
   const ProbeTax::Comparison& c = *tax.compared;
-  return {{"traced_p50_us", us(c.traced_p50_ns)},
+  return {{"traced_p50_us", json_us(c.traced_p50_ns)},
           {"traced_n", c.traced_n},
-          {"untraced_p50_us", us(c.untraced_p50_ns)},
+          {"untraced_p50_us", json_us(c.untraced_p50_ns)},
           {"untraced_n", c.untraced_n},
-          {"difference_us", us(c.difference_ns)},
-          {"low_us", us(c.low_ns)},
-          {"high_us", us(c.high_ns)},
+          {"difference_us", json_us(c.difference_ns)},
+          {"low_us", json_us(c.low_ns)},
+          {"high_us", json_us(c.high_ns)},
           {"confidence", c.difference_ns ? json(c.confidence) : json()}};
 }
 
-// What the client did not or may not state is null, not absent (a merge of metadata drops nulls).
+// A percentile that the client did not state is null, never absent: merging metadata (RFC 7396) drops nulls,
+// so they are put back here.
 json client_times(const Report& r) {
   if (!r.client.is_object()) return nullptr;
   json client = r.client;
@@ -112,49 +107,66 @@ json client_times(const Report& r) {
   return client;
 }
 
+json machine_json(const Report& r) {
+  return {{"kind", string_member(r.machine, "kind")},
+          {"cpu", string_member(r.machine, "cpu")},
+          {"kernel", string_member(r.machine, "kernel")},
+          {"virtualization", string_member(r.machine, "virtualization")}};
+}
+
+json workload_json(const Report& r) {
+  const json cycles = member(r.workload, "cycles");
+  return {{"name", string_member(r.workload, "name")},
+          {"server", string_member(r.workload, "server")},
+          {"cycles", cycles.is_number_unsigned() ? cycles : json(r.complete + r.incomplete)}};
+}
+
+json clock_json(const Report& r) {
+  return {{"bound_us", json_us(r.clock_bound_ns)},
+          {"exchanges", r.exchanges},
+          {"frames", r.frames},
+          {"violations", r.violations},
+          {"violation", r.violation ? json(*r.violation) : json()},
+          {"drift_ppm", kDriftPpm},
+          {"vcpus", vcpu_clocks(r)},
+          {"checks",
+           {{"tsc_offset", clock_check(r.clock_checks.tsc_offset)},
+            {"kvm_clock", clock_check(r.clock_checks.kvm_clock)}}}};
+}
+
+json tax_json(const ProbeTax& tax) {
+  return {{"hits_per_cycle", tax.hits_per_cycle},
+          {"hit_us", json_us(tax.hit_ns)},
+          {"share", json_number(tax.share)},
+          {"compared", compared(tax)},
+          {"compared_missing", tax.compared ? json() : json(kNotCompared)}};
+}
+
 }  // namespace
 
 json to_json(const Report& r) {
-  const json cycles = member(r.workload, "cycles");
   return {
       {"schema", kReportSchema},
       {"title", r.title},
-      {"machine",
-       {{"kind", string_member(r.machine, "kind")},
-        {"cpu", string_member(r.machine, "cpu")},
-        {"kernel", string_member(r.machine, "kernel")},
-        {"virtualization", string_member(r.machine, "virtualization")}}},
-      {"workload",
-       {{"name", string_member(r.workload, "name")},
-        {"server", string_member(r.workload, "server")},
-        {"cycles", cycles.is_number_unsigned() ? cycles : json(r.complete + r.incomplete)}}},
-      {"clock",
-       {{"bound_us", us(r.clock_bound_ns)},
-        {"exchanges", r.exchanges},
-        {"frames", r.frames},
-        {"violations", r.violations},
-        {"violation", r.violation ? json(*r.violation) : json()},
-        {"drift_ppm", kDriftPpm},
-        {"vcpus", vcpu_clocks(r)},
-        {"checks",
-         {{"tsc_offset", clock_check(r.clock_checks.tsc_offset)},
-          {"kvm_clock", clock_check(r.clock_checks.kvm_clock)}}}}},
-      {"drops", {{"host", r.drops_host}, {"guest", r.drops_guest}, {"counters", losses_json(r)}}},
+      {"machine", machine_json(r)},
+      {"workload", workload_json(r)},
+      {"clock", clock_json(r)},
+      {"drops",
+       {{"host", r.drops_host},
+        {"guest", r.drops_guest},
+        {"counters", losses_json(r.losses_host, r.losses_guest)}}},
       {"cycles", {{"complete", r.complete}, {"incomplete", r.incomplete}, {"without_flow", r.without_flow}}},
       {"segments", segment_rows(r)},
-      {"unattributed_share", number(r.unattributed_share)},
+      {"unattributed_share", json_number(r.unattributed_share)},
       {"total",
-       {{"p50_us", us(r.total.p50_ns)}, {"p90_us", us(r.total.p90_ns)}, {"p99_us", us(r.total.p99_ns)}}},
+       {{"p50_us", json_us(r.total.p50_ns)},
+        {"p90_us", json_us(r.total.p90_ns)},
+        {"p99_us", json_us(r.total.p99_ns)}}},
       {"client", client_times(r)},
       {"hooks", {{"host", hook_lines(r.hooks_host)}, {"guest", hook_lines(r.hooks_guest)}}},
       {"notes", r.notes},
       {"verdicts", verdict_rows(r)},
-      {"probe_tax",
-       {{"hits_per_cycle", r.tax.hits_per_cycle},
-        {"hit_us", us(r.tax.hit_ns)},
-        {"share", number(r.tax.share)},
-        {"compared", compared(r.tax)},
-        {"compared_missing", r.tax.compared ? json() : json(kNotCompared)}}},
+      {"probe_tax", tax_json(r.tax)},
   };
 }
 

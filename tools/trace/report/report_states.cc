@@ -1,11 +1,13 @@
+// `report --states`: the rows, split by what the thread that acts in each did meanwhile.
 #include <fmt/format.h>
 
+#include "tools/trace/path/cycle_states.h"
 #include "tools/trace/report/report.h"
+#include "tools/trace/text/text.h"
 
 namespace glassbox::trace {
 
 std::string format_states(const Report& r) {
-  constexpr int kLabelWidth = 44;
   constexpr ThreadState kColumns[] = {ThreadState::kRunning, ThreadState::kRunnable, ThreadState::kBlocked,
                                       ThreadState::kExit,    ThreadState::kStolen,   ThreadState::kUnknown};
   std::string rows;
@@ -18,12 +20,12 @@ std::string format_states(const Report& r) {
     rows += "\n";
   }
   if (rows.empty())
-    return "states: none, the trace has no scheduling events of threads that served its cycles\n";
+    return "states: none (the trace has no scheduling events of the threads that served its cycles)\n";
   return fmt::format(
-      "{:<{}} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n{}in exit: its vCPU is out of the guest; stolen: its vCPU "
-      "could run, but has no CPU on the host\n",
-      "what who had to act did, mean a cycle", kLabelWidth + 8, "running", "runnable", "blocked", "in exit",
-      "stolen", "unknown", rows);
+      "{:<{}} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n{}in exit: its vCPU has left the guest; stolen: its vCPU "
+      "is runnable, but has no CPU on the host\n",
+      "state of the thread that acts, mean per cycle", kLabelWidth + 8, "running", "runnable", "blocked",
+      "in exit", "stolen", "unknown", rows);
 }
 
 }  // namespace glassbox::trace

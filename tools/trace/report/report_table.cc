@@ -1,24 +1,17 @@
+// The table: rows of segments, then losses, hooks, notes and verdicts.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
 
+#include "tools/trace/report/memo_lines.h"
 #include "tools/trace/report/report.h"
+#include "tools/trace/text/text.h"
 
 namespace glassbox::trace {
 namespace {
 
-constexpr int kLabelWidth = 44;
-
-std::string_view name_of(Where side) {
-  return side == Where::guest ? "guest" : side == Where::host ? "host" : "cross";
-}
-
-std::string share_text(std::optional<double> share) {
-  return share ? fmt::format("{:.1f} %", *share * 100) : "-";
-}
-
-// Columns as wide as "p50       p90     share"; p99 only where some row has one.
+// One row. The column p99 is there only if some row has a p99.
 std::string line(std::string_view side, std::string_view label, const Percentiles& p, std::string_view share,
                  bool p99) {
   std::string text = fmt::format("{:<7} {:<{}} {:>9} {:>9}", side, label, kLabelWidth, format_time(p.p50_ns),
@@ -27,7 +20,8 @@ std::string line(std::string_view side, std::string_view label, const Percentile
   return text + fmt::format(" {:>9}\n", share);
 }
 
-// Each vCPU's constraints by themselves; said where there are several, or where one contradicts itself.
+// The check of each vCPU's constraints alone; printed if there are several vCPUs, or if one contradicts
+// itself.
 std::string vcpu_text(const Report& r) {
   std::size_t violations = 0;
   for (const VcpuClock& c : r.vcpu_clocks)
@@ -45,7 +39,7 @@ std::string clock_line(const Report& r) {
   return fmt::format("clock: {} · dropped events: host {}, guest {}\n", clock, r.drops_host, r.drops_guest);
 }
 
-// "24 usdt, 4 tp_btf" and, by name, what is missing. A hook is "name how remark".
+// "hooks in the host: 24 usdt, 4 tp_btf; missing: kvm_exit". A hook is recorded as "name how remark".
 std::string hooks_text(std::string_view side, const std::vector<bpf::Hook>& hooks) {
   if (hooks.empty()) return {};
   std::map<std::string, int> count;
@@ -63,7 +57,7 @@ std::string hooks_text(std::string_view side, const std::vector<bpf::Hook>& hook
   return fmt::format("hooks in the {}: {}\n", side, printable(text));
 }
 
-// The client's own times, if the bench added them, beside the total.
+// The client's own times, if the bench added them to the trace, for comparison with the total.
 std::string client_line(const Report& r, bool p99) {
   if (!r.client.is_object()) return {};
   const auto us = [&r](const char* key) -> std::optional<std::int64_t> {
@@ -81,51 +75,50 @@ std::string closing_lines(const Report& r) {
   text += "\nsegments of one cycle add up to its total exactly; percentiles of segments do not add up";
   if (r.clock_bound_ns)
     text += fmt::format("; cross rows are +-{} each at most", format_time(r.clock_bound_ns));
-  text += "\n" + format_losses(r) + hooks_text("host", r.hooks_host) + hooks_text("guest", r.hooks_guest);
+  text += "\n" + format_losses(r.losses_host, r.losses_guest) + hooks_text("host", r.hooks_host) +
+          hooks_text("guest", r.hooks_guest);
   for (const std::string& note : r.notes)
     text += "note: " + printable(note) + "\n";
   if (r.violation) text += "clock violation: " + *r.violation + "\n";
   return text;
 }
 
-// Fixed columns, so that the outcomes can be read down the page.
+// Columns of fixed width, so that the outcomes line up.
 std::string verdict_lines(const Report& r) {
   std::string text = "verdicts:\n";
   for (const Verdict& v : r.verdicts) {
     text += fmt::format("  {:<17} {:<51} {}\n", name_of(v.outcome), v.claim, printable(v.evidence));
-    // What a verdict was held to stands under those that ask for action; the JSON has it for all.
+    // The criterion follows every verdict that asks for action; the JSON has it for all.
     if (v.outcome != Outcome::kFalsified) text += fmt::format("  {:<17} criterion: {}\n", "", v.criterion);
   }
   return text;
 }
 
+std::string row_line(const SegmentRow& row, bool p99) {
+  const SegmentInfo& info = segment_info(row.segment);
+  if (!row.seen) return fmt::format("{:<7} {:<{}} not seen\n", name_of(info.side), info.label, kLabelWidth);
+  const std::string share = format_share(row.share);
+  return line(name_of(info.side), info.label, row.percentiles,
+              row.bound_ns > 0 ? fmt::format("{:>9}  +-{}", share, format_time(row.bound_ns)) : share, p99);
+}
+
+std::string rows_text(const Report& r) {
+  const bool p99 = r.total.p99_ns.has_value();
+  std::string text = fmt::format("{:<{}} {:>9} {:>9}", "where a cycle goes", kLabelWidth + 8, "p50", "p90");
+  text += fmt::format("{} {:>9}\n", p99 ? fmt::format(" {:>9}", "p99") : "", "share");
+  for (const SegmentRow& row : r.segments)
+    if (row.applies) text += row_line(row, p99);
+  text += fmt::format("{:<{}} {:>{}}\n", "unattributed", kLabelWidth + 8, format_share(r.unattributed_share),
+                      p99 ? 39 : 29);
+  return text + line("total", "", r.total, "100 %", p99) + client_line(r, p99);
+}
+
 }  // namespace
 
 std::string format_table(const Report& r) {
-  const bool p99 = r.total.p99_ns.has_value();
   std::string text = printable(r.title) + "\nmachine: " + describe_machine(r.machine) + "\n" + clock_line(r);
   if (r.clock_bound_ns) text += format_checks(r.clock_checks);
-  if (r.complete > 0) {
-    text += fmt::format("{:<{}} {:>9} {:>9}", "where a cycle goes", kLabelWidth + 8, "p50", "p90");
-    text += fmt::format("{} {:>9}\n", p99 ? fmt::format(" {:>9}", "p99") : "", "share");
-    for (const SegmentRow& row : r.segments) {
-      if (!row.applies) continue;
-      const SegmentInfo& info = segment_info(row.segment);
-      if (row.seen)
-        text += line(name_of(info.side), info.label, row.percentiles,
-                     row.bound_ns > 0
-                         ? fmt::format("{:>9}  +-{}", share_text(row.share), format_time(row.bound_ns))
-                         : share_text(row.share),
-                     p99);
-      else
-        text += fmt::format("{:<7} {:<{}} not seen\n", name_of(info.side), info.label, kLabelWidth);
-    }
-    text += fmt::format("{:<{}} {:>{}}\n", "unattributed", kLabelWidth + 8, share_text(r.unattributed_share),
-                        p99 ? 39 : 29);
-    text += line("total", "", r.total, "100 %", p99);
-    text += client_line(r, p99);
-    text += format_tax(r.tax);
-  }
+  if (r.complete > 0) text += rows_text(r) + format_tax(r.tax);
   return text + closing_lines(r) + (r.verdicts.empty() ? "" : verdict_lines(r));
 }
 

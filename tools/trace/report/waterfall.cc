@@ -2,14 +2,14 @@
 
 #include <fmt/format.h>
 
-#include "tools/trace/report/report.h"
+#include "tools/trace/text/text.h"
 
 namespace glassbox::trace {
 namespace {
 
 constexpr int kBarWidth = 30;
 
-// Where in the cycle a step lies: spaces, then as many marks as it takes, at least one.
+// Where in the cycle a step lies, and how long it takes: spaces, then at least one mark.
 std::string bar(const CycleResult& c, const Step& s) {
   const double scale =
       c.total_ns() > 0 ? static_cast<double>(kBarWidth) / static_cast<double>(c.total_ns()) : 0;

@@ -1,5 +1,5 @@
-// Whether payload was held back until the other end acknowledged what came before it: Nagle's algorithm
-// (RFC 1122, 4.2.3.4) meets a delayed acknowledgement (4.2.3.2).
+// Did payload wait until the other end acknowledged earlier data? Nagle's algorithm (RFC 1122, 4.2.3.4) holds
+// it back, and a delayed acknowledgement (4.2.3.2) makes the wait long.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,14 +14,14 @@ namespace {
 
 // Linux delays acknowledgements by 40 to 200 ms (TCP_DELACK_MIN, TCP_DELACK_MAX).
 constexpr std::int64_t kDelackMinNs = 35'000'000, kDelackMaxNs = 220'000'000;
-// Nagle's algorithm sends at once when the acknowledgement is in.
+// Nagle's algorithm sends at once when the acknowledgement arrives.
 constexpr std::int64_t kAckToSendNs = 5'000'000;
 
 bool is_delayed_ack(std::int64_t ns) {
   return ns >= kDelackMinNs && ns <= kDelackMaxNs;
 }
 
-// Sends of the guest whose segment left when an acknowledgement came in.
+// The time of the guest's sends whose segment left when an acknowledgement arrived; counts them in `waits`.
 std::int64_t held_in_the_guest(const CycleTraffic& t, std::size_t& waits) {
   std::int64_t held = 0, counted_to = INT64_MIN;
   std::vector<std::int64_t> payloads;  // when each left, by time
@@ -43,7 +43,7 @@ std::int64_t held_in_the_guest(const CycleTraffic& t, std::size_t& waits) {
 
 using Writes = std::unordered_map<std::uint64_t, std::vector<std::int64_t>>;
 
-// When the server's writes on each socket had returned.
+// When the server's writes returned, by socket.
 Writes writes_of(const Trace& trace) {
   Writes out;
   for (const gb_event& e : trace.host.events)
@@ -51,8 +51,8 @@ Writes writes_of(const Trace& trace) {
   return out;
 }
 
-// The server's write had returned, and the NAT's socket got the payload that much later: the server's kernel
-// held it for an acknowledgement of what it had sent before.
+// The time between the return of the server's write and the arrival of its payload at the NAT's socket, if it
+// has the length of a delayed acknowledgement: the server's kernel held the payload back.
 std::int64_t held_at_the_server(const CycleResult& c, const HostFlow* flow, const Writes& writes,
                                 std::size_t& waits) {
   std::int64_t held = 0;
@@ -76,7 +76,7 @@ std::int64_t held_at_the_server(const CycleResult& c, const HostFlow* flow, cons
 
 Verdict delayed_ack_verdict(const Trace& trace, const ClockReport& clock, const Attribution& a) {
   Verdict v{.id = "delayed_ack",
-            .claim = "payload waits for a delayed acknowledgement",
+            .claim = "delayed acknowledgements dominate the cycle",
             .criterion = share_criterion("sends held for 35 to 220 ms until an acknowledgement"),
             .evidence = {}};
   if (a.cycles.empty()) {

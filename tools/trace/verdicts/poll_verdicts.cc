@@ -1,4 +1,4 @@
-// Verdicts about the network thread's sleep: what it was woken by, and whether it slept on work.
+// Verdicts about the sleep of the network thread: what woke it, and whether work was ready while it slept.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 namespace glassbox::trace {
 namespace {
 
-// Asleep for this long with work at hand: more than a preemption between the work and the sleep explains.
+// A sleep of this length with work ready is longer than a preemption between the work and the sleep explains.
 constexpr std::int64_t kSleptOnNs = 1'000'000;
 
 struct Poll {
@@ -21,12 +21,12 @@ struct Poll {
   bool visible = false, kicked = false;
 
   [[nodiscard]] bool sleeps() const { return timeout_ms != 0; }
-  // Nothing that has a handler: the time-out, a signal, an event of a socket that is gone.
+  // No event that has a handler: after a time-out, a signal, or an event of a closed socket.
   [[nodiscard]] bool timed_out() const { return raw == 0 && timeout_ms > 0; }
   [[nodiscard]] bool empty() const { return raw != 0 && !visible; }
 };
 
-// By wake-up. A poll that the trace begins or ends in is left out.
+// In order of their wake-ups. A poll that crosses the beginning or end of the trace is left out.
 std::vector<Poll> polls_of(const Trace& trace) {
   std::vector<Poll> polls;
   std::unordered_map<std::uint32_t, std::int64_t> waiting;  // by thread
@@ -43,7 +43,7 @@ std::vector<Poll> polls_of(const Trace& trace) {
   return polls;
 }
 
-// Steps that end when the network thread takes up what someone else has ready for it.
+// Steps that end when the network thread takes a frame, or payload of a socket, that was ready for it.
 bool is_frame_wait(const Step& s) {
   return s.to == Slot::syn_frame || s.to == Slot::request_frame || s.to == Slot::fin_frame;
 }
@@ -71,7 +71,7 @@ bool lacks_polls(const Trace& trace, const Attribution& a, Verdict& v) {
 Verdict net_poll_timeout_verdict(const Trace& trace, const Attribution& a) {
   Verdict v{
       .id = "net_poll_timeout",
-      .claim = "the network thread's poll time-out is the floor",
+      .claim = "waiting for a poll time-out dominates the cycle",
       .criterion = share_criterion("frames and replies that wait for a poll's time-out or an empty wake"),
       .evidence = {}};
   if (lacks_polls(trace, a, v)) return v;
@@ -83,7 +83,7 @@ Verdict net_poll_timeout_verdict(const Trace& trace, const Attribution& a) {
       if (!is_frame_wait(s) && !is_socket_wait(s)) continue;
       auto last = after(polls, s.end_ns);
       if (last == polls.begin()) continue;
-      --last;  // the wake-up in whose turn the step ended
+      --last;  // the last wake-up before the step ended
       if (last->wake_ns > s.begin_ns && (last->timed_out() || last->empty()))
         waits += static_cast<double>(last->wake_ns - s.begin_ns);
     }
@@ -100,16 +100,16 @@ Verdict net_poll_timeout_verdict(const Trace& trace, const Attribution& a) {
 Verdict missing_wake_verdict(const Trace& trace, const ClockReport& clock, const Attribution& a) {
   Verdict v{
       .id = "missing_wake",
-      .claim = "the network thread sleeps on work that is ready",
+      .claim = "the network thread sleeps while work is ready",
       .criterion = fmt::format("in >= {:.0f} % of the cycles a poll begins with work ready, sleeps >= {} ms "
                                "and is not woken by it",
                                kCyclesHit * 100, kSleptOnNs / 1'000'000),
       .evidence = {}};
   if (lacks_polls(trace, a, v)) return v;
   const std::vector<Poll> polls = polls_of(trace);
-  // The reply is ready when the server's write has returned; only the socket wait of the reply has that.
+  // A reply is ready when the server's write has returned. Only the wait for a reply has this event.
   std::unordered_map<std::uint64_t, std::int64_t> written;  // by flow
-  const FlowTable flows(trace);
+  const HostFlows flows(trace);
   std::unordered_map<std::uint64_t, std::vector<std::int64_t>> writes;  // by socket, returns
   for (const gb_event& e : trace.host.events)
     if (e.kind == GB_KIND_host_server_write)
@@ -135,7 +135,7 @@ Verdict missing_wake_verdict(const Trace& trace, const ClockReport& clock, const
         ready = done->second;
       }
       for (auto p = after(polls, ready); p != polls.end() && p->wake_ns <= s.end_ns; ++p) {
-        // A kick that does wake it was only late: the guest's time, not ours.
+        // A kick that ended the sleep was late: that is the guest's time.
         if (!p->sleeps() || p->wait_ns < ready || (frame && p->kicked)) continue;
         if (p->wake_ns - p->wait_ns < kSleptOnNs) continue;
         slept = true;

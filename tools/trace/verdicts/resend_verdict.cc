@@ -1,16 +1,16 @@
-// Whether cycles waited for segments that had to be sent again.
+// Did cycles wait for retransmissions?
 //
-// That a segment was seen twice is not the point: a guest whose SYN gets no answer for a second, since the
-// host's connect() takes that long, sends it again, and nothing was lost. The claim is that a copy went
-// missing and the cycle waited for the next one. So the repetition must lie where the path waits for a frame
-// to come across, and the far end must have got fewer copies than were sent.
+// A segment that was sent twice is not enough: if the host's connect() takes more than a second, the guest
+// sends its SYN again, and nothing was lost. The claim is that a copy was lost and the cycle waited for the
+// next one. So the copy must have been sent while the path waited for a frame to cross, and the far end must
+// have received fewer copies than were sent.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <tuple>
 
 #include "tools/trace/path/traffic.h"
-#include "tools/trace/report/report.h"
+#include "tools/trace/text/text.h"
 #include "tools/trace/verdicts/verdicts.h"
 
 namespace glassbox::trace {
@@ -19,12 +19,12 @@ namespace {
 using Frame = CycleTraffic::Frame;
 using Frames = std::vector<Frame>;
 
-// RFC 6298: the first SYN is repeated after 1 s; Linux repeats data after 200 ms at the earliest. A call
-// whose segment leaves that late lost its first copy before the driver saw it.
+// The first SYN is repeated after 1 s (RFC 6298, 2.1); Linux repeats data after 200 ms at the earliest. If
+// the segment of a call leaves that late, its first copy was lost before the driver saw it.
 constexpr std::int64_t kSynRtoNs = 900'000'000, kDataRtoNs = 190'000'000;
 
-// The frames in an order in which the copies of one lie side by side: a connection may have millions, and a
-// search through all of them for each would never end.
+// The frames sorted so that copies of one are adjacent: a connection may have millions of frames, too many to
+// compare each with all others.
 class Copies {
  public:
   explicit Copies(Frames frames) : frames_(std::move(frames)) {
@@ -48,14 +48,14 @@ std::size_t repeated(const Frames& frames, const Copies& copies) {
       frames.begin(), frames.end(), [&copies](const Frame& f) { return copies.of(f, f.at_ns) > 1; }));
 }
 
-// Copies that arrive late count too (traffic.h): `got` goes on beyond the cycle.
+// `got` extends beyond the cycle, so that copies that arrive late count (traffic.h).
 struct Direction {
   const Frames& sent;
   const Copies& copies;  // of `sent`
-  const Copies* got;     // null: that end was not traced, so a repetition is taken for a loss
+  const Copies* got;     // null: the far end was not traced, and a second copy counts as a loss
 };
 
-// Until when the step waited for a lost copy to be sent again, from its begin; 0: it did not.
+// How long the step waited, from its beginning, until a lost copy was sent again; 0 if it did not.
 std::int64_t waited_ns(const Step& step, const Direction& d) {
   std::int64_t waited = 0;
   for (const Frame& f : d.sent) {
@@ -84,7 +84,7 @@ std::int64_t waited_ns(const CycleResult& c, const Direction& out, const Directi
 
 Verdict retransmission_verdict(const Trace& trace, const ClockReport& clock, const Attribution& a) {
   Verdict v{.id = "retransmission",
-            .claim = "cycles wait for segments to be sent again",
+            .claim = "cycles wait for retransmissions",
             .criterion =
                 "a cycle waits for a SYN, FIN or payload whose earlier copy was lost: sent again on its "
                 "path, or sent a retransmission time-out after the call",
@@ -99,10 +99,10 @@ Verdict retransmission_verdict(const Trace& trace, const ClockReport& clock, con
     return v;
   }
   std::size_t looked_at = 0, again = 0, hit = 0;
-  double waited = 0;  // of cycles that a guest tells of: their sum may be any
+  double waited = 0;  // a double: times that a guest reports may overflow 64 bits
   for (const CycleResult& c : a.cycles) {
     const CycleTraffic t = traffic.of(c);
-    // The guest's own list of what it sent, or what arrived of that.
+    // What the guest sent; if it was not traced, what arrived of that.
     const bool traced = traffic.guest_is_traced();
     const Frames& sent = traced ? t.guest_sent : t.nat_got;
     const Copies of_sent(sent), of_nat_sent(t.nat_sent), of_nat_got(t.nat_got), of_guest_got(t.guest_got);

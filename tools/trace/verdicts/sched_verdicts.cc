@@ -1,4 +1,4 @@
-// Verdicts about threads that could run and did not.
+// Verdicts about threads that were runnable and had no CPU.
 #include <fmt/format.h>
 
 #include "tools/trace/path/cycle_states.h"
@@ -11,7 +11,7 @@ Verdict claim(std::string_view id, std::string_view text, std::string_view what)
   return {.id = id, .claim = text, .criterion = share_criterion(what), .evidence = {}};
 }
 
-// Time in that state over all steps that `counts` picks.
+// For each cycle, the time in `state` in the steps whose actor `counts` accepts.
 template <typename Counts>
 Held time_in(ThreadState state, const CycleStates& states, const Attribution& a, Counts&& counts) {
   Held held;
@@ -27,7 +27,7 @@ Held time_in(ThreadState state, const CycleStates& states, const Attribution& a,
 }  // namespace
 
 Verdict net_scheduling_verdict(const CycleStates& states, const Attribution& a) {
-  Verdict v = claim("net_not_scheduled", "the network thread waits for a CPU",
+  Verdict v = claim("net_not_scheduled", "the network thread waiting for a CPU dominates",
                     "the network thread runnable, but on no CPU,");
   bool knows = false;
   for (const CycleResult& c : a.cycles)
@@ -45,7 +45,7 @@ Verdict net_scheduling_verdict(const CycleStates& states, const Attribution& a) 
 }
 
 Verdict vcpu_scheduling_verdict(const CycleStates& states, const Attribution& a) {
-  Verdict v = claim("vcpu_not_scheduled", "a vCPU waits for a CPU",
+  Verdict v = claim("vcpu_not_scheduled", "a vCPU waiting for a CPU dominates the cycle",
                     "during the guest's segments, the vCPU that has to act runnable, but on no CPU,");
   if (a.cycles.empty())
     v.evidence = "no complete cycle in the trace";

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tools/trace/report/report.h"
+#include "tools/trace/text/text.h"
 
 namespace glassbox::trace {
 namespace {
 
-constexpr std::uint16_t kFirstKernelKind = 64;  // below are the USDT probes
+constexpr std::uint16_t kFirstKernelKind = 64;  // kinds below are USDT probes
 
 std::optional<std::int64_t> recorded_cost(const Trace& trace) {
   const auto cost = trace.meta.find("probe_cost");
@@ -18,11 +18,11 @@ std::optional<std::int64_t> recorded_cost(const Trace& trace) {
   const auto ns = cost->find("hit_ns");
   if (ns == cost->end() || !ns->is_number_integer()) return {};
   const auto value = ns->get<std::int64_t>();
-  // A file may claim anything; a hit takes no second.
+  // A file may claim anything: believe only costs below a second.
   return value > 0 && value < 1'000'000'000 ? std::optional(value) : std::nullopt;
 }
 
-// Nanoseconds; none where it is missing or no time of a cycle.
+// The member in ns; empty if it is missing or cannot be the time of a cycle.
 std::optional<std::int64_t> time_of(const nlohmann::json& object, const char* key) {
   constexpr double kMostUs = 1e12;
   const auto it = object.find(key);
@@ -57,21 +57,6 @@ std::optional<ProbeTax::Comparison> recorded_comparison(const Trace& trace) {
   return c;
 }
 
-std::string signed_time(std::int64_t ns) {
-  return (ns < 0 ? "-" : "+") + format_time(std::abs(ns));
-}
-
-std::string format_comparison(const ProbeTax& tax) {
-  if (!tax.compared) return fmt::format("tracing's cost by comparison: {}\n", kNotCompared);
-  const ProbeTax::Comparison& c = *tax.compared;
-  std::string text = fmt::format(
-      "tracing's cost by comparison (client's own clock): traced p50 {} (n {}), untraced p50 {} (n {})",
-      format_time(c.traced_p50_ns), c.traced_n, format_time(c.untraced_p50_ns), c.untraced_n);
-  if (!c.difference_ns) return text + ": too few cycles for an interval\n";
-  return text + fmt::format(": {} ({} to {}, {:.0f} %)\n", signed_time(*c.difference_ns),
-                            signed_time(*c.low_ns), signed_time(*c.high_ns), c.confidence * 100);
-}
-
 }  // namespace
 
 ProbeTax probe_tax(const Trace& trace, const Attribution& a) {
@@ -97,20 +82,10 @@ ProbeTax probe_tax(const Trace& trace, const Attribution& a) {
   return tax;
 }
 
-std::string format_tax(const ProbeTax& tax) {
-  std::string text =
-      fmt::format("probes' tax (inside the rows): {:.1f} USDT hits a cycle", tax.hits_per_cycle);
-  if (!tax.hit_ns) return text + ", cost of a hit not measured in this trace\n" + format_comparison(tax);
-  text += fmt::format(" x {} = {}", format_time(tax.hit_ns),
-                      format_time(static_cast<std::int64_t>(*tax.ns_per_cycle)));
-  if (tax.share) text += fmt::format(", {:.1f} % of a cycle", *tax.share * 100);
-  return text + "; kernel events and the guest's probes are not in it\n" + format_comparison(tax);
-}
-
 Verdict probe_tax_verdict(const ProbeTax& tax, const Attribution& a) {
   Verdict v{
       .id = "probe_tax",
-      .claim = "the probes themselves are a large part",
+      .claim = "the probes take a large part of the cycle",
       .criterion = fmt::format("USDT hits x measured cost >= {:.0f} % of the cycles' time", kTaxShare * 100),
       .evidence = {}};
   if (a.cycles.empty()) {

@@ -10,7 +10,7 @@
 #include "bpf/event_args.h"
 #include "bpf/reasons.h"
 #include "tools/trace/file/kinds.h"
-#include "tools/trace/report/report.h"
+#include "tools/trace/text/text.h"
 
 namespace glassbox::trace {
 namespace {
@@ -30,8 +30,8 @@ double sum(const Held& held) {
   return std::accumulate(held.begin(), held.end(), 0.0);
 }
 
-// How much of what the slower half of the cycles takes more than the faster is the claim's; nothing where
-// they do not differ by much, or are too few.
+// The part of the difference between the slower and the faster half of the cycles that belongs to the claim.
+// Empty if the halves differ by less than kSlower, or with too few cycles.
 std::optional<double> contrast(const Held& held, const Attribution& a) {
   constexpr std::size_t kFewest = 10;
   const std::size_t half = a.cycles.size() / 2;
@@ -60,14 +60,14 @@ bool host_side_only(const Attribution& a) {
 struct ShareClaim {
   std::string_view id, claim;
   std::initializer_list<Segment> segments;
-  std::string_view lost;  // what a segment without boundaries lacks
-  bool guest = false;     // needs the guest's side
-  // States in which the time is not the claim's: a client that runs does act.
+  std::string_view lost;  // the events that are missing if no boundary was seen
+  bool guest = false;     // the claim needs the guest's side
+  // States whose time does not count: a client that runs is not idle.
   std::initializer_list<ThreadState> but_not = {};
 };
 
-// What a cycle's steps in a segment took, without the states that are not the claim's. Where the trace has no
-// scheduling events the state is unknown and all counts.
+// The time of a cycle's steps in a segment, less the states that do not count. Without scheduling events the
+// state is unknown, and all time counts.
 double held_in(const CycleResult& c, Segment segment, const ShareClaim& claim, const CycleStates& states) {
   auto held = static_cast<double>(c.segment_ns[index(segment)]);
   if (claim.but_not.size() == 0 || held == 0) return held;
@@ -77,7 +77,7 @@ double held_in(const CycleResult& c, Segment segment, const ShareClaim& claim, c
   return held;
 }
 
-// The share of some rows of the table.
+// A verdict on the share of some rows of the table.
 Verdict by_rows(const ShareClaim& claim, const Attribution& a, const CycleStates& states) {
   std::string rows;
   for (const Segment s : claim.segments)
@@ -225,34 +225,38 @@ std::vector<Verdict> compute_verdicts(const Trace& trace, const ClockReport& clo
   out.push_back(delayed_ack_verdict(trace, clock, a));
   out.push_back(retransmission_verdict(trace, clock, a));
   out.push_back(by_rows({"guest_fork_exec",
-                         "the guest's fork and exec are the time",
+                         "fork and exec in the guest dominate the cycle",
                          {guest_fork_exec},
                          "the guest's fork and exec events",
                          true,
                          {ThreadState::kStolen}},
                         a, states));
   out.push_back(by_rows({"guest_client",
-                         "the guest's client does not act when it could",
+                         "idle time of the guest's client dominates the cycle",
                          {guest_client_start, guest_request, guest_close},
                          "the client's events",
                          true,
                          {ThreadState::kRunning, ThreadState::kExit, ThreadState::kStolen}},
                         a, states));
   out.push_back(by_rows({"host_connect",
-                         "the host's connect() is slow",
+                         "the host's connect() dominates the cycle",
                          {host_connect},
                          "the probes tcp_connect_begin and tcp_connect_done",
                          false,
                          {ThreadState::kRunnable}},
                         a, states));
-  out.push_back(server_verdict(
-      {"server_accept_wait", "the server is late to accept()", {server_accept_wait}, "host_accept events"}, a,
-      states));
-  out.push_back(server_verdict(
-      {"server_read_wait", "the server is late to read()", {server_read_wait}, "host_server_read events"}, a,
-      states));
+  out.push_back(server_verdict({"server_accept_wait",
+                                "the server's late accept() dominates the cycle",
+                                {server_accept_wait},
+                                "host_accept events"},
+                               a, states));
+  out.push_back(server_verdict({"server_read_wait",
+                                "the server's late read() dominates the cycle",
+                                {server_read_wait},
+                                "host_server_read events"},
+                               a, states));
   out.push_back(server_verdict({"server_think",
-                                "the server thinks",
+                                "the server's think time dominates the cycle",
                                 {server_think},
                                 "host_server_read and host_server_write_enter events"},
                                a, states));

@@ -89,9 +89,9 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
                       srv_sk = 0xa000000 + flow * 64;
   const std::uint64_t port = o.port ? o.port : 32768 + flow % 20000, dst = 7777,
                       nat_port = o.port ? o.port : 40000 + flow % 20000;
-  const std::uint64_t family = o.six ? 10 : 2, ethertype = o.six ? 0x86dd : 0x800;
-  const std::uint64_t gateway_hi = o.six ? kGateway6Hi : 0, gateway_lo = o.six ? 2 : kGateway;
-  const std::uint64_t loopback = o.six ? 1 : kLoopback;
+  const std::uint64_t family = o.ipv6 ? 10 : 2, ethertype = o.ipv6 ? 0x86dd : 0x800;
+  const std::uint64_t gateway_hi = o.ipv6 ? kGateway6Hi : 0, gateway_lo = o.ipv6 ? 2 : kGateway;
+  const std::uint64_t loopback = o.ipv6 ? 1 : kLoopback;
   const std::uint64_t isn = 1000 * flow, irs = 500 * flow + 7;
   const auto us = [this](std::int64_t n) { return step(n * 1000); };
   const auto wake = [&](std::int64_t at, std::int64_t timeout_ms, std::uint64_t raw, std::uint64_t kicked) {
@@ -113,7 +113,8 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
                            std::uint64_t payload) {
     guest(at, GB_KIND_guest_receive, 0, {port, dst, seq, len, flags, gateway_hi, gateway_lo, 0, 0, payload});
   };
-  // Publishes a frame at t; the interrupt follows unless the guest wants none. Returns when the guest has it.
+  // Publishes a frame at t; the interrupt follows unless the guest suppresses it. Returns when the guest has
+  // the frame.
   const auto inject = [&](std::int64_t at, std::uint64_t seq, std::uint64_t flags, std::uint64_t len,
                           std::uint64_t payload) {
     host(at, GB_KIND_rx_inject, kNetTid, {flow, seq, len, flags, 0});
@@ -121,7 +122,7 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
     const std::int64_t got = o.late_irq ? at + (irq - at) / 2 : irq + us(150);
     host(irq, GB_KIND_irq_raise, kNetTid, {1, 0, o.suppress_irq ? 1ULL : 0ULL});
     host(irq + 2000, GB_KIND_net_poll_wait, kNetTid, {static_cast<std::uint64_t>(-1)});
-    // A suppressed interrupt does not come; one that is late finds the frame taken.
+    // A suppressed interrupt does not arrive; a late one finds that the frame was taken.
     if (!o.suppress_irq) guest(o.late_irq ? irq + 3000 : got - 2000, GB_KIND_guest_irq, 0, {25});
     receive(got, seq, flags, len, payload);
     return got;

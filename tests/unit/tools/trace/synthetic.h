@@ -1,5 +1,5 @@
-// Builds traces of known truth: every event is placed in true host time, and the guest's are stamped by a
-// clock with a known offset and drift.
+// Builds traces of known truth: every event has a true host time, and guest events are stamped by a clock
+// with a known offset and drift.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +21,16 @@ struct GuestClock {
 };
 
 struct CycleOptions {
-  bool fork = true;          // process per cycle, as `printf A | nc`; else one process for all
-  bool late_accept = false;  // the server accepts after the request is there
+  bool fork = true;          // a process per cycle, as with `printf A | nc`; else one process for all
+  bool late_accept = false;  // the server accepts after the request has arrived
   std::int64_t accept_delay_ns = 10'000'000;
   bool late_read = false;        // ... and reads late
   bool late_eof = false;         // the client has the reply before the server closes
   bool suppress_irq = false;     // a polling guest asked for no interrupts
   bool late_irq = false;         // the guest takes the frame before the interrupt is raised
   bool late_send_probe = false;  // host_send fires after the server has read
-  // A delay in one place, on top of what the cycle takes by itself.
-  std::int64_t exec_ns = 0;          // fork only: exec takes so long
+  // Delays in one place, added to the time of the plain cycle.
+  std::int64_t exec_ns = 0;          // fork only: in exec
   std::int64_t start_ns = 0;         // the client, between socket() and connect()
   std::int64_t request_ns = 0;       // the client, between connect() and send()
   std::int64_t close_ns = 0;         // the client, before close()
@@ -40,14 +40,15 @@ struct CycleOptions {
   std::int64_t write_ns = 0;         // between the server's write() and the NAT's receipt of it
   std::int64_t kick_ns = 0;          // between the request's transmit and the network thread
   enum class Wake : std::uint8_t { kKick, kTimeout, kOther } wake = Wake::kKick;  // what ends kick_ns
-  bool sleep_on = false;     // the network thread goes to sleep after the request was sent
+  bool sleep_on = false;     // the network thread goes to sleep after it sent the request
   bool syn_twice = false;    // the SYN is transmitted twice
   std::int64_t syn_ns = 0;   // connect() to the SYN's transmit
   bool syn_again = false;    // ... again while the host's connect() lasts (1 ms at least), and it arrives
   std::int64_t rest_ns = 0;  // single only: the reply's second part, after its first
-  bool six = false;          // IPv6
-  std::uint64_t port = 0;    // of the guest and of the NAT's socket; 0: by the flow's number
-  std::int64_t second_send_ns = 0;  // a second send(), whose segment leaves so late, on an acknowledgement
+  bool ipv6 = false;
+  std::uint64_t port = 0;  // of the guest and of the NAT's socket; 0: by the flow's number
+  std::int64_t second_send_ns =
+      0;  // a second send(), whose segment leaves this much later, on an acknowledgement
 };
 
 class TraceBuilder {
@@ -56,8 +57,8 @@ class TraceBuilder {
 
   // Exchanges around true time t: the host stamps in the middle of a guest window of this width.
   void exchange(std::int64_t t, std::int64_t width_ns = 100'000);
-  // A reading of KVM's clocks at true host time t, by a guest whose counter runs at 2 ticks a nanosecond of
-  // its clock and is `lie_ticks` off what KVM says of it; kvmclock stands `kvm_ns` before the guest's clock.
+  // A reading of KVM's clocks at true host time t. The guest's counter runs at 2 ticks per ns of its clock
+  // and is `lie_ticks` away from KVM's value; kvmclock is `kvm_ns` ahead of the guest's clock.
   void reading(std::int64_t t, std::int64_t lie_ticks = 0, std::int64_t kvm_ns = 1'000'000);
   // One whole cycle from true time t on; returns its end.
   std::int64_t cycle(std::int64_t t, const CycleOptions& options = {});

@@ -1,4 +1,4 @@
-// What KVM says of the clocks, held against what causality leaves open.
+// KVM's values for the clocks, compared with the interval that causality leaves.
 #include "tools/trace/clock/clock_check.h"
 
 #include <gmock/gmock.h>
@@ -6,6 +6,7 @@
 
 #include "bpf/event_args.h"
 #include "tests/unit/tools/trace/synthetic.h"
+#include "tools/trace/report/memo_lines.h"
 #include "tools/trace/report/report.h"
 
 namespace glassbox::trace {
@@ -13,7 +14,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::TraceBuilder;
-using Outcome = ClockCheck::Outcome;
 
 // Two seconds of exchanges with a reading every 50 ms.
 Trace trace_with_readings(std::int64_t lie_ticks, std::int64_t kvm_drift_ns = 0) {
@@ -33,24 +33,24 @@ ClockChecks check(const Trace& trace) {
 
 TEST(ClockCheck, AnHonestOffsetLiesInTheCausalInterval) {
   const ClockChecks checks = check(trace_with_readings(0));
-  EXPECT_EQ(checks.tsc_offset.outcome, Outcome::kAgrees);
+  EXPECT_EQ(checks.tsc_offset.agreement, ClockAgreement::kAgrees);
   EXPECT_EQ(checks.tsc_offset.readings, 40U);
   EXPECT_EQ(checks.tsc_offset.inside, 40U);
   EXPECT_EQ(checks.tsc_offset.outside_ns, 0);
   EXPECT_NEAR(static_cast<double>(*checks.tsc_offset.kvm_ns), -3e9, 1e6);
-  EXPECT_EQ(checks.kvm_clock.outcome, Outcome::kAgrees);
+  EXPECT_EQ(checks.kvm_clock.agreement, ClockAgreement::kAgrees);
   EXPECT_EQ(checks.kvm_clock.flags, 2);
 }
 
-// A counter that is not where KVM says: told, with by how much, and the report is as good as before.
-TEST(ClockCheck, AnOffsetThatIsNotObeyedDisagreesAndFailsNothing) {
+// A counter that is not where KVM says: the report states it and by how much; no other figure changes.
+TEST(ClockCheck, AnOffsetThatIsNotAppliedDisagreesAndFailsNothing) {
   const Trace trace = trace_with_readings(2'000'000);  // 1 ms, either way
   for (const Trace& t : {trace, trace_with_readings(-2'000'000)}) {
     const ClockChecks checks = check(t);
-    EXPECT_EQ(checks.tsc_offset.outcome, Outcome::kDisagrees);
+    EXPECT_EQ(checks.tsc_offset.agreement, ClockAgreement::kDisagrees);
     EXPECT_EQ(checks.tsc_offset.inside, 0U);
     EXPECT_NEAR(static_cast<double>(checks.tsc_offset.outside_ns), 1e6, 110e3);
-    EXPECT_EQ(checks.kvm_clock.outcome, Outcome::kAgrees) << "another matter";
+    EXPECT_EQ(checks.kvm_clock.agreement, ClockAgreement::kAgrees) << "independent of the offset";
   }
   const Report report = make_report(trace);
   EXPECT_EQ(report.violations, 0U);
@@ -60,9 +60,9 @@ TEST(ClockCheck, AnOffsetThatIsNotObeyedDisagreesAndFailsNothing) {
 }
 
 TEST(ClockCheck, AKvmClockThatRunsAwayDisagrees) {
-  EXPECT_EQ(check(trace_with_readings(0, 100'000)).kvm_clock.outcome, Outcome::kDisagrees);
-  EXPECT_EQ(check(trace_with_readings(0, -100'000)).kvm_clock.outcome, Outcome::kDisagrees);
-  EXPECT_EQ(check(trace_with_readings(0, 100)).kvm_clock.outcome, Outcome::kAgrees);
+  EXPECT_EQ(check(trace_with_readings(0, 100'000)).kvm_clock.agreement, ClockAgreement::kDisagrees);
+  EXPECT_EQ(check(trace_with_readings(0, -100'000)).kvm_clock.agreement, ClockAgreement::kDisagrees);
+  EXPECT_EQ(check(trace_with_readings(0, 100)).kvm_clock.agreement, ClockAgreement::kAgrees);
 }
 
 TEST(ClockCheck, OneBadReadingDecidesNothing) {
@@ -73,7 +73,7 @@ TEST(ClockCheck, OneBadReadingDecidesNothing) {
     builder.reading(t + 1'000'000, k == 20 ? 900'000'000 : 0);
   }
   const ClockChecks checks = check(builder.build());
-  EXPECT_EQ(checks.tsc_offset.outcome, Outcome::kAgrees);
+  EXPECT_EQ(checks.tsc_offset.agreement, ClockAgreement::kAgrees);
   EXPECT_EQ(checks.tsc_offset.inside, 39U);
 }
 
@@ -85,7 +85,7 @@ TEST(ClockCheck, WhatKvmDoesNotOfferIsNamed) {
       args::clock_reading(e).clock_error = EINVAL;
     }
   const ClockChecks checks = check(trace);
-  EXPECT_EQ(checks.tsc_offset.outcome, Outcome::kNotOffered);
+  EXPECT_EQ(checks.tsc_offset.agreement, ClockAgreement::kNotOffered);
   EXPECT_THAT(checks.tsc_offset.why, HasSubstr("No such device"));
   EXPECT_THAT(checks.kvm_clock.why, HasSubstr("Invalid argument"));
   EXPECT_THAT(format_checks(checks), HasSubstr("not offered by this KVM (KVM_VCPU_TSC_OFFSET: No such"));
@@ -93,7 +93,7 @@ TEST(ClockCheck, WhatKvmDoesNotOfferIsNamed) {
   EXPECT_THAT(check(Trace{}).tsc_offset.why, HasSubstr("no guest"));
 }
 
-// The guest's counters and times are its own say.
+// The guest may write any counters and times.
 TEST(ClockCheck, AHostileGuestGetsNoMoreThanADisagreement) {
   for (const std::uint64_t lie :
        {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
@@ -104,11 +104,11 @@ TEST(ClockCheck, AHostileGuestGetsNoMoreThanADisagreement) {
       for (gb_event& e : trace.guest.events)
         if (e.kind == GB_KIND_guest_clock_reading) args::guest_clock_reading(e).*arg = lie;
       const ClockChecks checks = check(trace);
-      EXPECT_NE(checks.tsc_offset.outcome, Outcome::kAgrees) << lie;
+      EXPECT_NE(checks.tsc_offset.agreement, ClockAgreement::kAgrees) << lie;
       EXPECT_EQ(derive_clock(trace).hull->violations(), 0U);
     }
   }
-  // A number used twice counts once, one that the host never gave not at all.
+  // A number that is used twice counts once; one that the host never gave does not count.
   Trace trace = trace_with_readings(0);
   for (gb_event& e : trace.guest.events)
     if (e.kind == GB_KIND_guest_clock_reading) {

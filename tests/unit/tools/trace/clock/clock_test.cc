@@ -63,18 +63,18 @@ TEST(ClockHull, NamesTheWorstOfSeveralContradictions) {
   const ClockHull hull({exchange(1000, 0, 100), small, large, small_again});
   ASSERT_TRUE(hull.worst_violation());
   EXPECT_EQ(hull.worst_violation()->lower.id, 8U);
-  EXPECT_EQ(hull.worst_violation()->excess_ns, 439) << "500 - 60, less what the clock may drift in 1 us";
+  EXPECT_EQ(hull.worst_violation()->excess_ns, 439) << "500 - 60, less the drift in 1 us";
 }
 
 TEST(ClockHull, RoundsOutwardsOnBothSidesOfZero) {
   for (const std::int64_t base : {-1'000, 1'000}) {
     const ClockHull hull({exchange(0, base, base)});
-    EXPECT_EQ(hull.at(1).lo_ns, base - 1) << "600 ppm of 1 ns are some of it";
+    EXPECT_EQ(hull.at(1).lo_ns, base - 1) << "600 ppm of 1 ns round up";
     EXPECT_EQ(hull.at(1).hi_ns, base + 1);
   }
 }
 
-// Truth: theta with an offset and a drift below rho. What the hull says must contain it at every time.
+// The true theta has an offset and a drift below rho. The hull must contain it at every time.
 RC_GTEST_PROP(ClockHullProperty, ContainsTheTruth, ()) {
   GuestClock clock;
   clock.offset_ns = *rc::gen::inRange<std::int64_t>(-1'000'000'000'000, 1'000'000'000'000);
@@ -99,7 +99,7 @@ RC_GTEST_PROP(ClockHullProperty, ContainsTheTruth, ()) {
   }
 }
 
-// The two sweeps give what the definition gives.
+// The two sweeps equal the definition.
 RC_GTEST_PROP(ClockHullProperty, IsTheIntersectionOfAllConstraints, ()) {
   const auto raw =
       *rc::gen::nonEmpty(rc::gen::container<std::vector<std::pair<std::int64_t, std::int64_t>>>(rc::gen::pair(
@@ -156,7 +156,7 @@ RC_GTEST_PROP(ClockEvidence, SyntheticTracesAgreeAndHoldTheTruth, ()) {
   }
 }
 
-// One exchange moved by more than what its neighbours and itself leave open cannot go unnoticed.
+// An exchange that is moved by more than its neighbours and itself leave open is detected.
 RC_GTEST_PROP(ClockEvidence, ACorruptedExchangeIsAlwaysCaught, ()) {
   Trace trace = make_trace(5, {}, {}, *rc::gen::arbitrary<unsigned>());
   std::vector<gb_event*> exchanges;
@@ -190,20 +190,20 @@ std::vector<gb_event*> guest_events(Trace& trace, std::uint16_t kind) {
   return out;
 }
 
-// Two exchanges that have each other's number: each window stands at the other's host time.
+// Two exchanges with swapped numbers: each window meets the other's host time.
 RC_GTEST_PROP(ClockEvidence, SwappedExchangesAreAlwaysCaught, ()) {
   Trace trace = make_trace(5, {}, {}, *rc::gen::arbitrary<unsigned>());
   const auto exchanges = guest_events(trace, GB_KIND_guest_clock);
   const auto a = *rc::gen::inRange<std::size_t>(0, exchanges.size() - 1);
   const auto b = *rc::gen::inRange<std::size_t>(a + 1, exchanges.size());
-  // They lie 200 us apart at least, each 100 us wide: neither window can hold the other's stamp.
+  // They are at least 200 us apart and 100 us wide: neither window can contain the other's stamp.
   std::swap(args::guest_clock(*exchanges[a]).exchange, args::guest_clock(*exchanges[b]).exchange);
   const ClockReport report = derive_clock(trace);
   RC_ASSERT(report.hull->violations() > 0U);
   RC_ASSERT(report.hull->worst_violation()->describe().find("contradict") != std::string::npos);
 }
 
-// A host stamp that belongs to another exchange: all that follow are off by one.
+// A host stamp that belongs to another exchange: all that follow are shifted by one.
 RC_GTEST_PROP(ClockEvidence, WronglyPairedExchangesAreAlwaysCaught, ()) {
   Trace trace = make_trace(5, {}, {}, *rc::gen::arbitrary<unsigned>());
   const auto exchanges = guest_events(trace, GB_KIND_guest_clock);
@@ -215,8 +215,8 @@ RC_GTEST_PROP(ClockEvidence, WronglyPairedExchangesAreAlwaysCaught, ()) {
   RC_ASSERT(report.hull->violations() > 0U || first + 1 == exchanges.size());
 }
 
-// A frame moved against its cause by more than the bound: sent after the host had it, or received before it
-// was published.
+// A frame that is moved against its cause by more than the bound: sent after the host had it, or received
+// before it was published.
 RC_GTEST_PROP(ClockEvidence, AFrameBeyondTheBoundIsAlwaysCaught, ()) {
   Trace trace = make_trace(5, {}, {}, *rc::gen::arbitrary<unsigned>());
   const bool out = *rc::gen::arbitrary<bool>();
@@ -226,8 +226,8 @@ RC_GTEST_PROP(ClockEvidence, AFrameBeyondTheBoundIsAlwaysCaught, ()) {
   Trace without = trace;
   std::erase_if(without.guest.events,
                 [&bad](const gb_event& e) { return e.seq == bad.seq && e.cpu == bad.cpu; });
-  RC_PRE(derive_clock(without).evidence.frames < paired);  // it is one that the host saw too
-  // A frame's own way takes 180 us at most; the hull is 200 us wide, and some for drift.
+  RC_PRE(derive_clock(without).evidence.frames < paired);  // it is a frame that the host saw too
+  // A frame travels for at most 180 us; the hull is 200 us wide, plus drift.
   const auto shift = *rc::gen::inRange<std::uint64_t>(500'000, 1'000'000'000);
   bad.ts_ns = out ? bad.ts_ns + shift : bad.ts_ns - shift;
   const ClockReport report = derive_clock(trace);
@@ -236,8 +236,8 @@ RC_GTEST_PROP(ClockEvidence, AFrameBeyondTheBoundIsAlwaysCaught, ()) {
   RC_ASSERT(worst.lower.source == Source::kTransmit || worst.upper.source == Source::kReceive);
 }
 
-// One vCPU's clock runs apart: no vCPU contradicts itself, the whole does, and the pair names both.
-TEST(ClockEvidence, VcpusThatDisagreeAreToldFromAClockThatJumps) {
+// One vCPU's clock is off: no vCPU contradicts itself, the whole does, and the pair names both.
+TEST(ClockEvidence, VcpusThatDisagreeDifferFromAClockThatJumps) {
   TraceBuilder apart;
   for (std::int64_t t = 1'000'000'000; t < 1'100'000'000; t += 1'000'000)
     apart.exchange(t);

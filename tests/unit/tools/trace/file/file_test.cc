@@ -72,7 +72,7 @@ TEST(TraceFile, GivesBackWhatWasWritten) {
   EXPECT_EQ(back->meta["workload"]["cycles"], 2);
   EXPECT_EQ(back->host.hooks, std::vector<bpf::Hook>{bpf::parse_hook("rx_inject usdt")});
   EXPECT_EQ(back->guest.drops.at("ring_full"), 3U);
-  EXPECT_EQ(back->guest.lost(), 3U);  // own_events are no loss
+  EXPECT_EQ(back->guest.lost(), 3U);  // own_events are not losses
   EXPECT_EQ(back->notes, std::vector<std::string>{"a note"});
   EXPECT_FALSE(back->truncated);
   EXPECT_FALSE(back->other_interface);
@@ -91,7 +91,7 @@ TEST(TraceFile, MetadataCanBeAddedLater) {
   EXPECT_FALSE(back->truncated);
 }
 
-TEST(TraceFile, EveryPrefixYieldsWhatItHasAndSaysSo) {
+TEST(TraceFile, EveryPrefixYieldsItsWholeEventsAndSaysSo) {
   const Trace trace = make_trace(2);
   const TempFile file;
   write(trace, file.path());
@@ -135,7 +135,7 @@ TEST(TraceFile, AChunkLongerThanAnyIsDamage) {
   EXPECT_FALSE(parse_trace(bytes, "x"));
 }
 
-// Wherever one byte is another, the reader says so; where it can, it names the chunk.
+// The reader detects any byte that changed and, where it can, names the chunk.
 TEST(TraceFile, AnOverwrittenByteIsCaughtAndNamed) {
   const TempFile file;
   write(make_trace(1), file.path());
@@ -165,7 +165,7 @@ TEST(TraceFile, VersionOneIsReadAndAddedTo) {
   EXPECT_EQ(trace->notes.back(), "added");
 }
 
-TEST(TraceFile, SharesOfOneEventAreNotLossesOfTheirOwn) {
+TEST(TraceFile, PartsOfACounterAreNotAddedToIt) {
   Side side;
   side.drops = {{"ring_full", 7}, {"ring_full:rx_inject", 5}, {"ring_full:host_recv", 2}};
   EXPECT_EQ(side.lost(), 7U);
@@ -198,11 +198,11 @@ gb_event guest_event(std::uint64_t seq) {
 TEST(Records, ImpossibleOnesAreCountedAndLeftOut) {
   std::vector<gb_event> bad(8, guest_event(0));
   bad[0].version = 2;
-  bad[1].kind = GB_KIND_rx_inject;  // a guest cannot speak for the host
+  bad[1].kind = GB_KIND_rx_inject;  // a guest cannot write host events
   bad[2].kind = 250;
   bad[3].cpu = kMaxCpus;
   bad[4].ts_ns = UINT64_MAX;
-  bad[5].cpu = kAgentCpuBit;  // the agent numbers clock exchanges only
+  bad[5].cpu = kAgentCpuBit;  // the agent's numbers are for clock exchanges only
   bad[6].kind = GB_KIND_guest_clock;
   bad[7].kind = 0;
   Side side;
@@ -214,8 +214,7 @@ TEST(Records, ImpossibleOnesAreCountedAndLeftOut) {
                 {"?", 2}, {"rx_inject", 1}, {"guest_clock", 1}, {std::string(kind_name(bad[0].kind)), 4}}));
 }
 
-// A trace of millions of events comes in thousands of chunks: what was read before may not be copied for
-// each.
+// A trace of millions of events has thousands of chunks: earlier events must not be copied for each.
 TEST(Records, ManyChunksAreTakenWithFewCopies) {
   Side side;
   gb_event event{};

@@ -86,8 +86,8 @@ TEST(Attribute, SegmentsThatAreNotSeenAreNotZero) {
   EXPECT_FALSE(a.applies[static_cast<std::size_t>(Segment::remote_server)]);
 }
 
-// Takes one kind of boundary out and holds the result to what the path with all events says: the time of
-// every step that touched it, and no other, becomes unattributed.
+// Removes one kind of boundary and compares with the path of the whole trace: exactly the time of the steps
+// that touched it becomes unattributed.
 class DroppedKind : public ::testing::TestWithParam<std::uint16_t> {};
 
 TEST_P(DroppedKind, RaisesUnattributedByItsSteps) {
@@ -109,9 +109,9 @@ TEST_P(DroppedKind, RaisesUnattributedByItsSteps) {
       for (const Step& s : a.path.steps)
         if (slot_kind(s.from) == kind || slot_kind(s.to) == kind) touched += s.end_ns - s.begin_ns;
       EXPECT_EQ(a.total_ns(), b.total_ns());
-      // Of these, more than their own steps depends: whether the server was late to ask, whether the request
+      // More than their own steps depends on these: whether the server was late to read, whether the request
       // was sent before it read, whether the client had to wait for the end of file, and whether the guest's
-      // interrupt came of the frame.
+      // interrupt was for this frame.
       if (kind == GB_KIND_host_server_read_enter || kind == GB_KIND_host_server_read ||
           kind == GB_KIND_guest_receive || kind == GB_KIND_irq_raise)
         EXPECT_GE(b.unattributed_ns, touched) << kind_name(kind);
@@ -142,7 +142,7 @@ TEST(Attribute, NothingGrowsWhateverKindIsMissing) {
     const Attribution full = attribute(trace, clock);
     for (std::uint16_t kind = 1; kind < GB_KIND_LIMIT; ++kind) {
       if (kind_name(kind) == "?") continue;
-      // Two boundaries that ran late beside their successor are known to be late only by it.
+      // Two boundaries are known to be late only from their successor.
       if (o.late_irq && kind == GB_KIND_guest_receive) continue;
       if (o.late_send_probe && kind == GB_KIND_host_sock_state) continue;
       const Attribution less = attribute(without_kind(trace, kind), clock);
@@ -160,7 +160,7 @@ TEST(Attribute, NothingGrowsWhateverKindIsMissing) {
   }
 }
 
-TEST(Attribute, HostSegmentsDoNotDependOnTheGuestsWord) {
+TEST(Attribute, HostSegmentsDoNotDependOnTheGuestsEvents) {
   Trace trace = make_trace(3, {});
   const ClockReport clock = derive_clock(trace);
   const Attribution honest = attribute(trace, clock);
@@ -177,12 +177,12 @@ TEST(Attribute, HostSegmentsDoNotDependOnTheGuestsWord) {
   }
 }
 
-TEST(Attribute, LostReapMakesItsCycleIncompleteAndNoOther) {
+TEST(Attribute, ALostReapMakesOnlyItsCycleIncomplete) {
   Trace trace = make_trace(6, {});
   int reaps = 0, waits = 0;
   std::erase_if(trace.guest.events,
                 [&](const gb_event& e) { return e.kind == GB_KIND_guest_reap && ++reaps == 6; });
-  ASSERT_EQ(attribute_all(trace).cycles.size(), 6U);  // wait4() has told it too
+  ASSERT_EQ(attribute_all(trace).cycles.size(), 6U);  // wait4() marks the same moment
   std::erase_if(trace.guest.events,
                 [&](const gb_event& e) { return e.kind == GB_KIND_guest_waited && ++waits == 6; });
   const Attribution a = attribute_all(trace);
@@ -203,7 +203,7 @@ TEST(Attribute, HostOnlyTraceHasTheHostsCycles) {
   }
 }
 
-TEST(Segments, SidesAreWhatTheirPairsSay) {
+TEST(Segments, SidesFollowFromTheirPairs) {
   for (const SegmentPair& p : segment_pairs()) {
     const Where side = segment_info(p.segment).side;
     EXPECT_TRUE(side != Where::guest || (is_guest_slot(p.from) && is_guest_slot(p.to))) << slot_name(p.from);
@@ -216,15 +216,15 @@ TEST(Segments, APairBelongsToOneSegment) {
     EXPECT_EQ(segment_of(p.from, p.to), p.segment);
 }
 
-// A connection of either IP version between the same ports at once, also between NAT and server.
-TEST(Attribute, IpVersionsWithEqualPortsAreToldApart) {
+// A connection of each IP version between the same ports at once, also between NAT and server.
+TEST(Attribute, IpVersionsWithEqualPortsAreDistinguished) {
   for (const bool six_first : {false, true}) {
     testing::TraceBuilder builder;
     for (int k = 0; k < 5; ++k)
       builder.exchange(1'000'000'000 + k * 200'000);
     testing::CycleOptions slow{.fork = false}, fast{.fork = false};
-    slow.six = six_first;
-    fast.six = !six_first;
+    slow.ipv6 = six_first;
+    fast.ipv6 = !six_first;
     slow.port = fast.port = 41'000;
     slow.think_ns = 40'000'000;
     builder.cycle(1'010'000'000, slow);

@@ -1,4 +1,4 @@
-// Why a step took its time: the states of whoever had to act, with the vCPU's on top.
+// The states of the thread that acts in a step, overridden by those of its vCPU.
 #include "tools/trace/path/cycle_states.h"
 
 #include <gmock/gmock.h>
@@ -20,8 +20,9 @@ constexpr std::uint64_t kBlockedState = 1;
 constexpr std::uint32_t kVcpuTid = 99, kClient = 600;  // of the builder
 constexpr std::int64_t kOffset = 5'000'000'000;
 
-// Of 0 to 1000 after t the client runs until 200, sleeps until 500, waits until 600, and runs again. Its vCPU
-// is in an exit over [50, 150], has no CPU over [250, 300] and [700, 800], sleeps in an exit over [900, 950].
+// From t to t + 1000 the client runs until 200, sleeps until 500, waits until 600, and runs again. Its vCPU
+// is in an exit over [50, 150], has no CPU over [250, 300] and [700, 800], and sleeps in an exit over [900,
+// 950].
 struct Scene {
   std::int64_t t = 2'000'000'000;
   Trace trace;
@@ -51,7 +52,7 @@ struct Scene {
     host(940, GB_KIND_host_sched_in);
     exit_over(900, 950);
     trace = b.build();
-    // The exchanges hit on either end, so that the offset is exact.
+    // The exchanges touch the true offset from both sides, so that it is exact.
     clock.hull.emplace(std::vector<ClockConstraint>{{t, kOffset, kOffset}}, 0);
   }
 
@@ -63,7 +64,7 @@ struct Scene {
 };
 
 // Order: running, runnable, blocked, unknown, in exit, stolen.
-TEST(CycleStates, OfAClientWithItsVcpuOnTop) {
+TEST(CycleStates, OfAClientOverriddenByItsVcpu) {
   const Scene s;
   EXPECT_THAT(s.of(Slot::request_send, 0, 200), ElementsAre(100, 0, 0, 0, 100, 0));
   EXPECT_THAT(s.of(Slot::request_send, 200, 600), ElementsAre(0, 100, 250, 0, 0, 50));
@@ -85,7 +86,7 @@ TEST(CycleStates, OfAnotherVcpuIsNotTaken) {
   EXPECT_THAT(s.of(Slot::reply_receive, 0, 1000), ElementsAre(0, 0, 0, 1000, 0, 0));
 }
 
-TEST(CycleStates, EverySegmentHasSomebodyWhoActs) {
+TEST(CycleStates, EverySegmentHasAnActor) {
   for (std::size_t k = 0; k < kSegments; ++k) {
     const auto segment = static_cast<Segment>(k);
     EXPECT_EQ(actor_of(segment) == Actor::kNone,
@@ -99,7 +100,7 @@ TEST(CycleStates, EverySegmentHasSomebodyWhoActs) {
   EXPECT_EQ(actor_of(Segment::close_handshake), Actor::kSeveral);
 }
 
-// Of real cycles, the states of a step cover it, and are known but for the first cycle's beginning.
+// In real cycles the states of a step cover it. They are known except at the beginning of the first cycle.
 TEST(CycleStates, OfRealCyclesAreKnownAndComplete) {
   const auto trace = read_trace(GLASSBOX_SOURCE_DIR "/tests/unit/tools/trace/data/fork.trace");
   ASSERT_TRUE(trace);

@@ -1,5 +1,5 @@
-// Guests that say of themselves what they like: what the host saw stays what it was, figures stay figures,
-// and the report comes in a time that grows as the trace does.
+// Guests that report anything: the host's figures do not change, no figure overflows, and the time of the
+// report grows linearly with the trace.
 #include <gtest/gtest.h>
 #include <time.h>
 
@@ -26,7 +26,7 @@ Attribution attribute_all(const Trace& trace) {
   return attribute(trace, derive_clock(trace));
 }
 
-// What the host's segments take in all, by flow.
+// The time of the host's segments, by flow.
 std::map<std::uint64_t, std::int64_t> host_time(const Attribution& a) {
   std::map<std::uint64_t, std::int64_t> out;
   for (const CycleResult& c : a.cycles)
@@ -36,8 +36,7 @@ std::map<std::uint64_t, std::int64_t> host_time(const Attribution& a) {
   return out;
 }
 
-// Every socket call told again, with numbers that were not used yet, by a thread and of a socket that have
-// nothing to do with the first.
+// Repeats every socket call with unused numbers, by another thread and on another socket.
 void replay_calls(Trace& trace) {
   std::uint64_t seq = 0;
   for (const gb_event& e : trace.guest.events)
@@ -56,7 +55,7 @@ void replay_calls(Trace& trace) {
                    [](const gb_event& a, const gb_event& b) { return a.ts_ns < b.ts_ns; });
 }
 
-TEST(HostileGuest, WhatTheHostDidForAConnectionCountsOnceHoweverOftenTheGuestTellsOfIt) {
+TEST(HostileGuest, TheHostsWorkForAConnectionCountsOnceHoweverOftenTheGuestReportsIt) {
   Trace trace = make_trace(5, kSingle);
   const Attribution honest = attribute_all(trace);
   ASSERT_EQ(honest.cycles.size(), 5U);
@@ -68,7 +67,7 @@ TEST(HostileGuest, WhatTheHostDidForAConnectionCountsOnceHoweverOftenTheGuestTel
   EXPECT_EQ(host_time(twice), host_time(honest));
 }
 
-TEST(HostileGuest, SilenceLeavesTheHostItsCycles) {
+TEST(HostileGuest, ASilentGuestLeavesTheHostItsCycles) {
   Trace trace = make_trace(5, kSingle);
   const Attribution alone = attribute_all(host_side(trace));
   ASSERT_EQ(alone.cycles.size(), 5U);
@@ -77,12 +76,12 @@ TEST(HostileGuest, SilenceLeavesTheHostItsCycles) {
   EXPECT_EQ(silent.cycles.size(), 5U);
   EXPECT_EQ(host_time(silent), host_time(alone));
   const Report report = make_report(trace);
-  EXPECT_NE(report.title.find("host side only (the guest tells of no connection)"), std::string::npos);
+  EXPECT_NE(report.title.find("host side only (the guest reported no connection)"), std::string::npos);
   ASSERT_EQ(report.notes.size(), 1U);
-  EXPECT_NE(report.notes[0].find("the guest tells of no connection"), std::string::npos);
+  EXPECT_NE(report.notes[0].find("the guest reported no connection"), std::string::npos);
 }
 
-TEST(HostileGuest, HostSideIsTheSameWhateverTheGuestSays) {
+TEST(HostileGuest, HostSideIsTheSameWhateverTheGuestReports) {
   const Trace honest = make_trace(5);
   Trace lying = honest;
   replay_calls(lying);
@@ -97,8 +96,8 @@ TEST(HostileGuest, HostSideIsTheSameWhateverTheGuestSays) {
   EXPECT_NE(format_table(make_report(lying)), format_table(make_report(honest)));
 }
 
-// Ten cycles that the guest claims took 36 years each: more nanoseconds than 64 bits hold.
-TEST(HostileGuest, TimesThatAddUpToMoreThanANumberHoldsHaveAMeanAllTheSame) {
+// Ten cycles of 36 years each, by the guest's times: their sum overflows 64 bits.
+TEST(HostileGuest, TimesWhoseSumOverflowsStillHaveAMean) {
   constexpr std::int64_t kEver = 1'100'000'000'000'000'000;
   TraceBuilder builder;
   CycleOptions options = kSingle;
@@ -120,7 +119,7 @@ TEST(HostileGuest, TimesThatAddUpToMoreThanANumberHoldsHaveAMeanAllTheSame) {
   EXPECT_NEAR(static_cast<double>(most), static_cast<double>(kEver), 1e15);
 }
 
-// Of this thread, and the least of three.
+// The CPU time of this thread, the least of three runs.
 template <typename Work>
 double cpu_seconds(Work&& work) {
   double least = 1e9;
@@ -135,8 +134,8 @@ double cpu_seconds(Work&& work) {
   return least;
 }
 
-// How many times longer the report takes of a trace that is four times as long: four, and what sorting adds.
-// A search through everything for everything makes that sixteen.
+// How many times longer the report takes for a trace of four times the length: four times, and a little for
+// sorting. A quadratic search would make it sixteen.
 template <typename MakeTrace>
 double growth(MakeTrace&& make, int few) {
   const Trace small = make(few), large = make(4 * few);
@@ -148,7 +147,7 @@ double growth(MakeTrace&& make, int few) {
 }
 constexpr double kMostGrowth = 9;
 
-// One cycle whose server thinks for a second, and whatever `fill` puts into that.
+// One cycle with a second of think time, filled with the events that `fill` adds.
 template <typename Fill>
 Trace with_traffic(int count, Fill&& fill) {
   TraceBuilder builder;
@@ -160,10 +159,10 @@ Trace with_traffic(int count, Fill&& fill) {
   builder.exchange(builder.cycle(begin + kMs, options));
   return builder.build();
 }
-// Of the first flow of a builder.
+// The ports of a builder's first flow.
 constexpr std::uint64_t kFlow = 1, kPort = 32769, kServerPort = 7777;
 
-TEST(HostileGuest, ManyFramesOfOneConnectionTakeNoLongerThanTheyAreMany) {
+TEST(HostileGuest, TimeIsLinearInTheFramesOfOneConnection) {
   const auto make = [](int count) {
     return with_traffic(count, [count](TraceBuilder& builder, std::int64_t t, std::int64_t step) {
       for (int k = 0; k < count; ++k)
@@ -174,7 +173,7 @@ TEST(HostileGuest, ManyFramesOfOneConnectionTakeNoLongerThanTheyAreMany) {
   EXPECT_LT(growth(make, 10'000), kMostGrowth);
 }
 
-TEST(HostileGuest, ManySendsOfOneConnectionTakeNoLongerThanTheyAreMany) {
+TEST(HostileGuest, TimeIsLinearInTheSendsOfOneConnection) {
   const auto make = [](int count) {
     return with_traffic(count, [count](TraceBuilder& builder, std::int64_t t, std::int64_t step) {
       for (int k = 0; k < count / 2; ++k)
@@ -187,8 +186,8 @@ TEST(HostileGuest, ManySendsOfOneConnectionTakeNoLongerThanTheyAreMany) {
   EXPECT_LT(growth(make, 10'000), kMostGrowth);
 }
 
-// Connections that never sent a thing, between ports that were busy all the time.
-TEST(HostileGuest, ManyConnectionsAmongManyFramesTakeNoLongerThanTheyAreMany) {
+// Connections that never sent anything, between ports that were busy all the time.
+TEST(HostileGuest, TimeIsLinearInConnectionsAmongManyFrames) {
   const auto make = [](int count) {
     TraceBuilder builder;
     std::int64_t t = 1'000'000'000;
@@ -199,7 +198,7 @@ TEST(HostileGuest, ManyConnectionsAmongManyFramesTakeNoLongerThanTheyAreMany) {
                     {socket, 2, kServerPort, 0, kGateway, 1'000'000'000});
       builder.guest(t += 1000, GB_KIND_guest_sock_state, 600, {socket, 2, 2, 1, kPort, kServerPort});
     }
-    for (int k = 0; k < 2 * count; ++k)  // acknowledgements, and nothing else
+    for (int k = 0; k < 2 * count; ++k)  // acknowledgements only
       builder.guest(t += 1000, k % 2 == 0 ? GB_KIND_guest_xmit : GB_KIND_guest_receive, 600,
                     {kPort, kServerPort, 7, 66, 16, 0, kGateway, 0, 0, 0});
     for (int k = 0; k < count; ++k)
@@ -212,8 +211,8 @@ TEST(HostileGuest, ManyConnectionsAmongManyFramesTakeNoLongerThanTheyAreMany) {
   EXPECT_LT(growth(make, 3'000), kMostGrowth);
 }
 
-// Its clones and children, and no fork that says which is whose.
-TEST(HostileGuest, ManyChildrenOfOneParentTakeNoLongerThanTheyAreMany) {
+// A parent's clones and children, without the forks that connect them.
+TEST(HostileGuest, TimeIsLinearInTheChildrenOfOneParent) {
   const auto make = [](int count) {
     TraceBuilder builder;
     std::int64_t t = 1'000'000'000;

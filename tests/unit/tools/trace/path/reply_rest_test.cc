@@ -1,4 +1,4 @@
-// A reply in several parts: what passes between the first and the last is a segment of its own.
+// A reply in several parts: the time between the first and the last is a segment of its own.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -34,7 +34,7 @@ TEST(ReplyRest, HoldsTheTimeBetweenTheParts) {
   }
 }
 
-TEST(ReplyRest, IsNoneOfAReplyInOnePart) {
+TEST(ReplyRest, IsAbsentForAReplyInOnePart) {
   CycleOptions o;
   o.fork = false;
   const Trace trace = make_trace(20, o);
@@ -49,7 +49,7 @@ TEST(ReplyRest, IsSeenFromTheHostAlone) {
     EXPECT_GE(in(c, Segment::reply_rest), 30 * kMs);
 }
 
-// With the receipt of the parts lost the time is somebody's, but not the client's.
+// If the receipts of the parts are lost, their time must not count as the client's.
 TEST(ReplyRest, ALostBoundaryDoesNotMakeItTheClients) {
   const Trace whole = make_trace(20, in_two_parts());
   const Trace trace = without_kind(whole, GB_KIND_host_recv);

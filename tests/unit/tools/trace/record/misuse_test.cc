@@ -1,5 +1,5 @@
-// glassbox-trace in the hands of somebody who does it wrong, or with files and a machine that are against it:
-// one line that names the thing and what is wrong with it, and the exit status that the help promises.
+// glassbox-trace with wrong arguments, bad files and full disks: it prints one line that names the thing and
+// what is wrong with it, and exits with the status that --help promises.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -61,7 +61,7 @@ class Firing {
   pid_t pid_;
 };
 
-TEST_F(Misuse, NumbersThatCannotBe) {
+TEST_F(Misuse, NumbersOutOfRange) {
   expect_one_line(run_program("report " + kTrace + " --cycle 999999999"), 2,
                   "--cycle 999999999: " + kTrace + " has 6 cycles");
   for (const char* wrong : {"-1", "0", "x", "1.5", "99999999999999999999999999"}) {
@@ -79,7 +79,7 @@ TEST_F(Misuse, NumbersThatCannotBe) {
   expect_one_line(run_program("record -o x --pid 1 --ring-mib 3"), 2, "--ring-mib: 3 not in {1,2,4,8");
 }
 
-TEST_F(Misuse, WhatIsNoTrace) {
+TEST_F(Misuse, FilesThatAreNotTraces) {
   expect_one_line(run_program("report " + file("empty", "")), 1, "not a glassbox trace (empty)");
   expect_one_line(run_program("report " + file("short", bytes_of(kTrace).substr(0, 20))), 1,
                   "not a glassbox trace (only 20 bytes)");
@@ -100,13 +100,13 @@ TEST_F(Misuse, HugeFiles) {
   expect_one_line(run_program("report " + nothing), 1, "of trace, more than this machine's memory");
 }
 
-TEST_F(Misuse, AReportThatNobodyGetsIsNoSuccess) {
+TEST_F(Misuse, AReportThatCannotBeWrittenIsAFailure) {
   if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full";
   for (const char* what :
        {"report %", "report % --format json", "report % --cycle 1", "report % --states", "probes"}) {
     std::string arguments = what;
     if (const std::size_t at = arguments.find('%'); at != std::string::npos) arguments.replace(at, 1, kTrace);
-    // The order counts: standard error is the pipe, then standard output goes elsewhere.
+    // Order matters: first stderr is the pipe, then stdout goes elsewhere.
     expect_one_line(run_program(arguments + " 2>&1 >/dev/full"), 1,
                     "cannot write to standard output: No space left on device");
     expect_one_line(run_program(arguments + " 2>&1 >&-"), 1,
@@ -114,7 +114,7 @@ TEST_F(Misuse, AReportThatNobodyGetsIsNoSuccess) {
   }
 }
 
-TEST_F(Misuse, RecordWhatCannotBeRecorded) {
+TEST_F(Misuse, TargetsThatCannotBeRecorded) {
   if (::geteuid() != 0) GTEST_SKIP() << "attaching USDT probes needs root";
   expect_one_line(run_program("record --pid 4194304 -o " + file("x")), 1,
                   "there is no process 4194304: `glassbox ls` lists the VMs that run");
@@ -129,7 +129,7 @@ TEST_F(Misuse, RecordWhatCannotBeRecorded) {
                   "give the pid of `glassbox run` or `glassbox netns`");
   ::kill(foreign, SIGKILL);
   ::waitpid(foreign, nullptr, 0);
-  EXPECT_FALSE(fs::exists(file("x"))) << "nothing is written before it is known that there is something to";
+  EXPECT_FALSE(fs::exists(file("x"))) << "no file is created before the target is known";
   const Firing firing;
   expect_one_line(
       run_program(fmt::format("record --pid {} -o {}/no/such/place", firing.pid(), dir_.string())), 1,
@@ -140,7 +140,7 @@ TEST_F(Misuse, RecordWhatCannotBeRecorded) {
                   "/dev/full: cannot write the trace");
 }
 
-TEST_F(Misuse, AnOrdinaryUserIsToldToBeRoot) {
+TEST_F(Misuse, AnOrdinaryUserIsToldToUseRoot) {
   if (::geteuid() != 0 || std::system("command -v setpriv >/dev/null") != 0)
     GTEST_SKIP() << "needs root and setpriv to become an ordinary user";
   const std::string user = "setpriv --reuid 65534 --regid 65534 --clear-groups " GLASSBOX_TRACE_PROGRAM " ";
@@ -149,7 +149,7 @@ TEST_F(Misuse, AnOrdinaryUserIsToldToBeRoot) {
   expect_one_line(run, 1, "needs CAP_SYS_ADMIN (for USDT probes): run it as root");
 }
 
-// A disk of 64 KiB: one line, and what is there can be read.
+// A disk of 64 KiB: one line of error, and the file can be read.
 TEST_F(Misuse, AFullDiskEndsTheRecordingAndLeavesWhatFitted) {
   if (::geteuid() != 0) GTEST_SKIP() << "attaching USDT probes and mounting need root";
   const Firing firing;
@@ -159,15 +159,15 @@ TEST_F(Misuse, AFullDiskEndsTheRecordingAndLeavesWhatFitted) {
       dir_.string(), GLASSBOX_TRACE_PROGRAM, firing.pid());
   const Ran run = run_command("unshare --mount sh -c '" + steps + "'");
   EXPECT_THAT(run.output, ::testing::StartsWith("status 1\n"));
-  EXPECT_THAT(run.output, HasSubstr("note: the trace is truncated: this is what it has"));
+  EXPECT_THAT(run.output, HasSubstr("note: the trace is truncated: its last events are missing"));
   const std::string said = bytes_of(dir_.string() + ".said");
-  EXPECT_EQ(said, "glassbox-trace: error: " + file("t") +
-                      ": cannot write the trace (what is there is readable): No space left on device\n");
+  EXPECT_EQ(said,
+            "glassbox-trace: error: " + file("t") +
+                ": cannot write to the trace (it stays readable up to here): No space left on device\n");
   fs::remove(dir_.string() + ".said");
 }
 
-// The first file that is opened would get the closed descriptor: nothing that is said may end up in the
-// trace.
+// The first file that is opened would get a closed standard descriptor: no message may end up in the trace.
 TEST_F(Misuse, ARecorderWithoutStandardDescriptorsWritesAGoodTrace) {
   if (::geteuid() != 0) GTEST_SKIP() << "attaching USDT probes needs root";
   const Firing firing;

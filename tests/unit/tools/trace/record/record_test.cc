@@ -1,5 +1,5 @@
-// The recorder on a process of ours that fires probes, natively and without a guest; and the program's
-// command line.
+// The recorder on a process of the test that fires probes, natively and without a guest; and the command line
+// of the program.
 #include "tools/trace/record/record.h"
 
 #include <fcntl.h>
@@ -38,13 +38,13 @@ fs::path temp_path(const std::string& name) {
   return fs::temp_directory_path() / fmt::format("gb-record-test-{}-{}", ::getpid(), name);
 }
 
-// Beside them come the scheduler's events, as many as it likes.
+// The scheduler's events come in addition, in any number.
 std::size_t usdt_events(const Trace& trace) {
   return static_cast<std::size_t>(std::count_if(trace.host.events.begin(), trace.host.events.end(),
                                                 [](const gb_event& e) { return e.kind < 64; }));
 }
 
-// A child that fires a round of probes for each byte it gets, until end of file.
+// A child that fires a round of probes for each byte that it reads, until end of file.
 class ProbedProcess {
  public:
   ProbedProcess() {
@@ -87,7 +87,7 @@ class ProbedProcess {
 
 class RecordProcess {
  public:
-  // `ring_mib`: of the ring buffer; its standard error goes to `said`, if there is one.
+  // `ring_mib` is the size of the ring buffer; standard error goes to the file `said`, if it is not empty.
   RecordProcess(pid_t target, const fs::path& output, const char* ring_mib = "16",
                 const fs::path& said = {}) {
     std::array<int, 2> ready{};
@@ -164,7 +164,7 @@ TEST_F(Record, EndsWithTheProcess) {
   EXPECT_THAT(trace->notes[0], HasSubstr("ended while it was recorded"));
 }
 
-// The socket of a VM, and what a VM has beside it.
+// The socket of a VM, and the file next to it.
 class SilentVm {
  public:
   SilentVm() {
@@ -180,7 +180,7 @@ class SilentVm {
   ~SilentVm() { fs::remove_all(dir_); }
   SilentVm(const SilentVm&) = delete;
   [[nodiscard]] fs::path socket() const { return dir_ / "vsock.sock"; }
-  // Waits until somebody wants to talk to the guest, which says nothing.
+  // Waits until the recorder connects; the guest never answers.
   UniqueFd accept() {
     UniqueFd peer(::accept(listener_.get(), nullptr, nullptr));
     for (char c = 0; c != '\n' && ::read(peer.get(), &c, 1) == 1;) {
@@ -193,7 +193,7 @@ class SilentVm {
   UniqueFd listener_;
 };
 
-// The guest lets us wait, and meanwhile more happens on the host than the ring buffer holds.
+// While the recorder waits for the guest, more happens on the host than the ring buffer holds.
 TEST_F(Record, GuestThatDoesNotAnswerCostsTheHostNoEvent) {
   ProbedProcess process;
   SilentVm vm;
@@ -231,7 +231,7 @@ TEST_F(Record, GuestThatDoesNotAnswerCostsTheHostNoEvent) {
   EXPECT_THAT(trace->notes[0], HasSubstr("host side only"));
 }
 
-// The agent traces, and does not answer when it is told to stop: the second signal ends the recording.
+// The agent traces and does not answer the request to stop: a second signal ends the recording.
 TEST_F(Record, ASecondSignalEndsTheWaitForTheGuestAndKeepsTheHostsSide) {
   ProbedProcess process;
   SilentVm vm;
@@ -270,8 +270,8 @@ TEST_F(Record, ASecondSignalEndsTheWaitForTheGuestAndKeepsTheHostsSide) {
   EXPECT_THAT(trace->notes[0], HasSubstr("a second signal ended the recording"));
 }
 
-// A recorder that does not come round while more happens than its ring holds: 7,710 events a MiB.
-TEST_F(Record, WhatTheRingDidNotHoldIsSaidByEvent) {
+// The recorder is stopped while more happens than its ring holds: 7,710 events per MiB.
+TEST_F(Record, LossesOfTheRingAreNamedByEvent) {
   const fs::path said = temp_path("said");
   ProbedProcess process;
   RecordProcess recorder(process.pid(), path_, "1", said);
@@ -295,7 +295,7 @@ TEST_F(Record, WhatTheRingDidNotHoldIsSaidByEvent) {
   std::ifstream in(said);
   const std::string text{std::istreambuf_iterator<char>(in), {}};
   EXPECT_THAT(text, HasSubstr("host ring_full:rx_inject "));
-  EXPECT_THAT(text, HasSubstr("a larger ring buffer may take them: --ring-mib 2\n"));
+  EXPECT_THAT(text, HasSubstr("a larger ring buffer may hold them: --ring-mib 2\n"));
   fs::remove(said);
 }
 
@@ -309,7 +309,7 @@ TEST(Program, MistakesAreOneLineAndAStatus) {
   expect_one_line(run_program("report x --format yaml"), 2, "yaml");
   expect_one_line(run_program("frobnicate"), 2, "");
   expect_one_line(run_program("record --pid 1 --name x -o y"), 2, "");
-  // Without a build tree around it that has tools/in-lab, nothing looks for a lab.
+  // A program outside a checkout with tools/in-lab does not look for a lab.
   expect_one_line(run_program("record --pid 4194304 -o " + garbage.string()), 1, "4194304");
   expect_one_line(run_program("record --meta '[1]' --pid 1 -o " + garbage.string()), 2, "--meta");
   fs::remove(garbage);
@@ -321,7 +321,7 @@ TEST(Program, HelpAndVersion) {
   EXPECT_THAT(run_program("--version").output, HasSubstr("glassbox-trace " GLASSBOX_VERSION));
 }
 
-TEST(Program, ReportsATraceAndWhatIsTakenOutOfIt) {
+TEST(Program, ReportsATraceAndWhatIsRemovedFromIt) {
   const std::string trace = GLASSBOX_SOURCE_DIR "/tests/unit/tools/trace/data/fork.trace";
   const Ran table = run_program("report " + trace);
   EXPECT_EQ(table.status, 0);
@@ -339,7 +339,7 @@ TEST(Program, ReportsATraceAndWhatIsTakenOutOfIt) {
   expect_one_line(run_program("report " + trace + " --cycle 7"), 2, "fork.trace has 6 cycles");
 }
 
-TEST(Program, ATruncatedTraceIsReportedAndSaidSo) {
+TEST(Program, ATruncatedTraceIsReportedWithANote) {
   const fs::path cut = temp_path("cut");
   std::ifstream in(GLASSBOX_SOURCE_DIR "/tests/unit/tools/trace/data/single.trace", std::ios::binary);
   std::string bytes{std::istreambuf_iterator<char>(in), {}};
@@ -358,7 +358,7 @@ TEST(Program, AnnotationsReachTheReport) {
   fs::remove(copy);
 }
 
-TEST(StopSignals, AreTakenWhileItLivesAndThenWhatTheyWere) {
+TEST(StopSignals, AreTakenWhileItLivesAndRestoredAfterwards) {
   const pid_t child = ::fork();
   if (child == 0) {
     {
@@ -366,7 +366,7 @@ TEST(StopSignals, AreTakenWhileItLivesAndThenWhatTheyWere) {
       if (!signals || signals->take() != 0) ::_exit(1);
       ::raise(SIGINT);
       if (signals->take() != SIGINT) ::_exit(2);
-      ::raise(SIGHUP);  // nobody reads it: it asked for an end that came anyway
+      ::raise(SIGHUP);  // unread, and dropped: it asked for an end that came anyway
     }
     ::raise(SIGTERM);
     ::_exit(3);
@@ -376,7 +376,7 @@ TEST(StopSignals, AreTakenWhileItLivesAndThenWhatTheyWere) {
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << status;
 }
 
-// A VM's directory as the monitor leaves it; the VM itself is not needed for the claim.
+// The directory that a monitor makes for its VM; the claim does not need the VM itself.
 TEST(ClaimRecording, ASecondProcessIsToldWhoRecords) {
   const fs::path dir = temp_path("vm");
   fs::create_directory(dir);
@@ -408,9 +408,8 @@ TEST(CommandLine, AnOptionThatDoesNotExistIsNamedBeforeOneThatIsMissing) {
   EXPECT_THAT(line.data(), HasSubstr("The option --nmae does not exist"));
 }
 
-// Whatever this machine offers: what the doctor says works was used, and what does not has its reason and
-// advice.
-TEST(Doctor, SaysOfEveryHookWhetherItWorksAndWhatToDo) {
+// On any machine: what the doctor calls working was used, and what does not work has a reason and advice.
+TEST(Doctor, SaysForEveryHookWhetherItWorksAndWhatToDo) {
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(
       ::popen(GLASSBOX_TRACE_PROGRAM " doctor --format json", "r"), ::pclose);
   std::string text;
@@ -434,7 +433,7 @@ TEST(Doctor, SaysOfEveryHookWhetherItWorksAndWhatToDo) {
   EXPECT_EQ(json["fit"], fit);
   EXPECT_EQ(works["permission"], ::geteuid() == 0);
   if (::geteuid() != 0) GTEST_SKIP() << "not root: no hook can be tried";
-  // This very machine ran the recorder's tests above: these work here.
+  // This machine ran the recorder's tests above, so these work here.
   EXPECT_TRUE(works["USDT, ring buffer"]);
   EXPECT_TRUE(works["tp_btf"]);
   EXPECT_TRUE(works["USDT semaphores"]);

@@ -39,7 +39,7 @@ Trace described_trace(int cycles) {
   return trace;
 }
 
-// Held to the schema by an implementation that is not ours; false if Python's jsonschema is not installed.
+// Checks against the schema with Python's jsonschema; false if that is not installed.
 bool schema_accepts(const nlohmann::json& report, bool& accepts) {
   if (std::system("python3 -c 'import jsonschema' 2>/dev/null") != 0) return false;
   std::string path = std::filesystem::temp_directory_path() / "glassbox-report-XXXXXX";
@@ -62,9 +62,9 @@ TEST(Report, JsonFollowsItsSchema) {
   auto full = to_json(make_report(described_trace(20)));
   if (!schema_accepts(full, accepts)) GTEST_SKIP() << "python3-jsonschema is not installed";
   EXPECT_TRUE(accepts) << full.dump(2);
-  // With nothing known, all that may not be stated is null.
+  // An empty report has null for everything that may not be stated.
   EXPECT_TRUE(schema_accepts(to_json(make_report(Trace{})), accepts) && accepts);
-  // The check can fail.
+  // The schema also rejects.
   full["segments"][0]["share"] = "most";
   EXPECT_TRUE(schema_accepts(full, accepts) && !accepts);
 }
@@ -133,7 +133,7 @@ TEST(Report, TableHasItsLines) {
   EXPECT_THAT(format_table(make_report(make_trace(1000))), HasSubstr("p99"));
 }
 
-TEST(Report, LossesAreSaidByCounterAndEvent) {
+TEST(Report, LossesAreListedByCounterAndEvent) {
   Trace trace = described_trace(3);
   trace.host.drops = {{"ring_full", 9},         {"ring_full:rx_inject", 7},
                       {"ring_full:tcp_syn", 2}, {"map_errors", 0},
@@ -167,7 +167,7 @@ TEST(Report, LossesAreSaidByCounterAndEvent) {
   }
 }
 
-// A recording whose guest went away before it said what it lost, and one of the host alone.
+// A recording whose guest hung up before it sent its counters, and one of the host alone.
 TEST(Report, WhatWasNotCountedIsNotZero) {
   Trace trace = described_trace(3);
   trace.guest.drops.clear();
@@ -196,14 +196,6 @@ TEST(Report, TextFromAGuestCannotMoveTheTerminal) {
   EXPECT_THAT(table, Not(HasSubstr("\x1b")));
   EXPECT_THAT(table, HasSubstr("note: a?[2Jb?\n"));
   EXPECT_THAT(table, HasSubstr("x??y\n"));
-}
-
-TEST(Report, TimesHaveThreeDigits) {
-  EXPECT_EQ(format_time(8'510'000), "8.51 ms");
-  EXPECT_EQ(format_time(71'000), "71.0 us");
-  EXPECT_EQ(format_time(999'700), "1.00 ms");
-  EXPECT_EQ(format_time(0), "0.00 us");
-  EXPECT_EQ(format_time({}), "-");
 }
 
 TEST(Waterfall, NamesEveryStepAndWhatIsMissing) {

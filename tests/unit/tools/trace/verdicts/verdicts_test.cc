@@ -1,4 +1,4 @@
-// Each claim against traces of known truth: one delay, in one place. The right verdict is confirmed, and no
+// Each claim on traces of known truth with one delay in one place: the right verdict is confirmed, and no
 // other that was not confirmed without the delay.
 #include "tools/trace/verdicts/verdicts.h"
 
@@ -88,7 +88,7 @@ TEST_P(OneDelay, ConfirmsItsVerdictAndNoOther) {
   const auto found = confirmed(make_trace(20, c.options));
   EXPECT_TRUE(found.contains(c.id)) << ::testing::PrintToString(found);
   for (const std::string& id : found) {
-    // A client whose second segment is held cannot close: both claims are true of that time.
+    // A client whose second segment is held back cannot close: both claims hold for that time.
     const bool also_true = std::string(c.name) == "delayed_ack" && id == "guest_client";
     EXPECT_TRUE(id == c.id || also_true || before.contains(id)) << id;
   }
@@ -97,8 +97,8 @@ TEST_P(OneDelay, ConfirmsItsVerdictAndNoOther) {
 INSTANTIATE_TEST_SUITE_P(Verdicts, OneDelay, ::testing::ValuesIn(cases()),
                          [](const auto& p) { return std::string(p.param.name); });
 
-// Every second cycle has a delay that is a small part of the whole, but all of what those cycles take more.
-TEST(Verdicts, WhatMakesSlowCyclesSlowIsConfirmed) {
+// Every second cycle has a delay: a small share of all time, but the whole difference between the cycles.
+TEST(Verdicts, TheCauseOfSlowCyclesIsConfirmed) {
   CycleOptions fast, slow;
   fast.fork = slow.fork = false;
   slow.think_ns = 1'000'000;
@@ -111,12 +111,12 @@ TEST(Verdicts, WhatMakesSlowCyclesSlowIsConfirmed) {
   const Trace trace = builder.build();
   const auto verdicts = verdicts_of(trace);
   const Verdict& think = find(verdicts, "server_think");
-  EXPECT_THAT(think.evidence, ::testing::StartsWith("2")) << "below the share: else this tests nothing";
+  EXPECT_THAT(think.evidence, ::testing::StartsWith("2")) << "must be below the share, or this tests nothing";
   EXPECT_THAT(think.evidence, HasSubstr("of what the slower half takes more"));
   EXPECT_THAT(confirmed(trace), ::testing::ElementsAre("server_think"));
 }
 
-TEST(Verdicts, AKickThatComesLateIsNotTheTimeoutsFault) {
+TEST(Verdicts, ALateKickIsNotCausedByTheTimeout) {
   for (const auto wake : {CycleOptions::Wake::kKick, CycleOptions::Wake::kOther}) {
     CycleOptions o;
     o.fork = false;
@@ -133,7 +133,7 @@ TEST(Verdicts, ASleepThatBeginsWithAFrameReadyIsAMissingWake) {
   o.sleep_on = true;
   o.wake = CycleOptions::Wake::kOther;
   EXPECT_THAT(confirmed(make_trace(20, o)), ::testing::ElementsAre("missing_wake"));
-  o.wake = CycleOptions::Wake::kKick;  // the guest was slow between its driver's start and its kick
+  o.wake = CycleOptions::Wake::kKick;  // the guest was slow to kick
   EXPECT_THAT(confirmed(make_trace(20, o)), ::testing::IsEmpty());
 }
 
@@ -182,7 +182,7 @@ TEST(Verdicts, WhatIsMissingIsNamedAndNotGuessed) {
   }
 }
 
-// The server's late read() may be in what is unattributed: then it is not falsified.
+// Unattributed time may contain the server's late read(): then the claim is not falsified.
 TEST(Verdicts, UnattributedTimeThatCouldDecideLeavesItOpen) {
   CycleOptions o;
   o.fork = false;
@@ -193,7 +193,7 @@ TEST(Verdicts, UnattributedTimeThatCouldDecideLeavesItOpen) {
   EXPECT_THAT(find(verdicts, "server_read_wait").evidence, HasSubstr("unattributed"));
 }
 
-TEST(Verdicts, AHookThatListenedInVainFalsifies) {
+TEST(Verdicts, AnAttachedHookWithoutEventsFalsifies) {
   Trace trace = make_trace(3);
   trace.host.hooks = {bpf::parse_hook("flow_refused usdt")};
   EXPECT_EQ(find(verdicts_of(trace), "flow_table_pressure").outcome, Outcome::kFalsified);
@@ -201,13 +201,13 @@ TEST(Verdicts, AHookThatListenedInVainFalsifies) {
   EXPECT_EQ(find(verdicts_of(trace), "flow_table_pressure").outcome, Outcome::kNotTestable);
 }
 
-TEST(Verdicts, StandUnderTheTable) {
+TEST(Verdicts, ArePrintedBelowTheTable) {
   CycleOptions o;
   o.fork = false;
   o.late_accept = true;
   const std::string table = format_table(make_report(make_trace(20, o)));
   EXPECT_THAT(table, HasSubstr("\nverdicts:\n"));
-  EXPECT_THAT(table, HasSubstr("  confirmed         the server is late to accept()"));
+  EXPECT_THAT(table, HasSubstr("  confirmed         the server's late accept() dominates the cycle"));
   EXPECT_THAT(table, HasSubstr("criterion: server_accept_wait >= 25 % of the cycles' time, or"));
 }
 

@@ -1,5 +1,5 @@
-// How a connection is named on both sides: IP version and the two ports. A guest may have one connection of
-// either version between the same ports at once.
+// The name of a connection on both sides: IP version and the two ports. A guest may have a connection of each
+// version between the same ports at once. Pure.
 #pragma once
 
 #include <linux/if_ether.h>
@@ -13,24 +13,25 @@
 namespace glassbox::trace {
 
 struct FlowPorts {
-  bool six = false;  // IPv6; what does not say is taken for IPv4
+  bool ipv6 = false;  // an event that does not say counts as IPv4
   std::uint16_t guest = 0, peer = 0;
 };
 
-// A key for maps.
-[[nodiscard]] constexpr std::uint64_t flow_key(bool six, std::uint64_t guest_port, std::uint64_t peer_port) {
-  return (six ? std::uint64_t{1} << 32 : 0) | (guest_port & 0xffff) << 16 | (peer_port & 0xffff);
+// The same as a key for maps. Ports are in host byte order.
+[[nodiscard]] constexpr std::uint64_t flow_key(bool ipv6, std::uint64_t guest_port, std::uint64_t peer_port) {
+  return (ipv6 ? std::uint64_t{1} << 32 : 0) | (guest_port & 0xffff) << 16 | (peer_port & 0xffff);
 }
 [[nodiscard]] constexpr std::uint64_t flow_key(const FlowPorts& ports) {
-  return flow_key(ports.six, ports.guest, ports.peer);
+  return flow_key(ports.ipv6, ports.guest, ports.peer);
 }
 
-// An address as events have it: IPv4 is mapped (::ffff:a.b.c.d), none is all zeros.
+// True for an IPv6 address in the two halves that events carry. IPv4 is mapped (::ffff:a.b.c.d); no address
+// is all zeros.
 [[nodiscard]] constexpr bool is_ipv6(std::uint64_t hi, std::uint64_t lo) {
   return (hi != 0 || lo >> 32 != 0xffff) && (hi | lo) != 0;
 }
 
-// The key of a guest_xmit or guest_receive.
+// The key of a guest_xmit or guest_receive; 0 for other events.
 [[nodiscard]] inline std::uint64_t frame_key(const gb_event& e) {
   return visit_args(e, [](const auto& a) -> std::uint64_t {
     if constexpr (requires {
@@ -43,15 +44,15 @@ struct FlowPorts {
   });
 }
 
-// A frame on the host's side has no payload length: PSH tells, or that it is longer than any frame without
-// payload (Ethernet, IPv6 and TCP headers with all options).
+// Whether a frame that the host saw carries payload. Its event has no payload length: so PSH decides, or a
+// frame longer than any without payload (Ethernet, IPv6 and TCP headers with all options).
 [[nodiscard]] constexpr bool looks_like_payload(const FrameArgs& frame) {
   constexpr std::uint64_t kMaxBareFrame = ETH_HLEN + 40 + 60;
   return (frame.tcp_flags & TH_PUSH) != 0 || frame.len > kMaxBareFrame;
 }
 
-// The IP version of sockets, by skaddr: the calls on a socket name its ports only. Events in time order,
-// since the kernel uses an address again.
+// Remembers the IP version of sockets, by skaddr, because events of calls on a socket carry only its ports.
+// Feed it events in order of time: the kernel reuses addresses.
 class SocketVersions {
  public:
   void note(const gb_event& e) {
@@ -68,21 +69,21 @@ class SocketVersions {
         set(a.skaddr, a.dst_hi, a.dst_lo);
     });
   }
-  [[nodiscard]] bool six(std::uint64_t skaddr) const {
-    const auto it = six_.find(skaddr);
-    return it != six_.end() && it->second;
+  [[nodiscard]] bool ipv6(std::uint64_t skaddr) const {
+    const auto it = ipv6_.find(skaddr);
+    return it != ipv6_.end() && it->second;
   }
-  // The key of the connection that a call on a socket is about; the local port is taken for the guest's.
+  // The key of the connection that a call on a socket belongs to. The local port counts as the guest's.
   [[nodiscard]] std::uint64_t flow_key_of(const gb_event& call) const {
     const Ports ports = ports_of(call);
-    return flow_key(six(skaddr_of(call)), ports.local, ports.peer);
+    return flow_key(ipv6(skaddr_of(call)), ports.local, ports.peer);
   }
 
  private:
   void set(std::uint64_t skaddr, std::uint64_t hi, std::uint64_t lo) {
-    if ((hi | lo) != 0) six_[skaddr] = is_ipv6(hi, lo);
+    if ((hi | lo) != 0) ipv6_[skaddr] = is_ipv6(hi, lo);
   }
-  std::unordered_map<std::uint64_t, bool> six_;
+  std::unordered_map<std::uint64_t, bool> ipv6_;
 };
 
 }  // namespace glassbox::trace

@@ -1,4 +1,4 @@
-#include "tools/trace/record/guest_session.h"
+#include "tools/trace/record/agent_stream.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ namespace {
 using protocol::MessageType;
 using ::testing::HasSubstr;
 
-// The monitor's vsock socket and a guest behind it that says what the test wants.
+// The monitor's vsock socket, and a guest behind it that sends what the test wants.
 class FakeGuest {
  public:
   FakeGuest()
@@ -67,7 +67,7 @@ class FakeGuest {
   std::jthread thread_;
 };
 
-struct Outcome {
+struct Received {
   std::vector<gb_event> events;
   std::vector<std::string> hooks;
   DropCounters drops;
@@ -75,33 +75,33 @@ struct Outcome {
   std::string error;
 };
 
-// What a session makes of these bytes of the guest; `asked`: it has been told to stop before they come.
-Outcome run(const std::string& bytes, bool asked = true) {
+// What the stream yields for these bytes from the guest. `asked`: stop() was called before they arrive.
+Received run(const std::string& bytes, bool asked = true) {
   FakeGuest guest;
   guest.serve(bytes);
-  Outcome out;
-  auto connection = GuestSession::connect(guest.path());
+  Received out;
+  auto connection = AgentStream::connect(guest.path());
   if (!connection) {
     out.error = connection.error().message;
     return out;
   }
-  auto session = GuestSession::start_over(std::move(*connection));
-  EXPECT_TRUE(session);
-  EXPECT_TRUE(!asked || session->stop());
+  auto stream = AgentStream::start(std::move(*connection));
+  EXPECT_TRUE(stream);
+  EXPECT_TRUE(!asked || stream->stop());
   Status status;
-  while (status && !session->ended()) {
-    pollfd fd{session->fd(), POLLIN, 0};
+  while (status && !stream->ended()) {
+    pollfd fd{stream->fd(), POLLIN, 0};
     ::poll(&fd, 1, -1);
-    status = session->read([&out](const gb_event& e) {
+    status = stream->read([&out](const gb_event& e) {
       out.events.push_back(e);
       return Status{};
     });
   }
   if (!status) out.error = status.error().message;
-  out.hooks = session->hooks();
-  out.drops = session->drops();
-  out.ready = session->ready();
-  out.ended = session->ended();
+  out.hooks = stream->hooks();
+  out.drops = stream->drops();
+  out.ready = stream->ready();
+  out.ended = stream->ended();
   return out;
 }
 
@@ -119,10 +119,10 @@ std::string events_message(std::size_t count) {
                  {reinterpret_cast<const char*>(events.data()), events.size() * sizeof(gb_event)});
 }
 
-TEST(GuestSession, TakesAWholeSession) {
+TEST(AgentStream, TakesAWholeSession) {
   protocol::TraceDrops drops;
   drops.ring_full = 4, drops.own_events = 5;
-  const Outcome out = run(
+  const Received out = run(
       message(MessageType::kTraceReady, "kernel_clone kprobe\nsched_exec tp_btf\n") + events_message(300) +
       events_message(2) + message(MessageType::kTraceShares, "ring_full 138 3\nring_full map_errors 1\n") +
       message(MessageType::kTraceDrops, protocol::as_payload(drops)) + message(MessageType::kTraceEnd, {}));
@@ -138,60 +138,60 @@ TEST(GuestSession, TakesAWholeSession) {
 
 // A hostile agent that says "end" by itself must not keep a collector that only waits for its own time to
 // end.
-TEST(GuestSession, AnEndThatWasNotAskedForEndsTheSessionAsAnError) {
-  const Outcome out = run(message(MessageType::kTraceReady, "x kprobe\n") + events_message(3) +
-                              message(MessageType::kTraceEnd, {}) + std::string(1U << 20, 'A'),
-                          false);
+TEST(AgentStream, AnEndThatWasNotAskedForEndsTheSessionAsAnError) {
+  const Received out = run(message(MessageType::kTraceReady, "x kprobe\n") + events_message(3) +
+                               message(MessageType::kTraceEnd, {}) + std::string(1U << 20, 'A'),
+                           false);
   EXPECT_FALSE(out.ended);
   EXPECT_EQ(out.events.size(), 3U);
   EXPECT_THAT(out.error, HasSubstr("without being asked"));
 }
 
-TEST(GuestSession, NothingIsReadOrPolledAfterTheEnd) {
+TEST(AgentStream, NothingIsReadOrPolledAfterTheEnd) {
   int pair[2];
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
   UniqueFd agent(pair[1]);
-  auto session = GuestSession::start_over(UniqueFd(pair[0]));
-  ASSERT_TRUE(session && session->stop());
+  auto stream = AgentStream::start(UniqueFd(pair[0]));
+  ASSERT_TRUE(stream && stream->stop());
   const std::string end = message(MessageType::kTraceEnd, {});
   ASSERT_EQ(::write(agent.get(), end.data(), end.size()), static_cast<ssize_t>(end.size()));
   const auto ignore = [](const gb_event&) { return Status{}; };
-  ASSERT_TRUE(session->read(ignore));
-  EXPECT_TRUE(session->ended());
-  EXPECT_EQ(session->fd(), -1);  // poll() passes it over: neither more bytes nor the hang-up wakes anything
+  ASSERT_TRUE(stream->read(ignore));
+  EXPECT_TRUE(stream->ended());
+  EXPECT_EQ(stream->fd(), -1);  // poll() passes it over: neither more bytes nor the hang-up wakes anything
   ASSERT_EQ(::write(agent.get(), "junk", 4), 4);
-  ASSERT_TRUE(session->read(ignore));
+  ASSERT_TRUE(stream->read(ignore));
   int unread = 0;
   ASSERT_EQ(::ioctl(pair[0], FIONREAD, &unread), 0);
   EXPECT_EQ(unread, 4);
 }
 
-TEST(GuestSession, AnAgentThatGoesAwayIsAnError) {
-  const Outcome out = run(message(MessageType::kTraceReady, "x kprobe\n") + events_message(3));
+TEST(AgentStream, AnAgentThatHangsUpIsAnError) {
+  const Received out = run(message(MessageType::kTraceReady, "x kprobe\n") + events_message(3));
   EXPECT_EQ(out.events.size(), 3U);
-  EXPECT_THAT(out.error, HasSubstr("went away"));
+  EXPECT_THAT(out.error, HasSubstr("hung up"));
 }
 
-TEST(GuestSession, TheAgentsOwnErrorIsPassedOnPrintable) {
-  const Outcome out = run(message(MessageType::kTraceError, "no\x1b[31mBTF\n"));
+TEST(AgentStream, TheAgentsOwnErrorIsPassedOnPrintable) {
+  const Received out = run(message(MessageType::kTraceError, "no\x1b[31mBTF\n"));
   EXPECT_EQ(out.error, "the guest's agent cannot trace: no?[31mBTF?");
 }
 
-// It serves another: it says so and hangs up before it is asked for anything.
-TEST(GuestSession, AgentThatIsBusyIsHeardThoughItHasHungUp) {
+// The agent serves another collector: it says so and hangs up before it receives anything.
+TEST(AgentStream, ABusyAgentsMessageIsReadThoughItHasHungUp) {
   int pair[2];
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
   {
     const UniqueFd agent(pair[1]);
     ASSERT_TRUE(protocol::send_message(agent.get(), MessageType::kTraceError, protocol::kTraceBusy));
   }
-  auto session = GuestSession::start_over(UniqueFd(pair[0]));
-  ASSERT_TRUE(session) << session.error().message;
-  EXPECT_FALSE(session->read([](const gb_event&) { return Status{}; }));
-  EXPECT_TRUE(session->busy());
+  auto stream = AgentStream::start(UniqueFd(pair[0]));
+  ASSERT_TRUE(stream) << stream.error().message;
+  EXPECT_FALSE(stream->read([](const gb_event&) { return Status{}; }));
+  EXPECT_TRUE(stream->busy());
 }
 
-TEST(GuestSession, BrokenProtocolEndsTheSession) {
+TEST(AgentStream, BrokenProtocolEndsTheSession) {
   const std::string ready = message(MessageType::kTraceReady, "x kprobe\n");
   std::string huge = message(MessageType::kTraceEvents, "");
   huge[4] = huge[5] = huge[6] = huge[7] = '\xff';  // length
@@ -205,7 +205,7 @@ TEST(GuestSession, BrokenProtocolEndsTheSession) {
         message(MessageType::kTraceShares, "own_events 138 1\n"),
         message(MessageType::kTraceShares, "kprobe_misses \x1b[31m 1\n"),
         message(MessageType::kTraceShares, "kprobe_misses x -1\n"), huge, std::string("\x01\x02")}) {
-    const Outcome out = run(ready + bytes);
+    const Received out = run(ready + bytes);
     EXPECT_FALSE(out.ended);
     EXPECT_NE(out.error, "");
     EXPECT_EQ(out.error.find('\n'), std::string::npos);
@@ -213,12 +213,12 @@ TEST(GuestSession, BrokenProtocolEndsTheSession) {
   EXPECT_NE(run(ready + ready).error, "");
 }
 
-TEST(GuestSession, HookTextIsBounded) {
+TEST(AgentStream, HookTextIsBounded) {
   std::string text;
   for (int k = 0; k < 2000; ++k)
     text += "h" + std::to_string(k) + "\n";
   text += std::string(5000, 'x');
-  const Outcome out = run(message(MessageType::kTraceReady, text) + message(MessageType::kTraceEnd, {}));
+  const Received out = run(message(MessageType::kTraceReady, text) + message(MessageType::kTraceEnd, {}));
   EXPECT_LE(out.hooks.size(), 256U);
   EXPECT_LE(
       run(message(MessageType::kTraceReady, std::string(5000, 'x')) + message(MessageType::kTraceEnd, {}))
@@ -227,8 +227,8 @@ TEST(GuestSession, HookTextIsBounded) {
       200U);
 }
 
-TEST(GuestSession, NobodyThereIsOneLine) {
-  const auto connection = GuestSession::connect("/nonexistent/vsock.sock");
+TEST(AgentStream, NoAgentIsAnErrorOfOneLine) {
+  const auto connection = AgentStream::connect("/nonexistent/vsock.sock");
   ASSERT_FALSE(connection);
   EXPECT_EQ(connection.error().message.find('\n'), std::string::npos);
 }

@@ -1,4 +1,4 @@
-#include "tests/delays/crr/lose.h"
+#include "tests/delays/crr/syn_loss.h"
 
 #include <linux/netlink.h>
 #include <linux/pkt_sched.h>
@@ -39,7 +39,7 @@ struct QdiscRequest {
 };
 static_assert(offsetof(QdiscRequest, message) == NLMSG_HDRLEN);
 
-// Returns 0, or the errno in the kernel's answer.
+// Sends the request. Returns 0, or the errno of the kernel's answer.
 int ask(int netlink, const QdiscRequest& request) {
   if (::send(netlink, &request, request.header.nlmsg_len, 0) < 0) return errno;
   struct {

@@ -1,4 +1,4 @@
-#include "tools/trace/record/guest_session.h"
+#include "tools/trace/record/agent_stream.h"
 
 #include <fcntl.h>
 
@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "tools/trace/file/kinds.h"
-#include "tools/trace/report/report.h"
+#include "tools/trace/text/text.h"
 #include "vmm/base/runtime_dir.h"
 
 namespace glassbox::trace {
@@ -17,7 +17,7 @@ namespace {
 
 using protocol::MessageType;
 
-// 4 GiB of records. A guest that has more to say is not measuring TCP cycles.
+// 4 GiB of records: far more than any measurement of TCP cycles sends.
 constexpr std::uint64_t kMaxGuestEvents = std::uint64_t{1} << 25;
 constexpr std::size_t kMaxHooks = 256;
 constexpr std::size_t kMaxHookText = 200;
@@ -33,7 +33,8 @@ std::vector<std::string> split_hooks(std::string_view text) {
   return hooks;
 }
 
-// Of a hook or an event, by its kind; nothing else gets into the names of our counters.
+// "<counter>:<event or hook>". `what` is the number of a guest event or the name of a hook; empty for
+// anything else, so that a guest cannot choose the names of our counters freely.
 std::optional<std::string> share_name(std::string_view counter, std::string_view what) {
   constexpr std::array<std::string_view, 4> kCounters = {"ring_full", "buffer_full", "recursion_misses",
                                                          "kprobe_misses"};
@@ -50,7 +51,7 @@ std::optional<std::string> share_name(std::string_view counter, std::string_view
   return fmt::format("{}:{}", counter, what);
 }
 
-// Lines of "<counter> <kind or hook> <count>"; nothing if there is a line that is not.
+// Parses lines of "<counter> <kind or hook> <count>"; empty if any line is malformed.
 std::optional<DropCounters> parse_shares(std::string_view text) {
   DropCounters shares;
   while (!text.empty()) {
@@ -73,33 +74,35 @@ std::optional<DropCounters> parse_shares(std::string_view text) {
 
 }  // namespace
 
-Result<UniqueFd> GuestSession::connect(const std::filesystem::path& vsock_path, int patience_s,
-                                       int cancel_fd) {
+Result<UniqueFd> AgentStream::connect(const std::filesystem::path& vsock_path, int patience_s,
+                                      int cancel_fd) {
   return connect_vsock(vsock_path, protocol::kTracePort, patience_s, cancel_fd);
 }
 
-Result<GuestSession> GuestSession::start_over(UniqueFd fd) {
+Result<AgentStream> AgentStream::start(UniqueFd fd) {
   const Status asked = protocol::send_message(fd.get(), MessageType::kTraceStart,
                                               protocol::as_payload(protocol::TraceStart{}));
-  // An agent that serves another says so and hangs up, unasked: read() finds what it said.
+  // An agent that serves another collector sends an error and hangs up before it reads anything. read()
+  // returns that error.
   if (!asked && asked.error().code != EPIPE && asked.error().code != ECONNRESET)
     return tl::unexpected<Error>(asked.error());
-  if (::fcntl(fd.get(), F_SETFL, O_NONBLOCK) != 0) return fail_errno(errno, "cannot poll the guest's agent");
-  return GuestSession(std::move(fd));
+  if (::fcntl(fd.get(), F_SETFL, O_NONBLOCK) != 0)
+    return fail_errno(errno, "cannot make the connection to the guest's agent non-blocking");
+  return AgentStream(std::move(fd));
 }
 
-Status GuestSession::stop() {
+Status AgentStream::stop() {
   stop_asked_ = true;
   return protocol::send_message(fd_.get(), MessageType::kTraceStop, {});
 }
 
-Status GuestSession::read(const Consumer& consumer) {
+Status AgentStream::read(const Consumer& consumer) {
   if (ended_) return {};
   std::array<char, 64 * 1024> buffer;
   const ssize_t count = ::read(fd_.get(), buffer.data(), buffer.size());
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return {};
   if (count < 0) return fail_errno(errno, "cannot read from the guest's agent");
-  if (count == 0) return fail("the guest's agent went away");
+  if (count == 0) return fail("the guest's agent hung up");
   decoder_.feed({buffer.data(), static_cast<std::size_t>(count)});
   while (!ended_) {
     GB_ASSIGN(const auto message, decoder_.next());
@@ -109,7 +112,7 @@ Status GuestSession::read(const Consumer& consumer) {
   return {};
 }
 
-Status GuestSession::take(const protocol::Message& message, const Consumer& consumer) {
+Status AgentStream::take(const protocol::Message& message, const Consumer& consumer) {
   switch (message.type) {
     case MessageType::kTraceReady:
       if (ready_) break;
@@ -146,13 +149,14 @@ Status GuestSession::take(const protocol::Message& message, const Consumer& cons
     default:
       break;
   }
-  return fail("the guest's agent sent a message that may not be there (type {}, {} bytes)",
+  return fail("the guest's agent sent an unexpected message (type {}, {} bytes)",
               static_cast<std::uint32_t>(message.type), message.payload.size());
 }
 
-Status GuestSession::take_events(const std::string& payload, const Consumer& consumer) {
+Status AgentStream::take_events(const std::string& payload, const Consumer& consumer) {
   if (payload.empty() || payload.size() % sizeof(gb_event) != 0)
-    return fail("the guest's agent sent records of a wrong size");
+    return fail("the guest's agent sent {} bytes of events; expected a positive multiple of {}",
+                payload.size(), sizeof(gb_event));
   const std::size_t count = payload.size() / sizeof(gb_event);
   events_ += count;
   if (events_ > kMaxGuestEvents) return fail("the guest sent more than {} events", kMaxGuestEvents);

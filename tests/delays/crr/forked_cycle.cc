@@ -1,4 +1,4 @@
-#include "tests/delays/crr/fat.h"
+#include "tests/delays/crr/forked_cycle.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -16,11 +16,11 @@ namespace glassbox::delays::crr {
 
 namespace {
 
-// In the fat process: one cycle for each byte, until end of file.
+// In the large parent: runs a cycle for each byte on the socket, until the other end is closed.
 [[noreturn]] void serve_cycles(int socket, std::size_t bytes, char** argv) {
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) ::_exit(1);
-  ::madvise(data, bytes, MADV_NOHUGEPAGE);  // a huge page is one entry to copy
+  ::madvise(data, bytes, MADV_NOHUGEPAGE);  // small pages: a huge page would be a single entry to copy
   std::memset(data, 1, bytes);
   char byte = 0;
   while (::write(socket, "r", 1) == 1 && ::read(socket, &byte, 1) == 1) {
@@ -69,7 +69,7 @@ const char* run_forked_cycle(char** argv, Cycle& cycle) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 && told ? nullptr : "the forked cycle";
 }
 
-FatProcess::FatProcess(std::size_t bytes, char** argv) {
+LargeParent::LargeParent(std::size_t bytes, char** argv) {
   int fds[2] = {};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) return;
   pid_ = ::fork();
@@ -81,16 +81,16 @@ FatProcess::FatProcess(std::size_t bytes, char** argv) {
   socket_ = fds[0];
 }
 
-FatProcess::~FatProcess() {
+LargeParent::~LargeParent() {
   if (socket_ >= 0) ::close(socket_);
   if (pid_ > 0) ::waitpid(pid_, nullptr, 0);
 }
 
-const char* FatProcess::run_forked_cycle(Cycle& cycle) const {
+const char* LargeParent::run_forked_cycle(Cycle& cycle) const {
   cycle = {};
   errno = ENOMEM;
-  if (socket_ < 0 || !wait_until_ready(socket_)) return "the fat process";
-  if (::write(socket_, "c", 1) != 1) return "the fat process";
+  if (socket_ < 0 || !wait_until_ready(socket_)) return "the large parent";
+  if (::write(socket_, "c", 1) != 1) return "the large parent";
   if (::read(socket_, &cycle, sizeof(cycle)) != sizeof(cycle) || cycle.delay_ns == 0)
     return "the forked cycle";
   return nullptr;
