@@ -6,6 +6,8 @@ option(GLASSBOX_MERGE "Compile the sources that a target has in a folder as one 
 # Names in an anonymous namespace meet in a merged unit. A file that has one in common with another of its folder
 # (the compiler says "redefinition of") is compiled by itself: list it here, or give the name its own word.
 set(GLASSBOX_ALONE
+  bpf/host_tracer.cc
+  guest/trace/guest_tracer.cc
   net/config/dhcp.cc
   net/config/dhcpv6.cc
   net/link/guest_link.cc
@@ -18,6 +20,7 @@ set(GLASSBOX_ALONE
   tests/unit/tools/trace/path/cycle_states_test.cc
   tests/unit/tools/trace/path/hostile_guest_test.cc
   tools/bench/measure/identity.cc
+  tools/bench/stacks/relay.cc
   tools/lab/client.cc
   tools/lab/serve.cc
   tools/trace/path/chain.cc

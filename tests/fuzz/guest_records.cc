@@ -25,6 +25,7 @@ void take_stream(std::span<const std::uint8_t> stream, Trace& trace) {
     events.push_back(event);
     return Status{};
   };
+  fuzz::insist(session->stop().has_value(), "stop");  // so that the guest may say that it has ended
   Status status;
   while (status && !stream.empty() && !session->ended()) {
     const std::size_t piece = std::min<std::size_t>(stream.size(), 16384);
@@ -33,10 +34,12 @@ void take_stream(std::span<const std::uint8_t> stream, Trace& trace) {
     stream = stream.subspan(piece);
     status = session->read(consumer);
   }
-  for (const std::string& hook : session->hooks())
+  trace.guest.hooks.clear();
+  for (const std::string& hook : session->hooks()) {
     fuzz::insist_printable(hook);
+    trace.guest.hooks.push_back(bpf::parse_hook(hook));
+  }
   take_records(events, Origin::kGuest, trace.guest);
-  trace.guest.hooks = session->hooks();
   trace.guest.drops = session->drops();
   check_sequences(trace.guest);
 }
@@ -46,7 +49,7 @@ void take_stream(std::span<const std::uint8_t> stream, Trace& trace) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace glassbox::trace;
-  static const Trace whole = testing::make_trace(2);
+  static const Trace whole = glassbox::trace::testing::make_trace(2);
   Trace trace = whole;
   trace.guest = {};
   take_stream({data, size}, trace);

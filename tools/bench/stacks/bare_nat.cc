@@ -15,6 +15,7 @@
 #include "net/link/guest_link.h"
 #include "net/nat.h"
 #include "net/netns/netns.h"
+#include "vmm/base/io.h"
 
 namespace glassbox::bench {
 namespace {
