@@ -1,5 +1,6 @@
 # Compiles the sources that a target has in one folder as one unit, because most of the time of a small file goes into
-# its headers: cmake -DGLASSBOX_MERGE=ON. Off, each file is a unit, which is quicker after a change of one file.
+# its headers. The presets of tools/demo and tools/check turn it on. Off (cmake --preset default -DGLASSBOX_MERGE=OFF),
+# each file is a unit, which is quicker after a change of one file.
 # clang-tidy's database (tools/lab/tidy) is always made so, which shows that every file stands alone.
 option(GLASSBOX_MERGE "Compile the sources that a target has in a folder as one unit" OFF)
 
@@ -17,6 +18,7 @@ set(GLASSBOX_ALONE
   tests/unit/net/dns/dns_message_test.cc
   tests/unit/net/tcp/tcp_edges_test.cc
   tests/unit/net/tcp/tcp_pool_test.cc
+  tests/unit/tools/bench/measure/fork_loop_test.cc
   tests/unit/tools/trace/path/cycle_states_test.cc
   tests/unit/tools/trace/path/hostile_guest_test.cc
   tools/bench/measure/identity.cc

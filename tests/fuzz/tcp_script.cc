@@ -279,7 +279,8 @@ class Script {
     const std::uint64_t end_ns = loop_.now_ns() + kLifeNs;
     for (int step = 0; nat_->counters().flows_open != 0; ++step) {
       insist(loop_.deadline_ns() != 0, "a flow without a timer");
-      insist(loop_.deadline_ns() <= end_ns && step < 100'000, "a flow without servers and guest does not end");
+      insist(loop_.deadline_ns() <= end_ns && step < 100'000,
+             "a flow without servers and guest does not end");
       loop_.advance_to(loop_.deadline_ns());
       settle();
     }

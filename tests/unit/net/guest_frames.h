@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "fake_port.h"
-#include "net/inet.h"
 #include "net/flow/seq.h"
+#include "net/inet.h"
 
 namespace glassbox::net {
 

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "net/flow/seq.h"
 #include "net/inet.h"
 #include "net/link/checksum.h"
 #include "net/link/guest_link.h"
 #include "net/nat.h"
-#include "net/flow/seq.h"
 
 namespace glassbox::net {
 

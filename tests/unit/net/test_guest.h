@@ -11,9 +11,9 @@
 #include "fake_port.h"
 #include "guest_frames.h"
 #include "host_server.h"
+#include "net/flow/seq.h"
 #include "net/inet.h"
 #include "net/nat.h"
-#include "net/flow/seq.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {

@@ -1,5 +1,5 @@
-// One program for each way of attaching that the collector uses. Each writes a byte to a ring buffer when it runs
-// in the process own_tgid. `glassbox-trace doctor` attaches them one by one and makes them run.
+// One program for each way of attaching that the collector uses. Each writes a byte to a ring buffer when it
+// runs in the process own_tgid. `glassbox-trace doctor` attaches them one by one and makes them run.
 #include <asm/ptrace.h>
 #include <linux/bpf.h>
 #include <stdbool.h>

@@ -148,9 +148,8 @@ class Loopback final : public Stack {
  public:
   Status start(Watch&) override { return {}; }
   std::string host() const override { return "127.0.0.1"; }
-  std::vector<std::string> shell() const override { return {}; }
-  std::string single_client() const override {
-    return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "guest/gb-crr";
+  ClientPrograms client_programs() const override {
+    return {{}, fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "guest/gb-crr"};
   }
   Result<std::unique_ptr<Child>> run_client(std::vector<std::string> argv) override {
     return Child::start({.what = "the client", .argv = std::move(argv)});
@@ -201,7 +200,7 @@ TEST(CompareCli, OursWithoutPollingOnlyWhereNamed) {
   const std::array words{"test", "--stacks", "glassbox-off,glassbox-netns-off"};
   ASSERT_TRUE(app.parse(words.size(), words.data()).proceed);
   EXPECT_EQ(spec.stacks, (std::vector<std::string>{"glassbox-off", "glassbox-netns-off"}));
-  EXPECT_TRUE(check(spec));
+  EXPECT_TRUE(check_compare(spec));
 }
 
 TEST(CompareCli, WhatIsLeftOutIsAFlagWithoutAValue) {

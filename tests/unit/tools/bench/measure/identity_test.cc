@@ -61,7 +61,7 @@ TEST(SocketInode, IsFoundByBothEnds) {
 }
 
 TEST(Claims, ACacheThatAnswersAndAClockThatRunsAreRefused) {
-  const Workload crr{Load::kCrr, 1, "crr"};
+  const Workload crr{WorkloadKind::kCrr, 1, "crr"};
   Spec spec;
   const std::vector<std::uint64_t> times(10, 1'000'000);
   EXPECT_TRUE(check_claims(crr, spec, times, 10, 10, 12'000'000));
@@ -70,7 +70,8 @@ TEST(Claims, ACacheThatAnswersAndAClockThatRunsAreRefused) {
               HasSubstr("claims 10 cycles and the server has served 1"));
   EXPECT_THAT(check_claims(crr, spec, times, 10, 10, 9'000'000).error().message,
               HasSubstr("cannot be trusted"));
-  EXPECT_FALSE(check_claims({Load::kConnectRate, 2, "connect-rate 2"}, spec, {1'000'000}, 10, 10, 9'000'000));
+  EXPECT_FALSE(
+      check_claims({WorkloadKind::kConnectRate, 2, "connect-rate 2"}, spec, {1'000'000}, 10, 10, 9'000'000));
   spec.rate = 100;  // late cycles overlap
   EXPECT_TRUE(check_claims(crr, spec, times, 10, 10, 9'000'000));
 }
