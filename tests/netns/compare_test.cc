@@ -263,6 +263,13 @@ TEST_F(Compare, TheRelayCarriesStreamsAndTheBareNatDoesNot) {
 
 // --- stacks that fail
 
+// kill(0) would end this test's own process group, ctest among it: a process that was not found gets no
+// signal.
+void signal_to(const Seen& process, int number) {
+  ASSERT_GT(process.pid, 0);
+  ::kill(process.pid, number);
+}
+
 // The process that carries the packets of our own stack.
 bool is_monitor(const Seen& one) {
   return one.program == "glassbox" && one.command.size() > 1;
@@ -272,7 +279,7 @@ TEST_F(Compare, AStackThatDiesIsRestartedAndItsTurnTakenOnceMore) {
   CompareRun run({"--stacks", "glassbox-netns,loopback", "--workloads", "rr", "--rate", "50", "--warm-up",
                   "1", "--cycles", "100", "--rounds", "1", "--no-counts"});
   run.wait_for_process(client("101"));
-  ::kill(run.wait_for_process(is_monitor).pid, SIGKILL);
+  signal_to(run.wait_for_process(is_monitor), SIGKILL);
   EXPECT_EQ(run.wait(), 0) << run.err();
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "glassbox-netns")));
   EXPECT_THAT(run.out(), ContainsRegex("Restarted after a failed turn\n  glassbox-netns: rr, round 1: "
@@ -294,7 +301,7 @@ TEST_F(Compare, AServerThatDiesIsRestartedForAll) {
     return one.program == "gb-echo" && at != one.command.end() && *(at + 1) == service;
   };
   for (const Seen& one : run.processes()) {
-    if (serves(one, "keep")) ::kill(one.pid, SIGKILL);
+    if (serves(one, "keep")) signal_to(one, SIGKILL);
   }
   EXPECT_EQ(run.wait(), 0) << run.err();
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "loopback")));
@@ -309,7 +316,7 @@ TEST_F(Compare, AStackThatDiesInTheCountIsCountedAgain) {
                   "--cycles", "50", "--rounds", "1", "--json", "-"});
   run.wait_for_text("counting ");
   run.wait_for_process(client("51"));
-  ::kill(run.wait_for_process(is_monitor).pid, SIGKILL);
+  signal_to(run.wait_for_process(is_monitor), SIGKILL);
   EXPECT_EQ(run.wait(), 0) << run.err();
   const auto json = nlohmann::json::parse(run.out(), nullptr, false);
   const auto& row = json["stacks"][0];
@@ -324,11 +331,11 @@ TEST_F(Compare, AStackThatDiesAgainIsShownAsFailedWithItsLastWordsAndTheOthersGo
                   "1", "--cycles", "100", "--rounds", "1", "--no-counts"});
   run.wait_for_process(client("101"));
   const Seen first = run.wait_for_process(is_monitor);
-  ::kill(first.pid, SIGKILL);
+  signal_to(first, SIGKILL);
   run.wait_for_text("restarting glassbox-netns");
   run.wait_for_process(client("101"));
-  ::kill(run.wait_for_process([&](const Seen& one) { return is_monitor(one) && one.pid != first.pid; }).pid,
-         SIGKILL);
+  signal_to(run.wait_for_process([&](const Seen& one) { return is_monitor(one) && one.pid != first.pid; }),
+            SIGKILL);
   EXPECT_EQ(run.wait(), 1);
   EXPECT_THAT(run.out(), ContainsRegex("crr +glassbox-netns +failed: glassbox-netns was ended by signal 9"));
   EXPECT_THAT(run.out(), ContainsRegex(regex_of_row("rr", "glassbox-netns")));
@@ -354,7 +361,7 @@ TEST_F(Compare, AStackThatCannotBeRestartedIsRefusedWithItsLastWords) {
                  dir_.path());
   run.wait_for_process(client("101"));
   const Seen peer = run.wait_for_process([](const Seen& one) { return one.program == "slirp4netns"; });
-  ::kill(peer.pid, SIGKILL);
+  signal_to(peer, SIGKILL);
   EXPECT_EQ(run.wait(), 1);
   // It has said something at its start; that is the last of it.
   EXPECT_THAT(run.out(),
@@ -370,7 +377,7 @@ TEST_F(Compare, AStackThatStopsMovingIsGivenUpAndDoesNotHoldTheOthers) {
   CompareRun run({"--stacks", "glassbox-netns,loopback", "--workloads", "rr", "--rate", "50", "--warm-up",
                   "1", "--cycles", "100", "--rounds", "1", "--no-counts", "--stall", "2"});
   run.wait_for_process(client("101"));
-  ::kill(run.wait_for_process(is_monitor).pid, SIGSTOP);
+  signal_to(run.wait_for_process(is_monitor), SIGSTOP);
   EXPECT_EQ(run.wait(), 0) << run.err();
   EXPECT_THAT(run.out(), ContainsRegex("glassbox-netns: rr, round 1: no cycle ended for 2 s, given up after "
                                        "[0-9]+ of 101; the client's connection is in ESTABLISHED"));
@@ -384,7 +391,7 @@ TEST_F(Compare, AStallIsNotExpectedOfTheRoundsToCome) {
   CompareRun run({"--stacks", "glassbox-netns,loopback", "--workloads", "rr", "--rate", "50", "--warm-up",
                   "1", "--cycles", "20", "--rounds", "20", "--no-counts", "--stall", "5"});
   run.wait_for_process(client("21"));
-  ::kill(run.wait_for_process(is_monitor).pid, SIGSTOP);
+  signal_to(run.wait_for_process(is_monitor), SIGSTOP);
   run.wait_for_text("round 3 of 20");
   EXPECT_THAT(run.err(), HasSubstr("given up after"));
   EXPECT_THAT(run.err(), HasSubstr("round 2 of 20, less than a minute left"));

@@ -64,7 +64,7 @@ TEST_F(Newcomer, MistakesAreOneLineAndNothingRuns) {
     EXPECT_TRUE(outcome.output.starts_with("glassbox: ")) << outcome.output;
     EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
   }
-  EXPECT_NE(run(netns({}, {"echo"})).output.find("behind --"), std::string::npos);
+  EXPECT_NE(run(netns({}, {"echo"})).output.find("to run after --"), std::string::npos);
   EXPECT_EQ(run(netns({})).status, 0);  // a shell whose input is at its end
 }
 

@@ -13,6 +13,8 @@
 namespace glassbox::bench {
 namespace {
 
+constexpr int kCauseMs = 500;  // for a killed stack to become reapable after its device has gone
+
 constexpr std::uint32_t kCyclesPerS = 10;  // of the slowest stack, where nothing counts them
 constexpr std::uint32_t kSecondsPerMib = 2;
 
@@ -90,7 +92,11 @@ Result<std::vector<std::uint64_t>> run_client(Row& row, const Workload& workload
     return tl::unexpected<Error>(stalled(*row.stack, reached.port, limit_s, served, cycles, watch));
   }
   GB_TRY(status);
-  if (!status->ok()) return fail("{}", client->how_it_ended());
+  if (!status->ok()) {
+    // A stack that was killed takes its device along before it can be reaped: its end is the cause then.
+    GB_TRY(watch.check_background(kCauseMs));
+    return fail("{}", client->how_it_ended());
+  }
   const std::uint64_t lifetime_ns = monotonic_ns() - start_ns;
   const bool shell_here = workload.kind == WorkloadKind::kCrrFork && row.entry->group == Group::kNative;
   if (shell_here) GB_TRY(steps.check());

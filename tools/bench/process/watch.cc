@@ -80,6 +80,18 @@ Result<ExitStatus> Watch::wait(Child& child, int stall_s, const Pulse& pulse) {
   return *status;
 }
 
+Status Watch::check_background(int patience_ms) {
+  std::vector<pollfd> fds;
+  for (const Child* child : background_)
+    fds.push_back({child->pidfd(), POLLIN, 0});
+  if (::poll(fds.data(), fds.size(), patience_ms) < 0 && errno != EINTR) return fail_errno(errno, "poll");
+  for (Child* child : background_) {
+    child->take_output();
+    if (child->reap()) return fail("{}", child->how_it_ended());
+  }
+  return {};
+}
+
 Status Watch::wait_readable(int fd, Child& owner, int limit_s) {
   bool readable = false;
   GB_TRY(loop(owner, fd, limit_s, {}, [&] {

@@ -31,6 +31,9 @@ class Watch {
   // Waits until `child` has said something, on stdout or stderr.
   [[nodiscard]] Status wait_output(Child& child, int limit_s);
 
+  // Fails if a background process has ended, or ends within `patience_ms`.
+  [[nodiscard]] Status check_background(int patience_ms);
+
   // A process that must live through every wait; until remove_background().
   void add_background(Child& child) { background_.push_back(&child); }
   void remove_background(const Child& child) { std::erase(background_, &child); }

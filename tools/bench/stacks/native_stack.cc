@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 constexpr int kStartLimitMs = 15'000;
 constexpr int kLookMs = 100;
 constexpr useconds_t kDeviceLookUs = 20'000;
+constexpr useconds_t kSteadyUs = 100'000;
 constexpr uid_t kNobody = 65534;
 constexpr const char* kInterface = "eth0";
 constexpr const char* kGateway = "10.0.2.2";
@@ -200,14 +201,16 @@ class NativeStack final : public Stack {
     return fail("{} did not start within {} s", what, kStartLimitMs / 1000);
   }
 
-  // A tool that joins a namespace needs a moment to make its device.
+  // A tool that joins a namespace needs a moment to make its device. slirp4netns has a child do that, which
+  // hands the device over and ends: the carrier is the process that still holds it after kSteadyUs.
   Status wait_for_device(Watch& watch) {
+    useconds_t held_us = 0;
     for (useconds_t waited_us = 0;; waited_us += kDeviceLookUs) {
       auto found = find_carrier(tool_->pid(), kInterface, entry_.carrier);
-      if (found) {
-        carrier_ = std::move(*found);
-        return {};
-      }
+      const bool same = found && carrier_ && carrier_->pid == found->pid;
+      held_us = same ? held_us + kDeviceLookUs : 0;
+      if (found) carrier_ = *found;
+      if (same && held_us >= kSteadyUs) return {};
       GB_TRY(check_alive(watch));
       if (waited_us > useconds_t{kStartLimitMs} * 1000) return tl::unexpected<Error>(found.error());
       ::usleep(kDeviceLookUs);
