@@ -5,7 +5,8 @@
 option(GLASSBOX_MERGE "Compile the sources that a target has in a folder as one unit" OFF)
 
 # Names in an anonymous namespace meet in a merged unit. A file that has one in common with another of its folder
-# (the compiler says "redefinition of") is compiled by itself: list it here, or give the name its own word.
+# (the compiler says "redefinition of") is compiled by itself: list it here, or give the name its own word. So is
+# doctor_semaphore.cc: whether <sys/sdt.h> gives probes a semaphore is decided once a unit.
 set(GLASSBOX_ALONE
   bpf/host_tracer.cc
   guest/trace/guest_tracer.cc
@@ -25,6 +26,7 @@ set(GLASSBOX_ALONE
   tools/bench/stacks/relay.cc
   tools/lab/client.cc
   tools/lab/serve.cc
+  tools/trace/doctor/doctor_semaphore.cc
   tools/trace/path/chain.cc
   tools/trace/path/flows.cc
   tools/trace/report/report_json.cc

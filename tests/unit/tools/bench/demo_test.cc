@@ -23,7 +23,7 @@ class UnbuiltTree : public ::testing::Test {
   void SetUp() override {
     fs::create_directories(root_ / "tools/lab");
     fs::create_directories(root_ / "tools/bench");
-    for (const char* file : {"tools/demo", "tools/lab/steps.sh", "tools/bench/main.cc", "CMakeLists.txt"})
+    for (const char* file : {"tools/demo", "tools/lab/steps.sh", "tools/bench/cli.cc", "CMakeLists.txt"})
       fs::copy_file(fs::path(SOURCE_DIR) / file, root_ / file);
     std::ofstream(root_ / "tools/setup") << "#!/bin/sh\necho setup was reached\nexit 1\n";
     fs::permissions(root_ / "tools/setup", fs::perms::owner_all);

@@ -84,6 +84,7 @@ TEST(NativeTargets, RatesWantMore) {
 TEST(NativeTargets, OpenFlowsAndSystemCallsHaveFixedBounds) {
   CompareResult result;
   result.spec.workloads = {"crr", "idle-flows", "half-closed"};
+  result.machine = nlohmann::json::object();
   add(result, "glassbox-netns", "crr", 100);
   add(result, "glassbox-netns", "idle-flows", 105);
   add(result, "glassbox-netns", "half-closed", 100);

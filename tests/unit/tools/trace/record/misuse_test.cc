@@ -95,9 +95,9 @@ TEST_F(Misuse, HugeFiles) {
   fs::resize_file(tail, fs::file_size(tail) + (std::uintmax_t{1} << 30));
   expect_one_line(run_program("report " + tail), 1, fmt::format("zeros at offset {}", fs::file_size(kTrace)));
   fs::resize_file(tail, std::uintmax_t{1} << 42);
-  expect_one_line(run_program("report " + tail), 1, "4194304 MiB of trace, more than this machine's memory");
+  expect_one_line(run_program("report " + tail), 1, "a trace of 4194304 MiB does not fit into this machine's memory");
   fs::resize_file(nothing, std::uintmax_t{1} << 42);
-  expect_one_line(run_program("report " + nothing), 1, "of trace, more than this machine's memory");
+  expect_one_line(run_program("report " + nothing), 1, "does not fit into this machine's memory");
 }
 
 TEST_F(Misuse, AReportThatCannotBeWrittenIsAFailure) {
@@ -117,7 +117,7 @@ TEST_F(Misuse, AReportThatCannotBeWrittenIsAFailure) {
 TEST_F(Misuse, TargetsThatCannotBeRecorded) {
   if (::geteuid() != 0) GTEST_SKIP() << "attaching USDT probes needs root";
   expect_one_line(run_program("record --pid 4194304 -o " + file("x")), 1,
-                  "there is no process 4194304: `glassbox ls` lists the VMs that run");
+                  "there is no process 4194304: `glassbox ls` lists the running VMs");
   const pid_t foreign = ::fork();
   if (foreign == 0) {
     ::execl("/bin/sleep", "sleep", "1000", nullptr);
@@ -137,7 +137,7 @@ TEST_F(Misuse, TargetsThatCannotBeRecorded) {
   expect_one_line(run_program(fmt::format("record --pid {} -o {}", firing.pid(), dir_.string())), 1,
                   "cannot create the trace: Is a directory");
   expect_one_line(run_program(fmt::format("record --pid {} -o /dev/full", firing.pid())), 1,
-                  "/dev/full: cannot write the trace");
+                  "/dev/full: cannot write to the trace");
 }
 
 TEST_F(Misuse, AnOrdinaryUserIsToldToUseRoot) {
