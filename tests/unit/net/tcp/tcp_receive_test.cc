@@ -15,7 +15,7 @@ constexpr std::uint64_t kHeldAtNs = 1'000'000'000;
 
 // Each case from an ordinary and from a wrapping initial sequence number.
 class TcpReceiveTest : public testing::TestWithParam<Seq> {
- protected:
+ public:
   // A connection that has offered a window of `window` bytes; without scaling, so that it is exact.
   void open(std::uint32_t window) {
     receive_.take_syn(GetParam(), false);

@@ -54,7 +54,7 @@ TEST(RetransmitTimer, AnAnsweredProbeKeepsTheIntervalAndTheGuest) {
 
 // Each case from an ordinary and from a wrapping initial sequence number.
 class TcpSendTest : public testing::TestWithParam<Seq> {
- protected:
+ public:
   // An open connection whose guest has a window of `window` bytes.
   void open(std::uint16_t window, std::int8_t scale = -1) {
     send_.begin(GetParam());
