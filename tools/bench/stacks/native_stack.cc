@@ -108,7 +108,7 @@ class NativeStack final : public Stack {
   Status stop() override {
     holder_ = {};  // ends the holder, and with it a tool that runs it as its command
     // The pair would go with the namespace, but later.
-    const Status deleted = veth_.empty() ? Status{} : run_ip({"ip", "link", "delete", veth_});
+    Status deleted = veth_.empty() ? Status{} : run_ip({"ip", "link", "delete", veth_});
     veth_.clear();
     if (holder_process_) holder_process_->stop(kStartLimitMs);
     if (tool_) tool_->stop(kStartLimitMs);
