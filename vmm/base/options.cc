@@ -11,7 +11,7 @@ CLI::Validator to_cli(const Check& check) {
   return {[why_not = check.why_not](std::string& word) { return why_not(word); }, check.description};
 }
 
-Check from_cli(CLI::Validator validator) {
+Check from_cli(const CLI::Validator& validator) {
   return {[validator](const std::string& word) {
             std::string copy = word;
             return validator(copy);
