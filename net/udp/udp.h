@@ -27,7 +27,7 @@ class Udp final : public UdpListener::Receiver {
  public:
   Udp(EventLoop& loop, GuestLink& link, DestinationPolicy& policy, Admission& admission,
       NatCounters& counters);
-  ~Udp();
+  ~Udp() override;
   Udp(const Udp&) = delete;
   Udp& operator=(const Udp&) = delete;
 

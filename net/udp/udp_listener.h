@@ -23,10 +23,8 @@ class UdpListener final : public FdHandler {
   // Takes the datagrams and errors of a listener's socket. Must outlive the listener.
   class Receiver {
    public:
+    virtual ~Receiver() = default;
     virtual void on_published(UdpListener& listener, std::uint32_t events) = 0;
-
-   protected:
-    ~Receiver() = default;
   };
 
   [[nodiscard]] static Result<std::unique_ptr<UdpListener>> create(const PublishedPort& port, EventLoop& loop,
