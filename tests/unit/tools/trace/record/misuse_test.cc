@@ -95,7 +95,8 @@ TEST_F(Misuse, HugeFiles) {
   fs::resize_file(tail, fs::file_size(tail) + (std::uintmax_t{1} << 30));
   expect_one_line(run_program("report " + tail), 1, fmt::format("zeros at offset {}", fs::file_size(kTrace)));
   fs::resize_file(tail, std::uintmax_t{1} << 42);
-  expect_one_line(run_program("report " + tail), 1, "a trace of 4194304 MiB does not fit into this machine's memory");
+  expect_one_line(run_program("report " + tail), 1,
+                  "a trace of 4194304 MiB does not fit into this machine's memory");
   fs::resize_file(nothing, std::uintmax_t{1} << 42);
   expect_one_line(run_program("report " + nothing), 1, "does not fit into this machine's memory");
 }

@@ -61,7 +61,8 @@ TEST(ProbeTax, WithoutAMeasurementNothingIsClaimed) {
 
 TEST(ProbeTax, TheComparisonIsPrintedOrSaidToBeMissing) {
   Trace trace = priced(800);
-  EXPECT_THAT(format_table(make_report(trace)), HasSubstr("\ntracing's cost by comparison: the trace has no untraced cycles to compare with"));
+  EXPECT_THAT(format_table(make_report(trace)),
+              HasSubstr("\ntracing's cost by comparison: the trace has no untraced cycles to compare with"));
   EXPECT_TRUE(to_json(make_report(trace))["probe_tax"]["compared_missing"].is_string());
   trace.meta["tracing_cost"] = {{"traced_n", 200U},          {"traced_p50_us", 8510.0}, {"untraced_n", 200U},
                                 {"untraced_p50_us", 8010.0}, {"difference_us", 500.0},  {"low_us", -20.0},
