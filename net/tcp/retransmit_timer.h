@@ -30,7 +30,7 @@ class RetransmitTimer {
 
   // Something was sent that the guest must answer: a repetition, a window probe or a keepalive.
   void count_attempt() { ++attempts_; }
-  // So many attempts stayed unanswered that the guest counts as gone.
+  // True after the last attempt that is allowed: the guest counts as gone.
   [[nodiscard]] bool exhausted() const { return attempts_ > kMaxRetries; }
   // The guest has acknowledged something new, or answered while nothing was outstanding.
   void forget_attempts() { attempts_ = 0; }
