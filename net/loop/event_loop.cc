@@ -5,6 +5,7 @@
 // which the loop takes only when the wake eventfd reports a task.
 #include "net/loop/event_loop.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -15,13 +16,16 @@
 #include <array>
 #include <atomic>
 #include <condition_variable>
+#include <cstring>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include "bpf/probes.h"
+#include "net/loop/epoll_waiter.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/io.h"
+#include "vmm/base/say.h"
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox::net {
@@ -33,15 +37,8 @@ constexpr std::size_t kMaxFds = 1U << 20;
 // The data of the wake eventfd's events, which belong to no registration.
 constexpr std::uint64_t kWakeTag = ~std::uint64_t{0};
 
-// How long a wait may last; kForever: until an event.
-constexpr std::uint64_t kForever = ~std::uint64_t{0};
+constexpr std::uint64_t kForever = EpollWaiter::kForever;
 constexpr std::uint64_t kLongestNs = 3600 * kNsPerSecond;
-
-// The probes' argument: milliseconds rounded up, -1 for ever.
-int timeout_ms_of(std::uint64_t wait_ns) {
-  if (wait_ns == kForever) return -1;
-  return static_cast<int>((wait_ns + kNsPerMs - 1) / kNsPerMs);
-}
 
 std::uint64_t thread_cpu_ns() {
   timespec spent{};
@@ -155,6 +152,8 @@ class EpollLoop final : public EventLoop {
     stop_.store(false, std::memory_order_relaxed);
   }
 
+  int error() const override { return error_; }
+
   void stop() override {
     stop_.store(true, std::memory_order_release);
     wake();
@@ -196,15 +195,15 @@ class EpollLoop final : public EventLoop {
     return bound_ns_ == 0 ? kForever : until(bound_ns_);
   }
 
+  // The number of events; 0 also if a signal ended the wait. An error that the next wait would meet again
+  // ends the loop, because a turn that fails at once would spin for ever.
   int look(std::uint64_t wait_ns) {
-    timespec timeout{};
-    if (wait_ns != kForever) {
-      timeout.tv_sec = static_cast<time_t>(wait_ns / kNsPerSecond);
-      timeout.tv_nsec = static_cast<long>(wait_ns % kNsPerSecond);
-    }
-    const int count = ::epoll_pwait2(epoll_.get(), events_.data(), static_cast<int>(events_.size()),
-                                     wait_ns == kForever ? nullptr : &timeout, nullptr);
-    return count < 0 ? -errno : count;
+    const int count = waiter_.wait(epoll_.get(), events_, wait_ns);
+    if (count >= 0) return count;
+    error_ = -count;
+    say(stderr, fmt::format("glassbox: the event loop cannot wait for events: {}\n", std::strerror(error_)));
+    stop_.store(true, std::memory_order_release);
+    return 0;
   }
 
   // Looks without sleeping until there is an event, a hook has work, or budget_ns are over. Between two looks
@@ -233,9 +232,9 @@ class EpollLoop final : public EventLoop {
     }
     const std::uint64_t armed_ns = arm();
     const std::uint64_t wait_ns = stopping ? 0 : armed_ns;
-    if (probes_ == ProbeMode::kNetPoll) probe::net_poll_wait(timeout_ms_of(wait_ns));
+    if (probes_ == ProbeMode::kNetPoll) probe::net_poll_wait(EpollWaiter::timeout_ms_of(wait_ns));
     const int count = look(wait_ns);
-    posted = look_at_events(count, timeout_ms_of(wait_ns));
+    posted = look_at_events(count, EpollWaiter::timeout_ms_of(wait_ns));
     return count;
   }
 
@@ -308,6 +307,8 @@ class EpollLoop final : public EventLoop {
 
   UniqueFd epoll_;
   UniqueFd wake_;
+  EpollWaiter waiter_;
+  int error_ = 0;  // why the loop ended by itself
   const ProbeMode probes_;
   PollPolicy policy_;
   bool had_work_ = false;       // in the last turn

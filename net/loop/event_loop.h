@@ -16,7 +16,8 @@
 // hooks look too, without arming: a thread that looks needs no notification, and a guest's kick costs it an
 // exit.
 //
-// Deadlines are time-outs of the wait itself, to the nanosecond (epoll_pwait2). A timer descriptor would cost
+// Deadlines are time-outs of the wait itself, to the nanosecond where epoll_pwait2 is allowed
+// (net/loop/epoll_waiter.h). A timer descriptor would cost
 // a call to set it and a wake-up without work.
 //
 // With ProbeMode::kNetPoll the loop fires net_poll_wait and net_poll_wake around every wait, including waits
@@ -103,6 +104,8 @@ class EventLoop : public OwnerThread {
   // stop() that came before makes it return at once.
   virtual void run() = 0;
   virtual void stop() = 0;
+  // An errno if run() returned by itself because no wait for events works (it said so on stderr), else 0.
+  [[nodiscard]] virtual int error() const { return 0; }
 };
 
 }  // namespace glassbox::net

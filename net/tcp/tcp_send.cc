@@ -46,6 +46,7 @@ void TcpSend::acknowledge(ChunkPool& pool, Seq ack, std::uint64_t now_ns) {
   }
   una_ = ack;
   next_ = seq_max(next_, ack);
+  recover_ = seq_max(recover_, ack);  // left behind by more than 2 GiB it would count as ahead
   one_frame_ = false;
   duplicate_acks_ = 0;
   timer.forget_attempts();

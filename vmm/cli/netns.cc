@@ -101,6 +101,7 @@ Result<int> netns(const std::vector<std::string>& command, const net::NatConfig&
   const char go = 1;
   if (::write(child.go.get(), &go, 1) != 1) return fail_errno(errno, "cannot start the command");
   loop->run();
+  if (loop->error() != 0) return kExitOurFailure;  // it has said why
   return watch.exit_status;
 }
 
