@@ -24,6 +24,10 @@ inline constexpr std::uint32_t kMaxPayload = 64 * 1024;  // bytes
 // buffers that much, so that a signal never waits behind input that the command does not read.
 inline constexpr std::uint32_t kStdinWindow = 256 * 1024;
 
+// More than Linux gives to any command (three quarters of its largest stack, 8 MiB), so that the guest's
+// kernel decides.
+inline constexpr std::uint32_t kMaxCommand = 8 << 20;  // bytes
+
 // Once the agent listens on its ports it connects to the host's kReadyPort, where the monitor listens on the
 // UNIX socket "<vsock.sock>_1026", sends kReadyLine and a newline, and closes. The host need not poll.
 inline constexpr char kReadyLine[] = "glassbox-agent 1 ready";
@@ -43,13 +47,18 @@ struct MessageHeader {
 static_assert(sizeof(MessageHeader) == 8);
 
 enum class MessageType : std::uint32_t {
-  // Exec port. Host to guest. kExecStart first: JSON
-  // {"argv":[..],"env":[..],"cwd":"..","tty":bool,"rows":n,"cols":n}.
+  // Exec port. Host to guest. kExecArguments and kExecEnvironment first, as often as needed, then kExecStart:
+  // JSON {"cwd":"..","tty":bool,"rows":n,"cols":n}. A short command may stand in it instead, as "argv":[..]
+  // and "env":[..].
   kExecStart = 1,
   kStdin = 2,   // bytes; length 0 is end of file
   kResize = 3,  // u16 rows, u16 cols
   kSignal = 4,  // u32 signal number, 1 to 64, for the command's process group (a terminal's foreground group)
   kPowerOff = 5,  // no payload; instead of kExecStart: sync, then ACPI power-off
+  // The payloads of each type, joined, are strings of any bytes, each ended by a zero byte: the words of the
+  // command, and "NAME=value". At most kMaxCommand bytes of each, else kExecFailed with E2BIG.
+  kExecArguments = 7,
+  kExecEnvironment = 8,
   // Guest to host.
   kStdinAck = 6,  // u32 bytes of stdin that the command took since the last acknowledgement; see kStdinWindow
   kStdout = 16,

@@ -8,10 +8,19 @@
 
 #include <array>
 #include <csignal>
+#include <cstring>
+#include <utility>
 
 namespace glassbox::agent {
 
 using protocol::MessageType;
+
+namespace {
+
+constexpr std::size_t kMaxReason =
+    1024;  // bytes of a failure's text: a command's name may be as long as 128 KiB
+
+}  // namespace
 
 void CommandSession::collect(std::vector<pollfd>& fds) {
   if (connection_) finish_if_ended();
@@ -74,6 +83,10 @@ void CommandSession::receive() {
 void CommandSession::handle_message(const protocol::Message& message) {
   if (last_message_queued_) return;  // sent by the host before it could know that the command had ended
   switch (message.type) {
+    case MessageType::kExecArguments:
+      return collect_strings(strings_.arguments, message.payload);
+    case MessageType::kExecEnvironment:
+      return collect_strings(strings_.environment, message.payload);
     case MessageType::kExecStart:
       return started_ ? abandon() : start(message.payload);
     case MessageType::kPowerOff:
@@ -94,18 +107,26 @@ void CommandSession::handle_message(const protocol::Message& message) {
 }
 
 void CommandSession::start(std::string_view json) {
-  auto request = parse_command(json);
+  auto request = parse_command(json, std::exchange(strings_, {}));
   auto command = request ? spawn(*request) : tl::unexpected<Error>(Error{request.error().message, EINVAL});
-  if (!command) {
-    const auto errnum = static_cast<std::uint32_t>(command.error().code);
-    protocol::append_message(output_, MessageType::kExecFailed,
-                             std::string(protocol::as_payload(errnum)) + command.error().message);
-    last_message_queued_ = true;
-    return;
-  }
+  if (!command) return refuse(command.error().code, command.error().message);
   command_ = std::move(*command);
   tty_ = request->tty;
   started_ = true;
+}
+
+void CommandSession::collect_strings(std::string& to, std::string_view bytes) {
+  if (started_) return abandon();
+  if (to.size() + bytes.size() > protocol::kMaxCommand) return refuse(E2BIG, std::strerror(E2BIG));
+  to.append(bytes);
+}
+
+void CommandSession::refuse(int errnum, std::string_view why) {
+  const auto code = static_cast<std::uint32_t>(errnum);
+  std::string payload(protocol::as_payload(code));
+  payload += why.substr(0, kMaxReason);
+  protocol::append_message(output_, MessageType::kExecFailed, payload);
+  last_message_queued_ = true;
 }
 
 void CommandSession::buffer_input(std::string_view bytes) {

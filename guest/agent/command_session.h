@@ -47,6 +47,9 @@ class CommandSession {
   void receive();
   void handle_message(const protocol::Message& message);
   void start(std::string_view json);
+  void collect_strings(std::string& to, std::string_view bytes);
+  // Queues kExecFailed, the last message.
+  void refuse(int errnum, std::string_view why);
   void buffer_input(std::string_view bytes);
   void write_input();
   void read_output(UniqueFd& fd, protocol::MessageType type);
@@ -60,6 +63,7 @@ class CommandSession {
 
   UniqueFd connection_;
   protocol::MessageDecoder decoder_;
+  CommandStrings strings_;
   Command command_;
   bool started_ = false;
   bool tty_ = false;

@@ -45,9 +45,20 @@ std::vector<std::string> merge_env(const std::vector<std::string>& wanted) {
   return env;
 }
 
+// Appends strings that each end in a zero byte; false if the last one does not.
+bool split_strings(std::string_view bytes, std::vector<std::string>& to) {
+  while (!bytes.empty()) {
+    const std::size_t end = bytes.find('\0');
+    if (end == std::string_view::npos) return false;
+    to.emplace_back(bytes.substr(0, end));
+    bytes.remove_prefix(end + 1);
+  }
+  return true;
+}
+
 }  // namespace
 
-Result<CommandRequest> parse_command(std::string_view json) {
+Result<CommandRequest> parse_command(std::string_view json, const CommandStrings& before) {
   const auto doc = nlohmann::json::parse(json, nullptr, false);
   if (!doc.is_object()) return fail("cannot parse kExecStart: not a JSON object");
   CommandRequest request;
@@ -62,6 +73,8 @@ Result<CommandRequest> parse_command(std::string_view json) {
     }
     return true;
   };
+  if (!split_strings(before.arguments, request.argv) || !split_strings(before.environment, request.env))
+    return fail("kExecStart: the words before it do not end in a zero byte");
   if (!strings("argv", request.argv) || request.argv.empty())
     return fail("kExecStart: \"argv\" must be a list of strings that is not empty");
   if (!strings("env", request.env)) return fail("kExecStart: \"env\" must be a list of strings");

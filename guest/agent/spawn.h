@@ -21,9 +21,15 @@ struct CommandRequest {
   unsigned short cols = 80;
 };
 
-// Parses the JSON of kExecStart (guest/protocol.h). The host is not trusted: fails on a wrong type or a zero
-// byte.
-[[nodiscard]] Result<CommandRequest> parse_command(std::string_view json);
+// What came before kExecStart (guest/protocol.h): strings, each ended by a zero byte.
+struct CommandStrings {
+  std::string arguments;
+  std::string environment;
+};
+
+// Parses the JSON of kExecStart and the strings before it, which count where the JSON has none. The host is
+// not trusted: fails on a wrong type, a zero byte inside, or a string without its end.
+[[nodiscard]] Result<CommandRequest> parse_command(std::string_view json, const CommandStrings& strings = {});
 
 // A started command. It leads a session and a process group of its own. The caller owns the descriptors,
 // which are non-blocking, and must reap the pid.

@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <optional>
 
+#include "vmm/base/say.h"
+
 namespace glassbox::options {
 namespace {
 
@@ -193,7 +195,7 @@ Parsed App::parse(int argc, const char* const* argv) {
 int finish(const Parsed& parsed, const std::string& program, int usage) {
   std::FILE* const to = parsed.is_error ? stderr : stdout;
   if (parsed.is_error) std::fputs((program + ": error: " + parsed.text + "\n").c_str(), to);
-  if (!parsed.is_error) std::fputs(parsed.text.c_str(), to);
+  if (!parsed.is_error && !say(to, parsed.text)) return 1;
   return parsed.is_error ? usage : 0;
 }
 

@@ -110,8 +110,8 @@ class App {
   std::vector<std::unique_ptr<App>> subcommands_;
 };
 
-// Prints help or version to stdout, or the error to stderr behind the program's name. The exit status: 0 or
-// `usage`.
+// Prints help or version to stdout, or the error to stderr behind the program's name. The exit status: 0,
+// `usage`, or 1 if stdout cannot be written.
 int finish(const Parsed& parsed, const std::string& program, int usage = 2);
 
 }  // namespace glassbox::options

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "vmm/base/io.h"
+#include "vmm/base/printable.h"
 #include "vmm/base/socket_address.h"
 
 namespace glassbox {
@@ -258,7 +259,7 @@ Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int pa
     answer.push_back(byte);
   }
   if (!answer.starts_with("OK "))
-    return fail("the VM's socket answered \"{}\" to CONNECT, expected OK", answer);
+    return fail("the VM's socket answered \"{}\" to CONNECT, expected OK", printable(answer));
   return fd;
 }
 

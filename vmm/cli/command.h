@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "vmm/base/options.h"
@@ -31,6 +32,9 @@ struct Cli {
 
 // Prints "glassbox: <message>" to stderr and returns status.
 int report(const Error& error, int status);
+
+// Writes a result to stdout. Returns 0, or kExitFailure with a message if it could not be written.
+int print(std::string_view text);
 
 void add_run(Cli& cli);
 void add_exec(Cli& cli);

@@ -40,8 +40,7 @@ int wait_for_report(pid_t child, const UniqueFd& report, const client::SignalWat
     const ssize_t n = ::read(report.get(), bytes.data(), bytes.size());
     if (n > 0) line.append(bytes.data(), static_cast<std::size_t>(n));
     if (line.ends_with('\n')) {
-      std::fputs(line.c_str(), stdout);
-      return 0;
+      return print(line) == 0 ? 0 : kExitOurFailure;  // the VM runs on; its name is the user's or vm-PID
     }
     if (n <= 0) return status_of(child);
   }

@@ -7,7 +7,9 @@
 
 #include <array>
 #include <charconv>
+#include <string_view>
 
+#include "vmm/base/printable.h"
 #include "vmm/cli/command.h"
 
 namespace glassbox::cli {
@@ -30,8 +32,10 @@ int exit_status(const MachineEnd& outcome) {
 std::optional<int> exit_status(const client::CommandEnd& outcome) {
   switch (outcome.kind) {
     case client::CommandEnd::Kind::kExited:
+      if (outcome.message.empty()) return outcome.status;
+      return report(Error{outcome.message, 0}, outcome.status == 0 ? kExitOurFailure : outcome.status);
     case client::CommandEnd::Kind::kInterrupted:
-      return outcome.status;
+      return outcome.message.empty() ? outcome.status : report(Error{outcome.message, 0}, outcome.status);
     case client::CommandEnd::Kind::kCannotRun:
       return report(Error{outcome.message, 0}, outcome.status);
     case client::CommandEnd::Kind::kLost:
@@ -56,9 +60,12 @@ std::optional<EndOfVm> VmWatch::wait(int timeout_ms) const {
   if (n <= 0) return end;
   const char* last = text.data() + n;
   const auto [rest, error] = std::from_chars(text.data(), last, end.status);
-  if (error == std::errc() && rest < last) end.message.assign(rest + 1, last);
-  while (end.message.ends_with('\n'))
-    end.message.pop_back();
+  if (error != std::errc() || rest >= last) return end;
+  // The file may be another user's, and a guest's panic message is in it.
+  std::string_view message(rest + 1, static_cast<std::size_t>(last - rest - 1));
+  while (message.ends_with('\n'))
+    message.remove_suffix(1);
+  end.message = printable(message);
   return end;
 }
 

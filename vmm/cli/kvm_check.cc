@@ -1,6 +1,4 @@
 // glassbox kvm-check: says whether this machine's KVM is fit for a Linux guest. Scripts ask it.
-#include <cstdio>
-
 #include "vmm/cli/command.h"
 #include "vmm/kvm/usability.h"
 
@@ -9,8 +7,9 @@ namespace {
 
 int kvm_check() {
   const kvm::Usability usability = kvm::check_kvm();
-  std::printf("%s: %s\n", usability.usable ? "usable" : "not usable", usability.reason.c_str());
-  return usability.usable ? 0 : kExitFailure;
+  const int printed =
+      print(fmt::format("{}: {}\n", usability.usable ? "usable" : "not usable", usability.reason));
+  return usability.usable ? printed : kExitFailure;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "vmm/base/printable.h"
 #include "vmm/base/runtime_dir.h"
 #include "vmm/cli/command.h"
 #include "vmm/cli/remote.h"
@@ -55,28 +56,36 @@ std::string age(const json& started_at) {
 }
 
 std::string words(const json& command) {
+  constexpr std::size_t kShown = 40;
   std::string text;
   for (const json& word : command) {
-    if (!word.is_string()) continue;
-    for (const char c : (text.empty() ? "" : " ") + word.get<std::string>())
-      text.push_back(c >= ' ' && c <= '~' ? c : '?');
+    if (word.is_string()) text += (text.empty() ? "" : " ") + printable(word.get<std::string>(), kShown);
+    if (text.size() >= kShown) break;
   }
-  return text.empty() ? "-" : text.substr(0, 40);
+  return text.empty() ? "-" : text.substr(0, kShown);
+}
+
+// Of a VM in the lab, whose list is another process's word.
+std::string text_of(const json& vm, const char* key) {
+  return vm.contains(key) && vm[key].is_string() ? printable(vm[key].get<std::string>()) : "?";
 }
 
 int ls(bool as_json) {
   const json vms = all_vms();
   if (as_json) {
-    fmt::print("{}\n", vms.dump(2, ' ', false, json::error_handler_t::replace));
-    return 0;
+    // ASCII only: a control character of another user's VM must not reach the terminal.
+    return print(vms.dump(2, ' ', true, json::error_handler_t::replace) + "\n");
   }
   constexpr const char* kRow = "{:<20} {:>8} {:>5} {:>7} {:>8} {:<5} {}\n";
-  fmt::print(fmt::runtime(kRow), "NAME", "PID", "VCPUS", "MEMORY", "UP", "WHERE", "COMMAND");
+  std::string table =
+      fmt::format(fmt::runtime(kRow), "NAME", "PID", "VCPUS", "MEMORY", "UP", "WHERE", "COMMAND");
   for (const json& vm : vms) {
-    fmt::print(fmt::runtime(kRow), vm.value("name", "?"), number(vm["pid"]), number(vm["vcpus"]),
-               number(vm["memory_mib"]), age(vm["started_at"]), vm.value("where", "?"), words(vm["command"]));
+    const auto value = [&vm](const char* key) { return vm.contains(key) ? vm[key] : json(); };
+    table += fmt::format(fmt::runtime(kRow), text_of(vm, "name"), number(value("pid")),
+                         number(value("vcpus")), number(value("memory_mib")), age(value("started_at")),
+                         text_of(vm, "where"), words(value("command")));
   }
-  return 0;
+  return print(table);
 }
 
 }  // namespace

@@ -11,6 +11,8 @@
 #include <nlohmann/json.hpp>
 
 #include "guest/framing.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/printable.h"
 #include "vmm/client/terminal.h"
 
 namespace glassbox::client {
@@ -22,7 +24,16 @@ using protocol::MessageType;
 struct Sink {
   int fd;
   std::string pending;
+  bool broken = false;  // what comes for it is dropped
 };
+
+// The strings, each ended by a zero byte.
+std::string joined(const std::vector<std::string>& strings) {
+  std::string all;
+  for (const std::string& text : strings)
+    all.append(text.c_str(), text.size() + 1);
+  return all;
+}
 
 class CommandRelay {
  public:
@@ -31,11 +42,13 @@ class CommandRelay {
       : connection_(std::move(connection)),
         signals_(signals),
         tty_(command.tty),
+        patience_ns_(static_cast<std::uint64_t>(command.patience_ms) * kNsPerMs),
         in_(streams.in),
         out_{streams.out, {}},
         err_{streams.err, {}} {
-    nlohmann::json start = {
-        {"argv", command.argv}, {"env", command.env}, {"cwd", command.cwd}, {"tty", command.tty}};
+    protocol::append_stream(to_guest_, MessageType::kExecArguments, joined(command.argv));
+    protocol::append_stream(to_guest_, MessageType::kExecEnvironment, joined(command.env));
+    nlohmann::json start = {{"cwd", command.cwd}, {"tty", command.tty}};
     if (const auto size = window_size(in_)) {
       start["rows"] = size->rows;
       start["cols"] = size->cols;
@@ -54,11 +67,12 @@ class CommandRelay {
       if (outcome_) fds[0].fd = -1;
       if (out_.pending.empty() && err_.pending.empty()) fds[0].events |= POLLIN;
       if (!to_guest_.empty()) fds[0].events |= POLLOUT;
-      if (::poll(fds.data(), fds.size(), -1) < 0) {
+      if (::poll(fds.data(), fds.size(), poll_ms()) < 0) {
         if (errno == EINTR) continue;
         return {CommandEnd::Kind::kLost, 0, fmt::format("poll: {}", std::strerror(errno))};
       }
       if (fds[1].revents != 0) take_signals();
+      if (leave_at_ && monotonic_ns() >= *leave_at_) give_up();
       if (interrupted_) return *outcome_;
       if (fds[2].revents != 0) read_input();
       for (const int i : {3, 4}) {
@@ -71,10 +85,26 @@ class CommandRelay {
       if ((fds[0].revents & POLLOUT) != 0) send();
       if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0) receive();
     }
+    if (outcome_->kind == CommandEnd::Kind::kExited) outcome_->message = output_error_;
     return *outcome_;
   }
 
  private:
+  // Until the command is left; -1 while no signal has been passed on.
+  [[nodiscard]] int poll_ms() const {
+    if (!leave_at_) return -1;
+    const std::uint64_t now = monotonic_ns();
+    return now >= *leave_at_ ? 0 : static_cast<int>((*leave_at_ - now) / kNsPerMs + 1);
+  }
+
+  void give_up() {
+    std::string why;
+    if (!outcome_ && passed_on_ != 0)
+      why = fmt::format("signal {} was passed on, but the command has not ended: it is left", passed_on_);
+    outcome_ = CommandEnd{CommandEnd::Kind::kInterrupted, 128 + last_signal_, std::move(why)};
+    interrupted_ = true;
+  }
+
   [[nodiscard]] bool wants_input() const {
     return !input_ended_ && !outcome_ && unacknowledged_ < protocol::kStdinWindow;
   }
@@ -87,13 +117,14 @@ class CommandRelay {
     while (const auto signal = signals_.take()) {
       if (*signal == SIGWINCH) {
         resize();
-      } else if (tty_ || ++signals_seen_ >= kGiveUpAfter || outcome_) {
-        outcome_ = CommandEnd{CommandEnd::Kind::kInterrupted, 128 + *signal, {}};
-        interrupted_ = true;
-      } else {
-        const auto number = static_cast<std::uint32_t>(*signal);
-        protocol::append_message(to_guest_, MessageType::kSignal, protocol::as_payload(number));
+        continue;
       }
+      last_signal_ = *signal;
+      if (tty_ || ++signals_seen_ >= kGiveUpAfter || outcome_) return give_up();
+      if (!leave_at_) leave_at_ = monotonic_ns() + patience_ns_;
+      passed_on_ = *signal;
+      const auto number = static_cast<std::uint32_t>(*signal);
+      protocol::append_message(to_guest_, MessageType::kSignal, protocol::as_payload(number));
     }
   }
 
@@ -117,7 +148,7 @@ class CommandRelay {
   }
 
   // False if no process reads the descriptor any more.
-  static bool write_output(Sink& sink) {
+  bool write_output(Sink& sink) {
     // A pipe that is ready takes PIPE_BUF bytes without blocking.
     const ssize_t n =
         ::write(sink.fd, sink.pending.data(), std::min<std::size_t>(sink.pending.size(), PIPE_BUF));
@@ -126,7 +157,11 @@ class CommandRelay {
     } else if (errno == EPIPE) {
       return false;
     } else if (errno != EINTR && errno != EAGAIN) {
-      sink.pending.clear();  // closed, or a full disk: the command's status is still worth having
+      // Closed, or a full disk: the command goes on, and its status is still worth having.
+      if (output_error_.empty())
+        output_error_ = fmt::format("cannot write the command's output: {}", std::strerror(errno));
+      sink.broken = true;
+      sink.pending.clear();
     }
     return true;
   }
@@ -159,10 +194,10 @@ class CommandRelay {
   void take(const protocol::Message& message) {
     switch (message.type) {
       case MessageType::kStdout:
-        out_.pending += message.payload;
+        if (!out_.broken) out_.pending += message.payload;
         return;
       case MessageType::kStderr:
-        err_.pending += message.payload;
+        if (!err_.broken) err_.pending += message.payload;
         return;
       case MessageType::kStdinAck: {
         const auto bytes = protocol::from_payload<std::uint32_t>(message.payload);
@@ -191,17 +226,10 @@ class CommandRelay {
     }
   }
 
-  // Text from the guest goes to the user's terminal: cut to 300 characters, without control characters.
-  static std::string printable(std::string_view text) {
-    std::string result;
-    for (const char c : text.substr(0, 300))
-      result.push_back(c >= ' ' && c <= '~' ? c : '?');
-    return result;
-  }
-
   UniqueFd connection_;
   const SignalWatch& signals_;
   const bool tty_;
+  const std::uint64_t patience_ns_;
   const int in_;
   Sink out_;
   Sink err_;
@@ -210,6 +238,10 @@ class CommandRelay {
   std::size_t unacknowledged_ = 0;
   bool input_ended_ = false;
   int signals_seen_ = 0;
+  int last_signal_ = 0;
+  int passed_on_ = 0;                      // the last signal that the command was sent
+  std::optional<std::uint64_t> leave_at_;  // monotonic_ns(), once a signal was passed on
+  std::string output_error_;               // the first
   bool interrupted_ = false;
   std::optional<CommandEnd> outcome_;
 };

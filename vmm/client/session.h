@@ -7,7 +7,11 @@
 // other processes share them.
 //
 // Signals: with a terminal, keys become signals in the guest, and a signal to this process ends the session.
-// Without one, signals are passed to the command; after kGiveUpAfter of them the session ends.
+// Without one, signals are passed to the command. A command that does not end within `patience_ms` of the
+// first one, or after kGiveUpAfter of them, is left: the session ends, and the agent hangs the command up.
+//
+// Output that cannot be written (a full disk, a closed descriptor) does not end the command, but the end says
+// so.
 //
 // Messages from the guest are checked: an unknown type or a wrong length ends the session as lost.
 #pragma once
@@ -24,11 +28,15 @@ namespace glassbox::client {
 
 inline constexpr int kGiveUpAfter = 3;
 
+inline constexpr int kPatienceMs = 10'000;
+
 struct CommandSpec {
+  // Any bytes but zero, as many as Linux takes.
   std::vector<std::string> argv;
   std::vector<std::string> env;  // "NAME=value", added to the agent's defaults
   std::string cwd = "/";
   bool tty = false;
+  int patience_ms = kPatienceMs;
 };
 
 // The user's descriptors; they stay the caller's.
@@ -40,9 +48,9 @@ struct Streams {
 
 struct CommandEnd {
   enum class Kind {
-    kExited,       // status is as a shell would give it
+    kExited,       // status is as a shell would give it; with a message, some output could not be written
     kCannotRun,    // status 126 or 127, message says why
-    kInterrupted,  // by a signal to this process; status is 128 + signal
+    kInterrupted,  // by a signal to this process; status is 128 + signal, message says what was left
     kLost,         // the connection ended, or the agent broke the protocol; message says which
   };
   Kind kind = Kind::kLost;

@@ -170,6 +170,44 @@ TEST_F(AgentSession, OutputWrittenJustBeforeTheEndIsComplete) {
   EXPECT_EQ(result.err, "done\n");
 }
 
+// Linux takes 128 KiB a word, and a quarter of the stack's limit in all.
+TEST_F(AgentSession, ACommandMayBeAsLongAsLinuxTakes) {
+  std::vector<std::string> argv{"sh", "-c", "printf %s \"$@\" | wc -c", "sh"};
+  for (int i = 0; i < 10; ++i)
+    argv.emplace_back(100'000, 'x');
+  const CommandResult result = run(argv);
+  EXPECT_EQ(result.outcome.kind, CommandEnd::Kind::kExited) << result.outcome.message;
+  EXPECT_EQ(result.out, "1000000\n");
+}
+
+TEST_F(AgentSession, ACommandThatLinuxDoesNotTakeIs126WithTheReason) {
+  for (const std::size_t words :
+       {std::size_t{1}, std::size_t{20}}) {  // too long a word, and too many bytes in all
+    std::vector<std::string> argv{"true"};
+    for (std::size_t i = 0; i < words; ++i)
+      argv.emplace_back(words == 1 ? 140'000 : 500'000, 'x');
+    const CommandResult result = run(argv);
+    EXPECT_EQ(result.outcome.kind, CommandEnd::Kind::kCannotRun);
+    EXPECT_EQ(result.outcome.status, 126);
+    EXPECT_NE(result.outcome.message.find("Argument list too long"), std::string::npos)
+        << result.outcome.message;
+  }
+}
+
+TEST_F(AgentSession, ArgumentsAreBytes) {
+  const std::string odd = "\xff\xfe \"\\\n\x01\xc3";
+  EXPECT_EQ(run({"printf", "%s", odd}).out, odd);
+}
+
+TEST_F(AgentSession, WordsWithoutAnEndAreRefused) {
+  const UniqueFd connection = connect();
+  ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecArguments, "true"));
+  ASSERT_TRUE(protocol::send_message(connection.get(), protocol::MessageType::kExecStart, "{}"));
+  const auto answer = protocol::receive_message(connection.get());
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->type, protocol::MessageType::kExecFailed);
+}
+
 TEST_F(AgentSession, SeveralCommandsRunSideBySide) {
   Pipe in = new_pipe(), out = new_pipe();
   CommandEnd held;

@@ -26,6 +26,7 @@ TEST(Say, AFullDiskIsFalseAndNoException) {
   std::FILE* full = std::fopen("/dev/full", "w");
   ASSERT_NE(full, nullptr);
   EXPECT_FALSE(say(full, "hello"));
+  EXPECT_EQ(errno, ENOSPC);
   std::fclose(full);
 }
 

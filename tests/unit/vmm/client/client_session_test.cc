@@ -27,22 +27,30 @@ class ClientSession : public testing::Test {
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     UniqueFd host(fds[0]);
     std::thread guest([&, fd = UniqueFd(fds[1])] {
-      const auto start = protocol::receive_message(fd.get());
-      ASSERT_TRUE(start);
-      request_ = start->payload;
+      for (auto message = protocol::receive_message(fd.get()); message;
+           message = protocol::receive_message(fd.get())) {
+        if (message->type == MessageType::kExecArguments) arguments_ += message->payload;
+        if (message->type == MessageType::kExecEnvironment) environment_ += message->payload;
+        if (message->type != MessageType::kExecStart) continue;
+        request_ = message->payload;
+        break;
+      }
       EXPECT_EQ(::send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
                 static_cast<ssize_t>(bytes.size()));
     });
     const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     auto signals = SignalWatch::create();
-    auto outcome =
-        run_command(std::move(host), {.argv = {"a", "b"}, .env = {"X=1"}, .cwd = "/tmp", .tty = false},
-                    {null.get(), null.get(), null.get()}, *signals);
+    auto outcome = run_command(std::move(host), command_,
+                               {null.get(), out_ >= 0 ? out_ : null.get(), null.get()}, *signals);
     guest.join();
     EXPECT_TRUE(outcome);
     return outcome.value_or(CommandEnd{});
   }
+  CommandSpec command_{.argv = {"a", "b"}, .env = {"X=1"}, .cwd = "/tmp", .tty = false};
+  int out_ = -1;  // stdout; /dev/null unless set
   std::string request_;
+  std::string arguments_;
+  std::string environment_;
 };
 
 std::string message(MessageType type, std::string_view payload) {
@@ -56,10 +64,61 @@ TEST_F(ClientSession, AsksForTheCommandAsGiven) {
   EXPECT_EQ(outcome.kind, CommandEnd::Kind::kExited);
   EXPECT_EQ(outcome.status, 5);
   const auto request = nlohmann::json::parse(request_);
-  EXPECT_EQ(request["argv"], (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(request["env"], (std::vector<std::string>{"X=1"}));
+  EXPECT_EQ(arguments_, std::string("a\0b\0", 4));
+  EXPECT_EQ(environment_, std::string("X=1\0", 4));
   EXPECT_EQ(request["cwd"], "/tmp");
   EXPECT_EQ(request["tty"], false);
+}
+
+TEST_F(ClientSession, ACommandOfAnySizeAndBytesIsSentUnchanged) {
+  const std::string odd = "\xff\xfe\"\\ \n\x01";
+  command_.argv = {"printf", odd, std::string(1 << 20, 'x')};
+  (void)outcome_of(message(MessageType::kExited, protocol::as_payload(std::int32_t{0})));
+  EXPECT_EQ(arguments_, "printf" + std::string(1, '\0') + odd + std::string(1, '\0') +
+                            std::string(1 << 20, 'x') + std::string(1, '\0'));
+}
+
+TEST_F(ClientSession, OutputThatCannotBeWrittenIsAFailureButTheCommandEnds) {
+  const UniqueFd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+  const UniqueFd closed(
+      ::open("/dev/null", O_RDONLY | O_CLOEXEC));  // as hold_standard_descriptors() makes it
+  for (const int fd : {full.get(), closed.get()}) {
+    out_ = fd;
+    const CommandEnd outcome = outcome_of(
+        message(MessageType::kStdout, std::string(20'000, 'x')) + message(MessageType::kStdout, "more") +
+        message(MessageType::kExited, protocol::as_payload(std::int32_t{3})));
+    EXPECT_EQ(outcome.kind, CommandEnd::Kind::kExited);
+    EXPECT_EQ(outcome.status, 3);
+    EXPECT_NE(outcome.message.find("cannot write the command's output"), std::string::npos)
+        << outcome.message;
+  }
+}
+
+// A guest that reads nothing and says nothing: no answer will come.
+class DeadGuest : public testing::Test {
+ protected:
+  CommandEnd outcome_after(int signal, int patience_ms) {
+    int fds[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    const UniqueFd guest(fds[1]);
+    const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    auto signals = SignalWatch::create();
+    ::raise(signal);  // pending before the first poll
+    auto outcome =
+        run_command(UniqueFd(fds[0]), {.argv = {"a"}, .env = {}, .tty = false, .patience_ms = patience_ms},
+                    {null.get(), null.get(), null.get()}, *signals);
+    EXPECT_TRUE(outcome);
+    return outcome.value_or(CommandEnd{});
+  }
+};
+
+TEST_F(DeadGuest, OneSignalIsEnoughToLeaveIt) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    const CommandEnd outcome = outcome_after(signal, 1);
+    EXPECT_EQ(outcome.kind, CommandEnd::Kind::kInterrupted);
+    EXPECT_EQ(outcome.status, 128 + signal);
+    EXPECT_NE(outcome.message.find("has not ended"), std::string::npos) << outcome.message;
+  }
 }
 
 TEST_F(ClientSession, HangUpWithoutAStatusIsALoss) {
