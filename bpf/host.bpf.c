@@ -12,6 +12,8 @@
 // `server_socks`. On loopback this happens inside the NAT's connect(), after the NAT's own socket was
 // established, in the context that the softirq runs in.
 //
+// What either end sends again is reported: on loopback nothing is lost, on a wire it explains a wait.
+//
 // A process that accepts such a socket is a server. Its reads, writes, closes and shutdowns of such sockets
 // are reported from the raw system call tracepoints, and so are those of its children. Every system call of
 // the machine comes through here, so the programs look at the call's number first and at the process next.
@@ -26,6 +28,7 @@
 // vCPU threads, one event when the guest runs again says how long the exit took.
 #include "bpf/emit.bpf.h"
 #include "bpf/sock_view.bpf.h"
+#include "bpf/target.h"
 
 #include <asm/ptrace.h>
 #include <stdbool.h>
@@ -35,7 +38,9 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile __u32 target_tgid = 0;
+/* As the kernel numbers processes, outside all pid namespaces. A tracer inside one does not know it: it then
+ * sets GB_UNKNOWN_TGID, and the first probe of the target, which is attached to it alone, tells. */
+__u32 target_tgid = 0;
 
 __u64 map_errors = 0;  /* a map refused an update: some connection is not followed */
 __u64 usdt_errors = 0; /* an argument of a probe could not be read and is reported as 0 */
@@ -55,6 +60,7 @@ static __always_inline void put(void* map, const void* key, const void* value) {
 #include "bpf/flow_span.bpf.h"
 
 static __always_inline int gb_usdt(struct pt_regs* ctx, __u16 kind, int count) {
+  if (target_tgid == GB_UNKNOWN_TGID) target_tgid = bpf_get_current_pid_tgid() >> 32;
   struct gb_event* e = gb_begin(kind);
   if (!e) return 0;
 #pragma unroll
@@ -133,6 +139,21 @@ int BPF_PROG(sock_set_state, const struct sock* sk, int old_state, int new_state
   }
   emit_state(sk, old_state, new_state, &view, now);
   if (new_state == BPF_TCP_CLOSE) bpf_map_delete_elem(&server_socks, &skaddr);
+  return 0;
+}
+
+SEC("tp_btf/tcp_retransmit_skb")
+int BPF_PROG(segment_resent, const struct sock* sk) {
+  const __u64 skaddr = (__u64)sk;
+  if (!bpf_map_lookup_elem(&nat_socks, &skaddr) && !bpf_map_lookup_elem(&server_socks, &skaddr)) return 0;
+  struct gb_sock_view view = {};
+  gb_view_sock(sk, &view);
+  struct gb_event* e = gb_begin(GB_KIND_host_resend);
+  if (!e) return 0;
+  e->host_resend.skaddr = skaddr;
+  e->host_resend.local_port = view.local_port;
+  e->host_resend.peer_port = view.peer_port;
+  gb_end(e);
   return 0;
 }
 

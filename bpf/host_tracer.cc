@@ -2,6 +2,7 @@
 
 #include <bpf/libbpf.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,6 +17,7 @@
 #include "bpf/links.h"
 #include "bpf/recursion.h"
 #include "bpf/sdt_notes.h"
+#include "bpf/target.h"
 #include "gb_host.skel.h"
 
 namespace glassbox::bpf {
@@ -42,6 +44,13 @@ bool in_initial_user_namespace() {
   std::uint64_t count = 0;
   map >> inside >> outside >> count;
   return inside == 0 && outside == 0 && count == 0xffffffff;
+}
+
+// Outside it, the kernel's number of a process is not known here (bpf/host.bpf.c, target_tgid).
+bool in_initial_pid_namespace() {
+  constexpr ino_t kInitialPidNamespace = 0xEFFFFFFC;  // PROC_PID_INIT_INO of include/linux/proc_ns.h
+  struct stat info {};
+  return ::stat("/proc/self/ns/pid", &info) == 0 && info.st_ino == kInitialPidNamespace;
 }
 
 Status check_rights(pid_t pid) {
@@ -154,7 +163,7 @@ Result<std::unique_ptr<HostTracer>> HostTracer::open(pid_t pid, const Options& o
   impl->skeleton = gb_host__open();
   if (impl->skeleton == nullptr)
     return fail("cannot open the host's BPF programs: {}", take_libbpf_error(errno));
-  impl->skeleton->rodata->target_tgid = static_cast<__u32>(pid);
+  impl->skeleton->bss->target_tgid = in_initial_pid_namespace() ? static_cast<__u32>(pid) : GB_UNKNOWN_TGID;
   bpf_map__set_max_entries(impl->skeleton->maps.events, static_cast<__u32>(options.ring_bytes));
 
   bpf_program* program = nullptr;

@@ -7,7 +7,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -343,6 +345,71 @@ TEST_F(HostServerTest, FailedReadHasItsErrno) {
   EXPECT_THAT(of(GB_KIND_host_server_read),
               testing::Contains(testing::ResultOf(
                   [](const gb_event& e) { return static_cast<std::int64_t>(e.arg[4]); }, -EAGAIN)));
+}
+
+// A SYN that a full listener drops is sent again after a second.
+TEST_F(HostServerTest, WhatASocketOfTheNatSendsAgainIsReported) {
+  const Listener listener = listen_loopback(AF_INET);
+  ASSERT_EQ(listen(listener.fd.get(), 0), 0);
+  start_tracing();
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(listener.port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::vector<UniqueFd> connections;
+  for (int k = 0; k < 4; ++k) {  // one fits into the queue
+    connections.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    (void)connect(connections.back().get(), reinterpret_cast<sockaddr*>(&address), sizeof(address));
+  }
+  for (int k = 0; k < 400 && of(GB_KIND_host_resend).empty(); ++k) {
+    poll(nullptr, 0, 20);
+    collect();
+  }
+  const auto again = of(GB_KIND_host_resend);
+  ASSERT_FALSE(again.empty());
+  EXPECT_EQ(again.front().host_resend.peer_port, listener.port);
+  const auto states = of(GB_KIND_host_sock_state);
+  EXPECT_TRUE(std::any_of(states.begin(), states.end(), [&again](const gb_event& e) {
+    return e.host_sock_state.skaddr == again.front().host_resend.skaddr;
+  })) << "the correlator is that of a socket of the NAT";
+}
+
+// Inside a pid namespace this process has another number than the kernel's programs see.
+TEST_F(HostServerTest, ATracerInsideAPidNamespaceSeesTheServerToo) {
+  const pid_t outer = fork();
+  if (outer == 0) {
+    if (unshare(CLONE_NEWPID | CLONE_NEWNS) != 0) _exit(10);
+    const pid_t init = fork();
+    if (init != 0) {
+      int status = 0;
+      waitpid(init, &status, 0);
+      _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 11);
+    }
+    if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) _exit(12);
+    if (mount("proc", "/proc", "proc", 0, nullptr) != 0) _exit(13);
+    const Listener listener = listen_loopback(AF_INET);
+    const pid_t server = fork();
+    if (server == 0) {
+      serve_blocking(listener.fd.get());
+      _exit(0);
+    }
+    auto tracer = HostTracer::open(getpid());
+    if (!tracer) _exit(14);
+    fire_all_probes();
+    (void)run_cycle(listener.port);
+    std::size_t reads = 0, switches = 0;
+    (void)(*tracer)->poll([&](const gb_event& e) {
+      reads += e.kind == GB_KIND_host_server_read ? 1 : 0;
+      switches += e.kind == GB_KIND_host_sched_out ? 1 : 0;
+    });
+    kill(server, SIGKILL);
+    _exit(reads == 0 ? 15 : switches == 0 ? 16 : 0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(outer, &status, 0), outer);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) >= 10 && WEXITSTATUS(status) <= 13) GTEST_SKIP() << "no pid namespace can be made";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 }  // namespace

@@ -162,7 +162,8 @@ StateSplit CycleStates::split(const CycleResult& cycle, const Step& step) const 
     case Actor::kNetwork:
       return host_.split(cycle.net_tid, step.begin_ns, step.end_ns);
     case Actor::kServer:
-      return host_.split(cycle.server_tid, step.begin_ns, step.end_ns);
+      // A server may accept in one thread or process and read in another.
+      return host_.split(step.tid != 0 ? step.tid : cycle.server_tid, step.begin_ns, step.end_ns);
     case Actor::kVcpu:
       if (const Vcpu* on = vcpu(step.cpu))
         split_vcpu(*on, step.begin_ns, step.end_ns, out);

@@ -215,6 +215,8 @@ std::optional<std::uint64_t> nat_port(const HostIndex& index, HostFlow& f) {
        from_time(refs(index.states_by_socket, skaddr_of(*sockets.front())), sockets.front()->ts_ns)) {
     const auto& state = args::host_sock_state(*e);
     f.remote_server = !is_loopback(state.peer_hi, state.peer_lo);
+    f.nat_skaddr = state.skaddr;
+    f.over_wire = f.remote_server && (state.peer_hi != state.local_hi || state.peer_lo != state.local_lo);
     if (state.local_port != 0) return flow_key(is_ipv6(state.peer_hi, state.peer_lo), 0, state.local_port);
   }
   return {};

@@ -26,7 +26,12 @@ struct HostFlow {
   // way to the guest, request_* the guest's reply.
   bool inbound = false;
   EventRef host_inbound{};
-  bool remote_server = false;  // the peer is another machine, so that it has no events
+  bool remote_server = false;    // the peer is another machine, so that it has no events
+  std::uint64_t nat_skaddr = 0;  // the NAT's own socket towards the server; 0: not seen
+  // The NAT's socket and the server's are joined by more than the host's loopback interface: the peer's
+  // address is neither a loopback address nor the socket's own. What one end writes, the other has some time
+  // later.
+  bool over_wire = false;
 
   EventRef syn_frame{}, syn{}, connect_begin{}, connect_done{}, syn_ack_queued{}, syn_ack_inject{},
       syn_ack_irq{};

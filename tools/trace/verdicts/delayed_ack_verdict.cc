@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 
 #include "bpf/event_args.h"
@@ -52,12 +53,16 @@ Writes writes_of(const Trace& trace) {
 }
 
 // The time between the return of the server's write and the arrival of its payload at the NAT's socket, if it
-// has the length of a delayed acknowledgement: the server's kernel held the payload back.
+// has the length of a delayed acknowledgement: the server's kernel held the payload back. What the wire takes
+// does not count; where that is not known, or a segment was lost, nothing does.
 std::int64_t held_at_the_server(const CycleResult& c, const HostFlow* flow, const Writes& writes,
-                                std::size_t& waits) {
+                                const Wire& wire, std::size_t& waits) {
   std::int64_t held = 0;
+  const std::optional<std::int64_t> travel = wire.crosses(c.flow) ? wire.travel_ns(c.flow) : 0;
+  if (!travel) return held;
   const auto count = [&](std::int64_t from, std::int64_t to) {
-    if (!is_delayed_ack(to - from)) return;
+    from += *travel;
+    if (!is_delayed_ack(to - from) || wire.resent(c.flow, from, to)) return;
     held += to - from;
     ++waits;
   };
@@ -74,7 +79,8 @@ std::int64_t held_at_the_server(const CycleResult& c, const HostFlow* flow, cons
 
 }  // namespace
 
-Verdict delayed_ack_verdict(const Trace& trace, const ClockReport& clock, const Attribution& a) {
+Verdict delayed_ack_verdict(const Trace& trace, const ClockReport& clock, const Attribution& a,
+                            const Wire& wire) {
   Verdict v{.id = "delayed_ack",
             .claim = "delayed acknowledgements dominate the cycle",
             .criterion = share_criterion("sends held for 35 to 220 ms until an acknowledgement"),
@@ -89,7 +95,7 @@ Verdict delayed_ack_verdict(const Trace& trace, const ClockReport& clock, const 
   Held held;
   for (const CycleResult& c : a.cycles)
     held.push_back(static_cast<double>(held_in_the_guest(traffic.of(c), guest) +
-                                       held_at_the_server(c, traffic.flow(c.flow), writes, server)));
+                                       held_at_the_server(c, traffic.flow(c.flow), writes, wire, server)));
   decide_by_share(v, held, a, fmt::format("{} sends in the guest, {} at the server", guest, server));
   if (v.outcome == Outcome::kFalsified && !traffic.guest_is_traced()) {
     v.outcome = Outcome::kNotTestable;

@@ -2,8 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "bpf/event_args.h"
 #include "tools/trace/path/flows.h"
@@ -43,14 +43,68 @@ std::vector<Poll> polls_of(const Trace& trace) {
   return polls;
 }
 
-// Steps that end when the network thread takes a frame, or payload of a socket, that was ready for it.
+// Steps in which work is ready all the time, and that end when the network thread takes it: a frame, from the
+// guest's transmit on; a reply or an end of file, from the server's call on. A step that begins anywhere else
+// contains the time of whoever made the work. A wire to the server takes time of its own (over_wire).
 bool is_frame_wait(const Step& s) {
-  return s.to == Slot::syn_frame || s.to == Slot::request_frame || s.to == Slot::fin_frame;
+  return slot_kind(s.from) == GB_KIND_guest_xmit && slot_kind(s.to) == GB_KIND_process_guest_frame_begin;
 }
-bool is_socket_wait(const Step& s) {
-  return (s.to == Slot::reply_recv && s.from == Slot::server_write_enter) ||
-         (s.to == Slot::eof_recv && s.from == Slot::server_close);
+bool is_reply_wait(const Step& s) {
+  return slot_kind(s.from) == GB_KIND_host_server_write_enter && slot_kind(s.to) == GB_KIND_host_recv;
 }
+bool is_eof_wait(const Step& s) {
+  return slot_kind(s.from) == GB_KIND_host_server_shutdown && slot_kind(s.to) == GB_KIND_host_recv;
+}
+
+// The servers whose writes reach the NAT's socket at once, by the flows that they serve. What a server writes
+// before the guest has sent anything counts for nothing: the NAT does not read before the guest's handshake
+// is complete.
+class Servers {
+ public:
+  explicit Servers(const Trace& trace) {
+    const HostFlows flows(trace);
+    for (const HostFlow& f : flows.flows())
+      if (f.write_enter != nullptr && f.request_sent != nullptr && !f.over_wire)
+        sockets_[f.flow] = {skaddr_of(*f.write_enter), static_cast<std::int64_t>(f.request_sent->ts_ns)};
+    for (const gb_event& e : trace.host.events)
+      if (e.kind == GB_KIND_host_server_write)
+        writes_[skaddr_of(e)].push_back(static_cast<std::int64_t>(e.ts_ns));
+  }
+  // True if what the server of this flow does at t is ready for the NAT at once.
+  [[nodiscard]] bool at_hand(std::uint64_t flow, std::int64_t t) const {
+    const auto socket = sockets_.find(flow);
+    return socket != sockets_.end() && t >= socket->second.request_ns;
+  }
+  // When the first write that returned at or after t returned.
+  [[nodiscard]] std::optional<std::int64_t> written_after(std::uint64_t flow, std::int64_t t) const {
+    if (!at_hand(flow, t)) return {};
+    const auto writes = writes_.find(sockets_.at(flow).skaddr);
+    if (writes == writes_.end()) return {};
+    const auto done = std::lower_bound(writes->second.begin(), writes->second.end(), t);
+    return done == writes->second.end() ? std::nullopt : std::optional(*done);
+  }
+
+ private:
+  struct Socket {
+    std::uint64_t skaddr;
+    std::int64_t request_ns;  // the first request reached the host's socket
+  };
+  std::unordered_map<std::uint64_t, Socket> sockets_;                    // by flow
+  std::unordered_map<std::uint64_t, std::vector<std::int64_t>> writes_;  // by socket, by time
+};
+
+// How many waits could be judged. A claim about all of them is not falsified by one kind alone.
+struct Looked {
+  std::size_t frames = 0, replies = 0;
+
+  void settle(Verdict& v) const {
+    v.evidence += fmt::format("; looked at {} frames and {} replies", frames, replies);
+    if (v.outcome != Outcome::kFalsified || (frames > 0 && replies > 0)) return;
+    v.outcome = Outcome::kNotTestable;
+    if (frames == 0) v.evidence += "; missing: the guest's transmits";
+    if (replies == 0) v.evidence += "; missing: the writes of a server whose replies need no wire";
+  }
+};
 
 // The first poll that ends after t.
 std::vector<Poll>::const_iterator after(const std::vector<Poll>& polls, std::int64_t t) {
@@ -76,11 +130,15 @@ Verdict net_poll_timeout_verdict(const Trace& trace, const Attribution& a) {
       .evidence = {}};
   if (lacks_polls(trace, a, v)) return v;
   const std::vector<Poll> polls = polls_of(trace);
+  const Servers servers(trace);
+  Looked looked;
   Held held;
   for (const CycleResult& c : a.cycles) {
     double& waits = held.emplace_back(0);
     for (const Step& s : c.path.steps) {
-      if (!is_frame_wait(s) && !is_socket_wait(s)) continue;
+      const bool frame = is_frame_wait(s);
+      if (!frame && !((is_reply_wait(s) || is_eof_wait(s)) && servers.at_hand(c.flow, s.begin_ns))) continue;
+      ++(frame ? looked.frames : looked.replies);
       auto last = after(polls, s.end_ns);
       if (last == polls.begin()) continue;
       --last;  // the last wake-up before the step ended
@@ -94,6 +152,7 @@ Verdict net_poll_timeout_verdict(const Trace& trace, const Attribution& a) {
   decide_by_share(
       v, held, a,
       fmt::format("{} polls, {} ended by time-out, {} empty wakes", polls.size(), timed_out, empty));
+  looked.settle(v);
   return v;
 }
 
@@ -107,36 +166,29 @@ Verdict missing_wake_verdict(const Trace& trace, const ClockReport& clock, const
       .evidence = {}};
   if (lacks_polls(trace, a, v)) return v;
   const std::vector<Poll> polls = polls_of(trace);
-  // A reply is ready when the server's write has returned. Only the wait for a reply has this event.
-  std::unordered_map<std::uint64_t, std::int64_t> written;  // by flow
-  const HostFlows flows(trace);
-  std::unordered_map<std::uint64_t, std::vector<std::int64_t>> writes;  // by socket, returns
-  for (const gb_event& e : trace.host.events)
-    if (e.kind == GB_KIND_host_server_write)
-      writes[skaddr_of(e)].push_back(static_cast<std::int64_t>(e.ts_ns));
-  for (const HostFlow& f : flows.flows()) {
-    if (f.write_enter == nullptr) continue;
-    const auto& list = writes[skaddr_of(*f.write_enter)];
-    const auto done =
-        std::lower_bound(list.begin(), list.end(), static_cast<std::int64_t>(f.write_enter->ts_ns));
-    if (done != list.end()) written[f.flow] = *done;
-  }
+  const Servers servers(trace);
+  Looked looked;
   std::size_t hit = 0;
   std::int64_t longest = 0;
   for (const CycleResult& c : a.cycles) {
     bool slept = false;
     for (const Step& s : c.path.steps) {
       const bool frame = is_frame_wait(s);
-      if (!frame && !(is_socket_wait(s) && s.to == Slot::reply_recv)) continue;
       std::int64_t ready = s.begin_ns + clock.bound_ns;
       if (!frame) {
-        const auto done = written.find(c.flow);
-        if (done == written.end()) continue;
-        ready = done->second;
+        // A reply is ready when the server's write has returned. The end of file has no such event.
+        const auto written = is_reply_wait(s) ? servers.written_after(c.flow, s.begin_ns) : std::nullopt;
+        if (!written) continue;
+        ready = *written;
       }
+      ++(frame ? looked.frames : looked.replies);
       for (auto p = after(polls, ready); p != polls.end() && p->wake_ns <= s.end_ns; ++p) {
-        // A kick that ended the sleep was late: that is the guest's time.
-        if (!p->sleeps() || p->wait_ns < ready || (frame && p->kicked)) continue;
+        // A kick that ended the sleep was late: that is the guest's time. A reply that ended it was not ready
+        // before: the server's kernel had held it back.
+        const bool woken_by_it =
+            frame ? p->kicked
+                  : p->visible && !p->kicked && (p + 1 == polls.end() || (p + 1)->wake_ns > s.end_ns);
+        if (!p->sleeps() || p->wait_ns < ready || woken_by_it) continue;
         if (p->wake_ns - p->wait_ns < kSleptOnNs) continue;
         slept = true;
         longest = std::max(longest, p->wake_ns - p->wait_ns);
@@ -149,6 +201,7 @@ Verdict missing_wake_verdict(const Trace& trace, const ClockReport& clock, const
                   : Outcome::kFalsified;
   v.evidence = fmt::format("{} of {} cycles, longest {:.2f} ms", hit, a.cycles.size(),
                            static_cast<double>(longest) / 1e6);
+  looked.settle(v);
   return v;
 }
 

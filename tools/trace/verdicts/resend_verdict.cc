@@ -68,6 +68,30 @@ std::int64_t waited_ns(const Step& step, const Direction& d) {
   return waited;
 }
 
+// The steps in which something crosses the wire to the server, or back.
+bool uses_the_wire(const Step& s) {
+  switch (slot_kind(s.to)) {
+    case GB_KIND_tcp_connect_done:
+    case GB_KIND_host_accept:
+    case GB_KIND_host_server_read_enter:
+    case GB_KIND_host_server_read:
+    case GB_KIND_host_recv:
+      return !is_guest_slot(s.from);
+    default:
+      return false;
+  }
+}
+
+// How long the cycle waited until one of the two ends of the wire sent a segment again.
+std::int64_t waited_on_the_wire_ns(const CycleResult& c, const Wire& wire) {
+  std::int64_t waited = 0;
+  if (!wire.crosses(c.flow)) return waited;
+  for (const Step& s : c.path.steps)
+    if (const auto again = wire.resent(c.flow, s.begin_ns, s.end_ns); again && uses_the_wire(s))
+      waited += *again - s.begin_ns;
+  return waited;
+}
+
 std::int64_t waited_ns(const CycleResult& c, const Direction& out, const Direction& in) {
   std::int64_t waited = 0;
   for (const Step& s : c.path.steps) {
@@ -82,12 +106,13 @@ std::int64_t waited_ns(const CycleResult& c, const Direction& out, const Directi
 
 }  // namespace
 
-Verdict retransmission_verdict(const Trace& trace, const ClockReport& clock, const Attribution& a) {
+Verdict retransmission_verdict(const Trace& trace, const ClockReport& clock, const Attribution& a,
+                               const Wire& wire) {
   Verdict v{.id = "retransmission",
             .claim = "cycles wait for retransmissions",
             .criterion =
                 "a cycle waits for a SYN, FIN or payload whose earlier copy was lost: sent again on its "
-                "path, or sent a retransmission time-out after the call",
+                "path, on either side of the NAT, or sent a retransmission time-out after the call",
             .evidence = {}};
   const Traffic traffic(trace, clock);
   if (!traffic.guest_is_traced() && !probe_listened(trace, GB_KIND_process_guest_frame)) {
@@ -109,13 +134,19 @@ Verdict retransmission_verdict(const Trace& trace, const ClockReport& clock, con
     looked_at += sent.size() + t.nat_sent.size();
     again += repeated(sent, of_sent) + repeated(t.nat_sent, of_nat_sent);
     const std::int64_t ns = waited_ns(c, {sent, of_sent, traced ? &of_nat_got : nullptr},
-                                      {t.nat_sent, of_nat_sent, traced ? &of_guest_got : nullptr});
+                                      {t.nat_sent, of_nat_sent, traced ? &of_guest_got : nullptr}) +
+                            waited_on_the_wire_ns(c, wire);
     waited += static_cast<double>(ns);
     hit += ns > 0 ? 1 : 0;
   }
   v.outcome = hit > 0 ? Outcome::kConfirmed : Outcome::kFalsified;
   v.evidence = fmt::format("{} of {} cycles waited, {} in all; {} of {} segments seen twice", hit,
                            a.cycles.size(), format_time(whole_ns(waited)), again, looked_at);
+  if (v.outcome == Outcome::kFalsified && wire.crosses_any() && !wire.sees_resends()) {
+    v.outcome = Outcome::kNotTestable;
+    v.evidence += fmt::format("; missing: what was sent again on the wire to the server ({} of the host)",
+                              Wire::kResendHook);
+  }
   return v;
 }
 

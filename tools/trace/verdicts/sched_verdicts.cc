@@ -44,6 +44,26 @@ Verdict net_scheduling_verdict(const CycleStates& states, const Attribution& a) 
   return v;
 }
 
+Verdict server_scheduling_verdict(const CycleStates& states, const Attribution& a) {
+  Verdict v = claim("server_not_scheduled", "the server waiting for a CPU dominates the cycle",
+                    "during its segments, the server's thread runnable, but on no CPU,");
+  bool served = false, knows = false;
+  for (const CycleResult& c : a.cycles) {
+    served |= c.server_tid != 0;
+    knows |= c.server_tid != 0 && states.knows_host_thread(c.server_tid);
+  }
+  if (a.cycles.empty())
+    v.evidence = "no complete cycle in the trace";
+  else if (!served)
+    v.evidence = "missing: a server on this host";
+  else if (!knows)
+    v.evidence = "missing: scheduling events of the server";
+  else
+    decide_by_share(
+        v, time_in(ThreadState::kRunnable, states, a, [](Actor x) { return x == Actor::kServer; }), a);
+  return v;
+}
+
 Verdict vcpu_scheduling_verdict(const CycleStates& states, const Attribution& a) {
   Verdict v = claim("vcpu_not_scheduled", "a vCPU waiting for a CPU dominates the cycle",
                     "during the guest's segments, the vCPU that has to act runnable, but on no CPU,");

@@ -8,7 +8,6 @@
 #include <optional>
 
 #include "bpf/event_args.h"
-#include "bpf/reasons.h"
 #include "tools/trace/file/kinds.h"
 #include "tools/trace/text/text.h"
 
@@ -64,16 +63,30 @@ struct ShareClaim {
   bool guest = false;     // the claim needs the guest's side
   // States whose time does not count: a client that runs is not idle.
   std::initializer_list<ThreadState> but_not = {};
+  // The claim is about the time in which a request has reached the server: what a wire takes does not count.
+  const Wire* wire = nullptr;
 };
 
-// The time of a cycle's steps in a segment, less the states that do not count. Without scheduling events the
-// state is unknown, and all time counts.
-double held_in(const CycleResult& c, Segment segment, const ShareClaim& claim, const CycleStates& states) {
-  auto held = static_cast<double>(c.segment_ns[index(segment)]);
-  if (claim.but_not.size() == 0 || held == 0) return held;
-  const StateSplit split = states.split(c, segment);
-  for (const ThreadState state : claim.but_not)
-    held -= static_cast<double>(split.at(static_cast<std::size_t>(state)));
+// The time of a cycle's steps in a segment, less what the claim leaves out. Without scheduling events the
+// state is unknown, and all time counts. Adds to `hidden` the time of which the trace does not say whether it
+// counts.
+double held_in(const CycleResult& c, Segment segment, const ShareClaim& claim, const CycleStates& states,
+               double& hidden) {
+  double held = 0;
+  if (c.segment_ns[index(segment)] == 0) return held;
+  for (Step step : c.path.steps) {
+    if (step.segment != segment) continue;
+    if (claim.wire != nullptr) {
+      const auto from = claim.wire->waits_from(c.flow, step);
+      if (!from) hidden += static_cast<double>(step.end_ns - step.begin_ns);
+      step.begin_ns = from.value_or(step.end_ns);
+    }
+    held += static_cast<double>(step.end_ns - step.begin_ns);
+    if (claim.but_not.size() == 0) continue;
+    const StateSplit split = states.split(c, step);
+    for (const ThreadState state : claim.but_not)
+      held -= static_cast<double>(split.at(static_cast<std::size_t>(state)));
+  }
   return held;
 }
 
@@ -98,12 +111,13 @@ Verdict by_rows(const ShareClaim& claim, const Attribution& a, const CycleStates
     return v;
   }
   bool applies = false, seen = false;
+  double hidden = 0;
   Held held(a.cycles.size(), 0);
   for (const Segment s : claim.segments) {
     applies |= a.applies[index(s)];
     for (std::size_t k = 0; k < a.cycles.size(); ++k) {
       seen |= a.cycles[k].segment_seen[index(s)];
-      held[k] += held_in(a.cycles[k], s, claim, states);
+      held[k] += held_in(a.cycles[k], s, claim, states, hidden);
     }
   }
   if (applies && !seen) {
@@ -114,11 +128,16 @@ Verdict by_rows(const ShareClaim& claim, const Attribution& a, const CycleStates
   double unattributed = 0;
   for (const CycleResult& c : a.cycles)
     unattributed += static_cast<double>(c.unattributed_ns);
-  if (applies && v.outcome == Outcome::kFalsified && sum(held) + unattributed >= kShare * total_time(a)) {
-    v.outcome = Outcome::kNotTestable;
+  if (!applies || v.outcome != Outcome::kFalsified ||
+      sum(held) + hidden + unattributed < kShare * total_time(a))
+    return v;
+  v.outcome = Outcome::kNotTestable;
+  if (hidden > 0)
+    v.evidence += fmt::format("; missing: when requests arrived over the wire to the server ({:.1f} %)",
+                              100 * hidden / total_time(a));
+  if (unattributed > 0)
     v.evidence += fmt::format("; missing: what is in the {:.1f} % that are unattributed",
                               100 * unattributed / total_time(a));
-  }
   return v;
 }
 
@@ -181,49 +200,16 @@ bool probe_listened(const Trace& trace, std::uint16_t kind) {
                      [kind](const bpf::Hook& hook) { return hook.attached && hook.name == kind_name(kind); });
 }
 
-Verdict flow_table_verdict(const Trace& trace) {
-  Verdict v{.id = "flow_table_pressure",
-            .claim = "the NAT runs out of flows",
-            .criterion = "a flow refused for a full table, host resources or too many being opened",
-            .evidence = {}};
-  if (!probe_listened(trace, GB_KIND_flow_refused)) {
-    v.evidence = "missing: the probe flow_refused";
-    return v;
-  }
-  std::size_t full = 0, host = 0, opening = 0, other = 0;
-  for (const gb_event& e : trace.host.events) {
-    if (e.kind != GB_KIND_flow_refused) continue;
-    switch (static_cast<RefuseReason>(args::flow_refused(e).reason)) {
-      case RefuseReason::kTableFull:
-        ++full;
-        break;
-      case RefuseReason::kHostResources:
-        ++host;
-        break;
-      case RefuseReason::kTooManyConnecting:
-        ++opening;
-        break;
-      default:
-        ++other;
-        break;
-    }
-  }
-  v.outcome = full + host + opening > 0 ? Outcome::kConfirmed : Outcome::kFalsified;
-  v.evidence =
-      fmt::format("refused: {} table full, {} host resources, {} too many being opened, {} for other reasons",
-                  full, host, opening, other);
-  return v;
-}
-
 std::vector<Verdict> compute_verdicts(const Trace& trace, const ClockReport& clock, const Attribution& a,
                                       const CycleStates& states) {
   using enum Segment;
+  const Wire wire(trace);
   std::vector<Verdict> out;
   out.push_back(net_poll_timeout_verdict(trace, a));
   out.push_back(missing_wake_verdict(trace, clock, a));
   out.push_back(flow_table_verdict(trace));
-  out.push_back(delayed_ack_verdict(trace, clock, a));
-  out.push_back(retransmission_verdict(trace, clock, a));
+  out.push_back(delayed_ack_verdict(trace, clock, a, wire));
+  out.push_back(retransmission_verdict(trace, clock, a, wire));
   out.push_back(by_rows({"guest_fork_exec",
                          "fork and exec in the guest dominate the cycle",
                          {guest_fork_exec},
@@ -248,20 +234,29 @@ std::vector<Verdict> compute_verdicts(const Trace& trace, const ClockReport& clo
   out.push_back(server_verdict({"server_accept_wait",
                                 "the server's late accept() dominates the cycle",
                                 {server_accept_wait},
-                                "host_accept events"},
+                                "host_accept events",
+                                false,
+                                {ThreadState::kRunnable},
+                                &wire},
                                a, states));
   out.push_back(server_verdict({"server_read_wait",
                                 "the server's late read() dominates the cycle",
                                 {server_read_wait},
-                                "host_server_read events"},
+                                "host_server_read events",
+                                false,
+                                {ThreadState::kRunnable},
+                                &wire},
                                a, states));
   out.push_back(server_verdict({"server_think",
                                 "the server's think time dominates the cycle",
                                 {server_think},
-                                "host_server_read and host_server_write_enter events"},
+                                "host_server_read and host_server_write_enter events",
+                                false,
+                                {ThreadState::kRunnable}},
                                a, states));
   out.push_back(vcpu_scheduling_verdict(states, a));
   out.push_back(net_scheduling_verdict(states, a));
+  out.push_back(server_scheduling_verdict(states, a));
   return out;
 }
 

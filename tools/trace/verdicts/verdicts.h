@@ -11,14 +11,16 @@
 //   count    it happened at all (a cycle waited for a retransmission, a flow was refused): a healthy run has
 //   none cycles   it happened in at least kCyclesHit of the cycles
 // If the trace lacks what a criterion needs, the outcome is "not testable here", with what is missing. No
-// verdict is guessed. Several claims can be confirmed at once, or none: verdicts are an index into the table.
+// verdict is guessed, and a claim is falsified only where the trace would have shown it. Several claims can
+// be confirmed at once, or none: verdicts are an index into the table.
 //
 // The thresholds lie in the gap that known delays leave (tests/delays; figures in VERDICTS.md): a right claim
 // has at least 48 % of the time and 73 % of the difference, a wrong one less than 5 % of either.
 //
 // Most verdicts sum rows of the table. Waits that have no row of their own are computed from the events
 // around them: the network thread's polls (poll_verdicts.cc), the segments of a connection
-// (resend_verdict.cc, delayed_ack_verdict.cc), the scheduler (sched_verdicts.cc). Pure.
+// (resend_verdict.cc, delayed_ack_verdict.cc), the scheduler (sched_verdicts.cc). What a wire between the NAT
+// and the server takes (wire.h) is no time of the server. Pure.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +31,7 @@
 #include "tools/trace/file/trace.h"
 #include "tools/trace/path/attribute.h"
 #include "tools/trace/path/cycle_states.h"
+#include "tools/trace/verdicts/wire.h"
 
 namespace glassbox::trace {
 
@@ -57,11 +60,12 @@ inline constexpr double kCyclesHit = 0.05;
                                            const Attribution& cycles);
 [[nodiscard]] Verdict flow_table_verdict(const Trace& trace);
 [[nodiscard]] Verdict retransmission_verdict(const Trace& trace, const ClockReport& clock,
-                                             const Attribution& cycles);
+                                             const Attribution& cycles, const Wire& wire);
 [[nodiscard]] Verdict vcpu_scheduling_verdict(const CycleStates& states, const Attribution& cycles);
 [[nodiscard]] Verdict net_scheduling_verdict(const CycleStates& states, const Attribution& cycles);
+[[nodiscard]] Verdict server_scheduling_verdict(const CycleStates& states, const Attribution& cycles);
 [[nodiscard]] Verdict delayed_ack_verdict(const Trace& trace, const ClockReport& clock,
-                                          const Attribution& cycles);
+                                          const Attribution& cycles, const Wire& wire);
 
 // Helpers of these functions.
 // How long a claim held, in ns, for each cycle of the attribution.

@@ -10,6 +10,7 @@ namespace {
 constexpr std::uint32_t kNetTid = 77, kServerTid = 88, kShell = 500, kPrintf = 1, kClient = 2;
 constexpr std::uint64_t kGuestFin = 1, kGuestSyn = 2, kPsh = 8, kAck = 16;
 constexpr std::uint64_t kLoopback = 0xffff7f000001;
+constexpr std::uint64_t kWireNear = 0xffff0a090001, kWireFar = 0xffff0a090002;
 constexpr std::uint64_t kGateway = 0xffff0a000202, kGateway6Hi = 0xfd00001000000002;
 
 gb_event make(std::int64_t t, std::uint16_t kind, std::uint16_t cpu, std::uint64_t seq, std::uint32_t tgid,
@@ -92,6 +93,8 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   const std::uint64_t family = o.ipv6 ? 10 : 2, ethertype = o.ipv6 ? 0x86dd : 0x800;
   const std::uint64_t gateway_hi = o.ipv6 ? kGateway6Hi : 0, gateway_lo = o.ipv6 ? 2 : kGateway;
   const std::uint64_t loopback = o.ipv6 ? 1 : kLoopback;
+  const std::uint64_t nat_address = o.wire_ns > 0 ? kWireNear : loopback,
+                      server_address = o.wire_ns > 0 ? kWireFar : loopback;
   const std::uint64_t isn = 1000 * flow, irs = 500 * flow + 7;
   const auto us = [this](std::int64_t n) { return step(n * 1000); };
   const auto wake = [&](std::int64_t at, std::int64_t timeout_ms, std::uint64_t raw, std::uint64_t kicked) {
@@ -149,22 +152,25 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   const auto flow_began = static_cast<std::uint64_t>(t);
   host(t += us(5), GB_KIND_tcp_syn, kNetTid, {flow, family, 0, 0, port, 0, 0, dst, isn});
   host(t += us(5), GB_KIND_tcp_connect_begin, kNetTid, {flow, 9});
-  host(t + 100, GB_KIND_host_sock_state, kNetTid, {nat_sk, 2, 7, 2, 0, dst, 0, loopback, 0, loopback});
-  t += us(60) + o.host_connect_ns;
+  host(t + 100, GB_KIND_host_sock_state, kNetTid,
+       {nat_sk, 2, 7, 2, 0, dst, 0, nat_address, 0, server_address});
+  t += us(60) + o.host_connect_ns + 2 * o.wire_ns;
   if (o.syn_again) {
     xmit(t - 200'000, isn, kGuestSyn, 74, 0);
     frame_done(t - 100'000, isn, kGuestSyn, 74);
   }
   host(t - 1000, GB_KIND_host_sock_state, kNetTid,
-       {nat_sk, 2, 2, 1, nat_port, dst, 0, loopback, 0, loopback});
-  host(t - 500, GB_KIND_host_sock_state, kNetTid, {srv_sk, 2, 3, 1, dst, nat_port, 0, loopback, 0, loopback});
+       {nat_sk, 2, 2, 1, nat_port, dst, 0, nat_address, 0, server_address});
+  host(t - 500 + o.wire_ns, GB_KIND_host_sock_state, kNetTid,
+       {srv_sk, 2, 3, 1, dst, nat_port, 0, server_address, 0, nat_address});
   host(t, GB_KIND_tcp_connect_done, kNetTid, {flow, 9, 0, 1});
-  std::int64_t server = t + us(30);
+  std::int64_t server = t + us(30) + o.wire_ns;
   host(t += us(5), GB_KIND_syn_ack_queued, kNetTid, {flow, port, dst, 1});
   frame_done(t += us(5), isn, kGuestSyn, 74);
   t = inject(t += us(10), irs, kGuestSyn | kAck, 66, 0);
   if (!o.late_accept) {
-    host(server, GB_KIND_host_accept, kServerTid, {5, srv_sk, dst, nat_port, 0, loopback, 0, loopback});
+    host(server, GB_KIND_host_accept, kServerTid,
+         {5, srv_sk, dst, nat_port, 0, server_address, 0, nat_address});
     if (!o.late_read)
       host(server += us(10), GB_KIND_host_server_read_enter, kServerTid, {5, srv_sk, dst, nat_port});
   }
@@ -184,11 +190,13 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
   frame_in(t, 67, false);
   const std::int64_t sent = t + us(15);
   std::int64_t frame_end = sent + 1000;
+  if (o.lost_ns > 0) host(sent + o.lost_ns, GB_KIND_host_resend, kNetTid, {nat_sk, nat_port, dst});
+  const std::int64_t arrives = sent + o.lost_ns + o.wire_ns;
   if (o.late_accept) {
-    t = sent + step(o.accept_delay_ns);
+    t = arrives + step(o.accept_delay_ns);
     host(t, GB_KIND_host_accept, kServerTid, {5, srv_sk, dst, nat_port});
   } else {
-    t = sent;
+    t = arrives;
   }
   if (o.late_accept || o.late_read)
     host(t += us(o.late_read ? 900 : 15) + o.read_ns, GB_KIND_host_server_read_enter, kServerTid,
@@ -207,7 +215,7 @@ std::int64_t TraceBuilder::cycle(std::int64_t t, const CycleOptions& o) {
     host(at += us(40), GB_KIND_host_recv, kNetTid, {flow, irs + 2, 1000, 0});
     return inject(at += us(8), irs + 2, kGuestFin | kAck, 54, 0);
   };
-  t += us(40) + o.write_ns;
+  t += us(40) + o.write_ns + o.wire_ns;
   wake(t - 500, -1, 1, 0);
   host(t, GB_KIND_host_recv, kNetTid, {flow, irs + 1, 1000, 1});
   const auto replied = static_cast<std::uint64_t>(t += us(8));

@@ -47,6 +47,10 @@ struct CycleOptions {
   std::int64_t rest_ns = 0;  // single only: the reply's second part, after its first
   bool ipv6 = false;
   std::uint64_t port = 0;  // of the guest and of the NAT's socket; 0: by the flow's number
+  // The server is in another network namespace, behind a wire that takes this long in each direction.
+  std::int64_t wire_ns = 0;
+  std::int64_t lost_ns =
+      0;  // the request's first segment is lost on the wire, and sent again after this time
   std::int64_t second_send_ns =
       0;  // a second send(), whose segment leaves this much later, on an acknowledgement
 };

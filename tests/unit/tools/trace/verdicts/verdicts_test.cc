@@ -137,16 +137,48 @@ TEST(Verdicts, ASleepThatBeginsWithAFrameReadyIsAMissingWake) {
   EXPECT_THAT(confirmed(make_trace(20, o)), ::testing::IsEmpty());
 }
 
-TEST(Verdicts, RefusalsCountByReason) {
-  for (const RefuseReason reason : {RefuseReason::kTableFull, RefuseReason::kHostResources,
-                                    RefuseReason::kTooManyConnecting, RefuseReason::kConnectionRefused}) {
-    Trace trace = make_trace(3);
-    gb_event e = trace.host.events.back();
-    e.kind = GB_KIND_flow_refused;
-    args::flow_refused(e).reason = static_cast<std::uint64_t>(reason);
+// Without the guest's events a step that ends with its request contains the guest's own time: nothing was
+// ready. The same trace with the guest's side shows that.
+TEST(Verdicts, TheGuestsOwnTimeIsNoMissingWake) {
+  CycleOptions o;
+  o.fork = false;
+  o.request_ns = 20 * kMs;
+  o.sleep_on = true;
+  for (const auto wake :
+       {CycleOptions::Wake::kKick, CycleOptions::Wake::kOther, CycleOptions::Wake::kTimeout}) {
+    o.wake = wake;
+    Trace trace = make_trace(20, o);
+    const auto full = find(verdicts_of(trace), "missing_wake");
+    EXPECT_EQ(full.outcome, Outcome::kFalsified) << full.evidence;
+    trace.guest = {};
+    for (const char* id : {"missing_wake", "net_poll_timeout"}) {
+      const auto alone = find(verdicts_of(trace), id);
+      EXPECT_EQ(alone.outcome, Outcome::kNotTestable) << id << ": " << alone.evidence;
+      EXPECT_THAT(alone.evidence, HasSubstr("missing: the guest's transmits"));
+    }
+  }
+}
+
+Trace refused(RefuseReason reason, int times) {
+  Trace trace = make_trace(3);
+  gb_event e = trace.host.events.back();
+  e.kind = GB_KIND_flow_refused;
+  args::flow_refused(e).reason = static_cast<std::uint64_t>(reason);
+  for (int k = 0; k < times; ++k)
     trace.host.events.push_back(e);
-    EXPECT_EQ(find(verdicts_of(trace), "flow_table_pressure").outcome,
-              reason == RefuseReason::kConnectionRefused ? Outcome::kFalsified : Outcome::kConfirmed);
+  return trace;
+}
+
+// Every reason, so that a new one has to be sorted as well.
+TEST(Verdicts, RefusalsAreNamedAndWhatRanOutIsConfirmed) {
+  const std::set<RefuseReason> ran_out = {RefuseReason::kTableFull, RefuseReason::kHostResources,
+                                          RefuseReason::kTooManyConnecting, RefuseReason::kTooManyFlows,
+                                          RefuseReason::kTooManyNewFlows};
+  for (std::size_t k = 1; k < kRefuseReasons; ++k) {
+    const auto reason = static_cast<RefuseReason>(k);
+    const Verdict v = find(verdicts_of(refused(reason, 50)), "flow_table_pressure");
+    EXPECT_EQ(v.outcome, ran_out.contains(reason) ? Outcome::kConfirmed : Outcome::kFalsified) << v.evidence;
+    EXPECT_THAT(v.evidence, HasSubstr("50 x " + std::string(name_of(reason))));
   }
 }
 
@@ -208,7 +240,8 @@ TEST(Verdicts, ArePrintedBelowTheTable) {
   const std::string table = format_table(make_report(make_trace(20, o)));
   EXPECT_THAT(table, HasSubstr("\nverdicts:\n"));
   EXPECT_THAT(table, HasSubstr("  confirmed         the server's late accept() dominates the cycle"));
-  EXPECT_THAT(table, HasSubstr("criterion: server_accept_wait >= 25 % of the cycles' time, or"));
+  EXPECT_THAT(
+      table, HasSubstr("criterion: server_accept_wait (not while runnable) >= 25 % of the cycles' time, or"));
 }
 
 }  // namespace
