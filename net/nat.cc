@@ -123,7 +123,22 @@ class NatImpl final : public Nat {
   void on_rx_space() override { tcp_->on_rx_space(); }
   const NatCounters& counters() const override { return counters_; }
 
+  void begin_drain(GuestEnd end, std::uint64_t linger_ns, Drain::Listener listener) override {
+    listeners_.clear();
+    tcp_->guest_has_ended(end);
+    frames_at_look_ = counters_.guest_frames;
+    drain_.begin(loop_.now_ns(), linger_ns, std::move(listener));
+  }
+  void abandon_drain() override { drain_.abandon(); }
+
  private:
+  // Frames that the guest sent before it ended may still wait in the port, so the first look only counts.
+  void look_after_drain() {
+    const bool idle = drain_looks_++ != 0 && counters_.guest_frames == frames_at_look_;
+    frames_at_look_ = counters_.guest_frames;
+    drain_.look(loop_.now_ns(), tcp_->undelivered(), idle);
+  }
+
   void end_turn() {
     tcp_->flush();
     if (const std::uint32_t queued = port_.rx_queued(); queued != 0) {
@@ -135,7 +150,8 @@ class NatImpl final : public Nat {
                                         earlier(dns_->next_deadline_ns(), icmp_->next_deadline_ns()));
     for (const auto& listener : listeners_)
       deadline_ns = earlier(deadline_ns, listener->next_deadline_ns());
-    loop_.set_deadline(deadline_ns);
+    if (drain_.is_due(loop_.now_ns())) look_after_drain();
+    loop_.set_deadline(earlier(deadline_ns, drain_.next_look_ns()));
   }
 
   void on_deadline() {
@@ -341,6 +357,9 @@ class NatImpl final : public Nat {
   std::unique_ptr<Icmp> icmp_;
   std::vector<std::unique_ptr<TcpListener>> listeners_;
   std::vector<std::unique_ptr<UdpListener>> udp_listeners_;
+  Drain drain_;
+  std::uint32_t drain_looks_ = 0;
+  std::uint64_t frames_at_look_ = 0;                 // counters_.guest_frames at the drain's last look
   std::array<std::uint8_t, kMaxHeaders> headers_{};  // private copy of the current frame's beginning
   FrameFacts facts_;                                 // of the current frame
   IovSlice payload_;

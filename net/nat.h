@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "net/counters.h"
+#include "net/drain.h"
 #include "net/guest_port.h"
 #include "net/loop/event_loop.h"
 #include "net/nat_config.h"
@@ -27,6 +28,13 @@ class Nat : public FrameSink {
 
   // On the owner thread, or while the loop is not running (net/counters.h).
   [[nodiscard]] virtual const NatCounters& counters() const = 0;
+
+  // The guest has ended: delivers what it has sent (net/drain.h), and gives up after linger_ns without
+  // progress. Published TCP ports are closed. The listener is called on the owner thread, at the end of a
+  // turn, for the last time with kComplete or kGivenUp. On the owner thread.
+  virtual void begin_drain(GuestEnd end, std::uint64_t linger_ns, Drain::Listener listener) = 0;
+  // Ends a drain at once, with kGivenUp; does nothing if none runs. On the owner thread.
+  virtual void abandon_drain() = 0;
 };
 
 }  // namespace glassbox::net

@@ -54,7 +54,9 @@ struct NatConfig {
   std::vector<PublishedPort> publish = {};
   std::uint32_t max_flows = 32768;      // TCP, UDP and echo together
   std::uint32_t max_new_flows = 20000;  // a second
-  PollConfig poll = {};                 // for the caller, who creates the loop that the NAT runs on
+  // How long the end waits, without progress, for peers to take what the guest has sent; 0: not at all.
+  std::uint32_t linger_s = 10;
+  PollConfig poll = {};  // for the caller, who creates the loop that the NAT runs on
 };
 
 // "A.B.C.D/N" or "A:B::/N", or an address alone. Bits beyond the prefix must be 0: with a slip there, another

@@ -201,7 +201,7 @@ class EpollLoop final : public EventLoop {
     const int count = waiter_.wait(epoll_.get(), events_, wait_ns);
     if (count >= 0) return count;
     error_ = -count;
-    say(stderr, fmt::format("glassbox: the event loop cannot wait for events: {}\n", std::strerror(error_)));
+    say(stderr, fmt::format("glassbox: the event loop cannot wait for events: {}\n", std::strerror(-count)));
     stop_.store(true, std::memory_order_release);
     return 0;
   }
@@ -308,7 +308,7 @@ class EpollLoop final : public EventLoop {
   UniqueFd epoll_;
   UniqueFd wake_;
   EpollWaiter waiter_;
-  int error_ = 0;  // why the loop ended by itself
+  std::atomic<int> error_{0};  // why the loop ended by itself
   const ProbeMode probes_;
   PollPolicy policy_;
   bool had_work_ = false;       // in the last turn

@@ -104,7 +104,8 @@ class EventLoop : public OwnerThread {
   // stop() that came before makes it return at once.
   virtual void run() = 0;
   virtual void stop() = 0;
-  // An errno if run() returned by itself because no wait for events works (it said so on stderr), else 0.
+  // An errno if run() returned by itself because no wait for events works (it said so on stderr), else 0. Any
+  // thread.
   [[nodiscard]] virtual int error() const { return 0; }
 };
 

@@ -99,6 +99,7 @@ void Tcp::on_host_event(TcpFlow& flow, std::uint32_t events) {
 }
 
 void Tcp::flush() {
+  if (machine_is_gone()) return;
   while (dirty_head_ != TcpFlowTable::kNone && !rx_full_) {
     TcpFlow& flow = table_->at(dirty_head_);
     unmark_dirty(flow);
@@ -167,9 +168,12 @@ void Tcp::close_flow(TcpFlow& flow, CloseReason reason) {
   if (flow.state == TcpFlow::State::kConnecting || flow.state == TcpFlow::State::kSynSent) {
     --counters_.flows_connecting;
   }
-  // A socket whose peer is gone or never came needs no reset; other early ends must not look like a FIN.
-  close_socket(flow, reason == CloseReason::kGuestReset || reason == CloseReason::kGuestSilent ||
-                         reason == CloseReason::kIdle || reason == CloseReason::kShutdown);
+  // A socket whose peer is gone or never came needs no reset; other early ends must not look like a FIN. A
+  // guest that had ended its stream before it fell silent gets the FIN that it asked for.
+  const bool silent =
+      reason == CloseReason::kGuestSilent || reason == CloseReason::kIdle || reason == CloseReason::kShutdown;
+  const bool ended = flow.receive.fin() && flow.receive.overflow.empty();
+  close_socket(flow, reason == CloseReason::kGuestReset || (silent && !ended));
   probe::flow_close(flow.id, static_cast<std::uint32_t>(reason), flow.send.bytes(), flow.receive.bytes());
   --counters_.flows_open;
   ++counters_.closed[static_cast<std::size_t>(reason)];
@@ -228,6 +232,7 @@ void Tcp::on_deadline() {
 void Tcp::run_timer(TcpFlow& flow) {
   RetransmitTimer& timer = flow.send.timer;
   flow.timer_ns = 0;
+  if (machine_is_gone()) return;
   if (flow.state == TcpFlow::State::kConnecting) {
     if (now() - flow.active_ns >= kConnectNs) return connect_failed(flow, ETIMEDOUT);
     return start_timer(flow, flow.active_ns + kConnectNs);

@@ -9,7 +9,9 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
+#include "net/drain.h"
 #include "net/flow/admission.h"
 #include "net/link/guest_link.h"
 #include "net/link/ip_input.h"
@@ -51,6 +53,11 @@ class Tcp {
   [[nodiscard]] std::uint32_t backlog() const { return rx_full_ ? dirty_count_ : 0; }
 
   void on_host_event(TcpFlow& flow, std::uint32_t events);
+
+  // The guest has ended. kMachine: nothing is sent to it any more, and nothing more is expected of it.
+  void guest_has_ended(GuestEnd end);
+  // What it is still owed. Two system calls for each flow whose stream it has ended.
+  [[nodiscard]] Undelivered undelivered() const;
 
  private:
   // A socket that after_publish() closes.
@@ -117,6 +124,10 @@ class Tcp {
   [[nodiscard]] bool take_end(TcpFlow& flow, std::ptrdiff_t got);
   void discard_acknowledged(TcpFlow& flow);
 
+  // tcp_drain.cc
+  [[nodiscard]] std::uint64_t bytes_at_risk(const TcpFlow& flow) const;
+  [[nodiscard]] bool machine_is_gone() const { return guest_end_ == GuestEnd::kMachine; }
+
   // tcp.cc
   void mark_dirty(TcpFlow& flow);
   void unmark_dirty(TcpFlow& flow);
@@ -143,6 +154,7 @@ class Tcp {
   AckHold holds_;
   BareAckPredictor bare_acks_;
   const bool can_peek_;
+  std::optional<GuestEnd> guest_end_;
   bool rx_full_ = false;  // the guest has no receive buffers left
   std::uint32_t dirty_head_ = TcpFlowTable::kNone;
   std::uint32_t dirty_tail_ = TcpFlowTable::kNone;

@@ -82,6 +82,13 @@ void add_network_options(Cli& cli, options::App& command, net::NatConfig& config
   command.add_option("--max-new-flows", config.max_new_flows, "Flows that may begin in a second")
       ->check(options::range(1, 1'000'000))
       ->capture_default_str();
+  command
+      .add_option(
+          "--linger", config.linger_s,
+          "Seconds without progress after which the end no longer waits for peers to take what was sent; "
+          "0: it does not wait")
+      ->check(options::range(0, 86'400))
+      ->capture_default_str();
   command.add_option("--mtu", config.mtu, "MTU of the guest's interface")
       ->check(options::range(576, 65520))
       ->capture_default_str();

@@ -1,16 +1,20 @@
 #include "vmm/cli/vm_host.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "net/counters_signal.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/descriptor_limit.h"
 #include "vmm/base/io.h"
+#include "vmm/cli/drain_message.h"
 #include "vmm/cli/exit_status.h"
 #include "vmm/cli/network_options.h"
 #include "vmm/machine/device_set.h"
@@ -24,32 +28,38 @@ void write_to_stdout(std::span<const std::uint8_t> bytes) {
 
 }  // namespace
 
-VmHost::VmHost(VmSpec spec, RuntimeDir directory, client::ReadyListener ready)
+VmHost::VmHost(VmSpec spec, RuntimeDir directory, client::ReadyListener ready,
+               const client::SignalWatch& signals)
     : spec_(std::move(spec)),
+      signals_(signals),
       directory_(std::move(directory)),
       ready_(std::move(ready)),
       console_(directory_.path() / "console.log", spec_.echo_console),
       ended_(::eventfd(0, EFD_CLOEXEC)),
-      outcome_file_(::open((directory_.path() / kOutcomeFile).c_str(),
-                           O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) {}
+      outcome_file_(
+          ::open((directory_.path() / kOutcomeFile).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)),
+      left_(::eventfd(0, EFD_CLOEXEC)) {}
 
-Result<std::unique_ptr<VmHost>> VmHost::start(VmSpec spec, const client::SignalWatch& /*signals*/) {
+Result<std::unique_ptr<VmHost>> VmHost::start(VmSpec spec, const client::SignalWatch& signals) {
   GB_ASSIGN(RuntimeDir directory, RuntimeDir::claim(spec.name));
   GB_ASSIGN(client::ReadyListener ready, client::ReadyListener::create(directory.path() / "vsock.sock"));
-  std::unique_ptr<VmHost> vm(new VmHost(std::move(spec), std::move(directory), std::move(ready)));
+  std::unique_ptr<VmHost> vm(new VmHost(std::move(spec), std::move(directory), std::move(ready), signals));
   GB_TRY(vm->write_info());
   raise_descriptor_limit();
   net::block_counters_signal();  // before there is a thread that could take it
   std::promise<Status> started;
   std::future<Status> result = started.get_future();
-  vm->thread_ = std::thread([&host = *vm, started = std::move(started)]() mutable { host.run(started); });
+  vm->thread_ = std::thread([&host = *vm, started = std::move(started)]() mutable {
+    host.run(started);
+    signal_event(host.left_.get());
+  });
   GB_TRY(result.get());
   return vm;
 }
 
 VmHost::~VmHost() {
   stop();
-  if (thread_.joinable()) thread_.join();
+  join();
 }
 
 void VmHost::stop() {
@@ -58,8 +68,25 @@ void VmHost::stop() {
 }
 
 const MachineEnd& VmHost::wait() {
-  if (thread_.joinable()) thread_.join();
+  join();
   return outcome_;
+}
+
+void VmHost::join() {
+  if (!thread_.joinable()) return;
+  std::array<pollfd, 2> fds{{{left_.get(), POLLIN, 0}, {signals_.fd(), POLLIN, 0}}};
+  while (fds[0].revents == 0) {
+    if (::poll(fds.data(), fds.size(), -1) <= 0 || fds[1].revents == 0) continue;
+    const auto signal = signals_.take();
+    if (signal && *signal != SIGWINCH) abandon_drain();
+  }
+  thread_.join();
+}
+
+void VmHost::abandon_drain() {
+  const std::lock_guard lock(mutex_);
+  waits_for_peers_ = false;
+  if (devices_) devices_->abandon_drain();
 }
 
 // The machine's thread: makes and destroys the machine and its devices.
@@ -94,6 +121,7 @@ void VmHost::run(std::promise<Status>& started) {
   if (running) {
     const std::lock_guard lock(mutex_);
     machine_ = std::move(machine);
+    devices_ = std::move(devices);
   }
   started.set_value(std::move(status));
   if (!running) {
@@ -103,12 +131,24 @@ void VmHost::run(std::promise<Status>& started) {
   }
   outcome_ = machine_->wait();
   write_outcome();
-  devices.reset();
+  signal_event(ended_.get());
+  deliver();
   {
     const std::lock_guard lock(mutex_);
+    devices_.reset();
     machine_.reset();
   }
-  signal_event(ended_.get());
+}
+
+void VmHost::deliver() {
+  std::uint64_t linger_ns = spec_.nat.linger_s * kNsPerSecond;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!waits_for_peers_) linger_ns = 0;
+  }
+  devices_->drain(linger_ns, [](net::Drain::Event event, const net::Undelivered& left) {
+    tell_of_drain(event, left, "the guest");
+  });
 }
 
 // With --add the image is assembled in a memfd, which needs no clean-up, however the run ends.

@@ -22,6 +22,7 @@
 #include "vmm/client/ready_listener.h"
 #include "vmm/client/signals.h"
 #include "vmm/image/added_files.h"
+#include "vmm/machine/device_set.h"
 #include "vmm/machine/machine.h"
 
 namespace glassbox::cli {
@@ -42,8 +43,9 @@ struct VmSpec {
 
 class VmHost {
  public:
-  // Returns once the first vCPU runs. `signals` is unused; it proves that they are blocked before a thread
-  // starts.
+  // Returns once the first vCPU runs. `signals` must outlive the VM. They are blocked already, before a
+  // thread starts, and one that comes during the end makes wait() and the destructor wait no longer for peers
+  // to take what the guest has sent.
   [[nodiscard]] static Result<std::unique_ptr<VmHost>> start(VmSpec spec, const client::SignalWatch& signals);
   VmHost(const VmHost&) = delete;
   VmHost& operator=(const VmHost&) = delete;
@@ -58,19 +60,23 @@ class VmHost {
   // Readable once the machine has ended.
   [[nodiscard]] int ended_fd() const { return ended_.get(); }
   void stop();
-  // Waits for the end.
+  // Waits for the end, and until what the guest has sent is delivered (`--linger`).
   [[nodiscard]] const MachineEnd& wait();
 
   [[nodiscard]] std::string console_tail(std::size_t lines) const { return console_.tail(lines); }
 
  private:
-  VmHost(VmSpec spec, RuntimeDir directory, client::ReadyListener ready);
+  VmHost(VmSpec spec, RuntimeDir directory, client::ReadyListener ready, const client::SignalWatch& signals);
+  void join();
+  void abandon_drain();
   void run(std::promise<Status>& started);
+  void deliver();
   Result<std::string> initrd_path();
   Status write_info();
   void write_outcome();
 
   const VmSpec spec_;
+  const client::SignalWatch& signals_;
   RuntimeDir directory_;
   client::ReadyListener ready_;
   ConsoleLog console_;
@@ -78,8 +84,11 @@ class VmHost {
   UniqueFd initrd_;        // with --add: a memfd with the image and the added files
   UniqueFd outcome_file_;  // see exit_status.h
   MachineEnd outcome_;
-  std::mutex mutex_;  // guards machine_ against its destruction
+  UniqueFd left_;     // readable once the machine's thread is about to end
+  std::mutex mutex_;  // guards what follows against its destruction
   std::unique_ptr<Machine> machine_;
+  std::unique_ptr<virtio::Devices> devices_;
+  bool waits_for_peers_ = true;
   std::thread thread_;
 };
 

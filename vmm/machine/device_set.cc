@@ -3,6 +3,9 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <chrono>
+#include <future>
+
 #include "vmm/platform/layout.h"
 #include "vmm/virtio/clock_page.h"
 #include "vmm/virtio/net/net_device.h"
@@ -69,6 +72,26 @@ Status Devices::add_devices(VmServices& vm, const DevicesConfig& config) {
 void Devices::start() {
   network_thread_ = run_named(*network_loop_, "gb-net");
   device_thread_ = run_named(*device_loop_, "gb-dev");
+}
+
+void Devices::drain(std::uint64_t linger_ns, const net::Drain::Listener& listener) {
+  constexpr std::chrono::seconds kLookAtLoop{1};  // a loop that has failed delivers nothing
+  std::promise<void> done;
+  const auto ended = done.get_future();
+  network_loop_->post([this, linger_ns, &listener, &done] {
+    nat_->begin_drain(net::GuestEnd::kMachine, linger_ns,
+                      [&listener, &done](net::Drain::Event event, const net::Undelivered& left) {
+                        listener(event, left);
+                        if (event != net::Drain::Event::kWaits) done.set_value();
+                      });
+  });
+  while (ended.wait_for(kLookAtLoop) != std::future_status::ready) {
+    if (network_loop_->error() != 0) return;
+  }
+}
+
+void Devices::abandon_drain() {
+  network_loop_->post([this] { nat_->abandon_drain(); });
 }
 
 void Devices::stop() {

@@ -33,6 +33,11 @@ class Devices {
   Devices(const Devices&) = delete;
   Devices& operator=(const Devices&) = delete;
 
+  // Once the machine has ended: waits until what the guest has sent is delivered (net/drain.h). The listener
+  // is called on the network thread. abandon_drain() ends it early, from any thread.
+  void drain(std::uint64_t linger_ns, const net::Drain::Listener& listener);
+  void abandon_drain();
+
   // Ends and joins the threads; idempotent.
   void stop();
 
