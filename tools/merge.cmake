@@ -1,7 +1,7 @@
 # Compiles the sources that a target has in one folder as one unit, because most of the time of a small file goes into
 # its headers. The presets of tools/demo and tools/check turn it on. Off (cmake --preset default -DGLASSBOX_MERGE=OFF),
 # each file is a unit, which is quicker after a change of one file.
-# clang-tidy's database (tools/lab/tidy) is always made so, which shows that every file stands alone.
+# `tools/check alone` shows that every file stands alone.
 option(GLASSBOX_MERGE "Compile the sources that a target has in a folder as one unit" OFF)
 
 # Names in an anonymous namespace meet in a merged unit. A file that has one in common with another of its folder
