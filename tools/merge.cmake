@@ -22,6 +22,7 @@ set(GLASSBOX_ALONE
   tests/unit/tools/bench/measure/fork_loop_test.cc
   tests/unit/tools/trace/path/cycle_states_test.cc
   tests/unit/tools/trace/path/hostile_guest_test.cc
+  tests/unit/tools/trace/verdicts/wire_verdicts_test.cc
   tools/bench/measure/identity.cc
   tools/bench/stacks/relay.cc
   tools/lab/client.cc
