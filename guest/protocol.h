@@ -8,6 +8,7 @@
 // and writes them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -31,6 +32,9 @@ inline constexpr std::uint32_t kMaxCommand = 8 << 20;  // bytes
 // Once the agent listens on its ports it connects to the host's kReadyPort, where the monitor listens on the
 // UNIX socket "<vsock.sock>_1026", sends kReadyLine and a newline, and closes. The host need not poll.
 inline constexpr char kReadyLine[] = "glassbox-agent 1 ready";
+// Instead, if the guest is not fit to be used: this, what failed (at most kMaxFailure bytes), and a newline.
+inline constexpr char kFailedLine[] = "glassbox-agent 1 failed: ";
+inline constexpr std::size_t kMaxFailure = 200;
 
 // The monitor's PCI function for clock exchanges. BAR 0 is one page. A 32-bit read at offset 0 exits, fires
 // the probe clock_exchange(exchange, vcpu) and returns the number of the exchange (from 1, modulo 2^32).

@@ -1,5 +1,6 @@
 // glassbox: parses the command line and calls the subcommand (vmm/cli/).
 #include <algorithm>
+#include <exception>
 #include <string_view>
 
 #include "vmm/base/log.h"
@@ -26,6 +27,8 @@ int main(int argc, char** argv) {
   glassbox::cli::add_run(cli);
   glassbox::cli::add_exec(cli);
   glassbox::cli::add_ls(cli);
+  glassbox::cli::add_logs(cli);
+  glassbox::cli::add_stats(cli);
   glassbox::cli::add_stop(cli);
   glassbox::cli::add_kvm_check(cli);
   glassbox::cli::add_netns(cli);
@@ -39,5 +42,12 @@ int main(int argc, char** argv) {
     return glassbox::cli::report(glassbox::Error{parsed.text, 0},
                                  takes_command ? glassbox::cli::kExitOurFailure : glassbox::cli::kExitUsage);
   }
-  return cli.action();
+  // The library throws where memory ends: one line, and what the command made is removed on the way.
+  try {
+    return cli.action();
+  } catch (const std::exception& error) {
+    return glassbox::cli::report(glassbox::Error{error.what(), 0}, takes_command
+                                                                       ? glassbox::cli::kExitOurFailure
+                                                                       : glassbox::cli::kExitFailure);
+  }
 }

@@ -6,7 +6,7 @@
 //
 // It takes no arguments. Another image can run it too: its init starts the agent as an ordinary daemon. If
 // the kernel command line has glassbox.console=shell, the agent puts a shell on the console, which helps with
-// a guest whose vsock does not work.
+// a guest whose vsock does not work. Without that word, such a guest powers off, since nothing could use it.
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <fstream>
 #include <string>
+#include <string_view>
 
 #include "guest/agent/init.h"
 #include "guest/agent/kernel_events.h"
@@ -28,6 +28,7 @@ namespace glassbox::agent {
 namespace {
 
 constexpr unsigned kHostCid = VMADDR_CID_HOST;
+constexpr std::string_view kConsoleShell = "glassbox.console=shell";
 
 Result<UniqueFd> listen_on(unsigned port) {
   UniqueFd fd(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -39,7 +40,7 @@ Result<UniqueFd> listen_on(unsigned port) {
   return fd;
 }
 
-void announce() {
+void announce(const std::string& failure) {
   const UniqueFd fd(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_vm address = vsock_address(kHostCid, protocol::kReadyPort);
   if (!fd || ::connect(fd.get(), as_sockaddr(address), sizeof(address)) < 0) {
@@ -48,7 +49,10 @@ void announce() {
         protocol::kReadyPort);
     return;
   }
-  const std::string line = std::string(protocol::kReadyLine) + "\n";
+  const std::string line =
+      (failure.empty() ? protocol::kReadyLine
+                       : protocol::kFailedLine + failure.substr(0, protocol::kMaxFailure)) +
+      "\n";
   (void)::send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL);
 }
 
@@ -72,10 +76,7 @@ void on_signal(int signal) {
 // Starts a shell on the console, again whenever it ends. No command session owns it, so PID 1 reaps it as it
 // does orphans.
 void start_console_shell() {
-  std::string line;
-  std::getline(std::ifstream("/proc/cmdline"), line);
-  if (line.find("glassbox.console=shell") == std::string::npos) return;
-  if (::fork() != 0) return;
+  if (!is_on_command_line(kConsoleShell) || ::fork() != 0) return;
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -90,8 +91,10 @@ void start_console_shell() {
 
 int run() {
   UniqueFd signals = watch_signals();
+  std::string failure;
   if (::getpid() == 1) {
-    init_system();
+    failure = init_system();
+    if (!failure.empty()) say("{}", failure);
     start_console_shell();
   }
   auto exec_listener = listen_on(protocol::kExecPort);
@@ -101,6 +104,11 @@ int run() {
   }
   const bool reachable = exec_listener.has_value() && trace_listener.has_value();
   if (!reachable && ::getpid() != 1) return 125;
+  if (!reachable && !is_on_command_line(kConsoleShell)) {
+    say("the host cannot reach this guest, so it powers off; a kernel whose modules are not in the image has no "
+        "vsock (glassbox.console=shell gives a shell instead)");
+    power_off();
+  }
 
   TraceSessions traces({.make_source = make_kernel_events});
   Server server({.exec_listener = reachable ? std::move(*exec_listener) : UniqueFd(),
@@ -110,7 +118,7 @@ int run() {
                 {.trace_connection = [&](UniqueFd fd) { traces.start(std::move(fd)); },
                  .power_off = power_off,
                  .signal = on_signal});
-  if (reachable) announce();
+  if (reachable) announce(failure);
   const Status status = server.run();
   say("{}", status ? "the server has stopped" : status.error().message);
   return 125;

@@ -5,7 +5,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/vm_sockets.h>
+
 #include <csignal>
+#include <cstring>
 #include <span>
 
 namespace glassbox::agent {
@@ -41,13 +44,27 @@ Status Server::run() {
   }
 }
 
+bool comes_from_host(const sockaddr_storage& peer) {
+  if (peer.ss_family != AF_VSOCK) return true;
+  sockaddr_vm address{};
+  std::memcpy(&address, &peer, sizeof(address));
+  return address.svm_cid == VMADDR_CID_HOST;
+}
+
+UniqueFd Server::accept_from_host(const UniqueFd& listener) {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof(peer);
+  UniqueFd fd(::accept4(listener.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC));
+  return fd && comes_from_host(peer) ? std::move(fd) : UniqueFd();
+}
+
 void Server::accept_command() {
-  UniqueFd fd(::accept4(in_.exec_listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  UniqueFd fd = accept_from_host(in_.exec_listener);
   if (fd) sessions_.emplace_back(std::move(fd));
 }
 
 void Server::accept_trace() {
-  UniqueFd fd(::accept4(in_.trace_listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  UniqueFd fd = accept_from_host(in_.trace_listener);
   if (fd) call_.trace_connection(std::move(fd));
 }
 

@@ -5,12 +5,18 @@
 // BPF programs blocks.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <functional>
 #include <list>
 
 #include "guest/agent/command_session.h"
 
 namespace glassbox::agent {
+
+// Whether a connection comes from the host, and not from a program in the guest, which must not get the
+// agent's rights by its vsock. Sockets of other families than AF_VSOCK are the tests'.
+[[nodiscard]] bool comes_from_host(const sockaddr_storage& peer);
 
 class Server {
  public:
@@ -32,6 +38,7 @@ class Server {
   [[nodiscard]] Status run();
 
  private:
+  static UniqueFd accept_from_host(const UniqueFd& listener);
   void accept_command();
   void accept_trace();
   void take_signals();

@@ -10,19 +10,15 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
-#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "vmm/image/cpio_writer.h"
+#include "vmm/image/kernel_modules.h"
 
 namespace glassbox {
 namespace {
-
-// Modules for the virtual hardware. A kernel that has one of them built in has no file for it; it is skipped.
-constexpr std::string_view kModules[] = {"virtio_pci", "virtio_net",   "vmw_vsock_virtio_transport",
-                                         "virtio-rng", "pvpanic-mmio", "pvpanic-pci"};
 
 constexpr std::string_view kDirectories[] = {
     "bin",     "dev",       "etc",           "etc/glassbox", "lib", "lib64",  "lib/modules", "mnt",
@@ -52,56 +48,6 @@ struct ImageArguments {
     return values.find(name)->second;
   }
 };
-
-// The paths of the wanted modules and of all that they depend on, dependencies first, relative to `dir`.
-Result<std::vector<std::string>> module_order(const std::string& dir) {
-  std::map<std::string, std::vector<std::string>> needs;    // path -> paths, nearest last
-  std::map<std::string, std::string, std::less<>> by_name;  // module name -> path
-  std::ifstream dep(dir + "/modules.dep");
-  if (!dep) return fail("cannot read {}/modules.dep; run guest/kernel-fetch", dir);
-  for (std::string line; std::getline(dep, line);) {
-    const std::size_t colon = line.find(':');
-    if (colon == std::string::npos) continue;
-    const std::string path = line.substr(0, colon);
-    std::istringstream rest(line.substr(colon + 1));
-    for (std::string need; rest >> need;)
-      needs[path].push_back(need);
-    const std::string file = path.substr(path.rfind('/') + 1);
-    by_name[file.substr(0, file.find('.'))] = path;
-  }
-  std::vector<std::string> order;
-  std::set<std::string> done;
-  for (const std::string_view name : kModules) {
-    const auto found = by_name.find(name);
-    if (found == by_name.end()) continue;
-    // modules.dep lists all dependencies of a module; the last one must be loaded first.
-    const auto& list = needs[found->second];
-    for (auto need = list.rbegin(); need != list.rend(); ++need) {
-      if (done.insert(*need).second) order.push_back(*need);
-    }
-    if (done.insert(found->second).second) order.push_back(found->second);
-  }
-  return order;
-}
-
-Status add_modules(CpioWriter& image, const std::string& dir, const std::string& release) {
-  GB_ASSIGN(const std::vector<std::string> order, module_order(dir));
-  const std::string root = "lib/modules/" + release;
-  std::set<std::string> parents;
-  std::string list, dep;
-  GB_TRY(image.add_directory(root, 0755));
-  for (const std::string& path : order) {
-    for (std::size_t at = path.find('/'); at != std::string::npos; at = path.find('/', at + 1)) {
-      const std::string parent = root + "/" + path.substr(0, at);
-      if (parents.insert(parent).second) GB_TRY(image.add_directory(parent, 0755));
-    }
-    GB_TRY(image.add_file_from(root + "/" + path, 0644, dir + "/" + path));
-    list += "/" + root + "/" + path + "\n";
-    dep += path + ":\n";
-  }
-  GB_TRY(image.add_file(root + "/modules.dep", 0644, dep));
-  return image.add_file("etc/glassbox/modules", 0644, list);
-}
 
 // Adds busybox and a link for each applet, at the path that busybox itself lists.
 Status add_applets(CpioWriter& image, const std::string& busybox) {

@@ -24,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxName = 64;
+constexpr int kClaimTries = 1000;  // a millisecond apart
 
 bool is_alnum(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -133,6 +134,26 @@ void remove_directory(const fs::path& dir) {
   fs::remove(dir, error);
 }
 
+// Whether the locked file is still the one at that path: a monitor that ends removes its pid file, perhaps
+// between open() and the lock, and a lock on a removed file is worth nothing.
+bool is_still_at(int fd, const fs::path& path) {
+  struct stat held {
+  }, there{};
+  return ::fstat(fd, &held) == 0 && ::lstat(path.c_str(), &there) == 0 && held.st_ino == there.st_ino &&
+         held.st_dev == there.st_dev;
+}
+
+// Removes the directory if its monitor is gone. The lock is held meanwhile, so that no new monitor takes it.
+void remove_if_stale(const fs::path& dir) {
+  struct stat info {};
+  if (::lstat(dir.c_str(), &info) < 0 || !S_ISDIR(info.st_mode) || info.st_uid != ::geteuid()) return;
+  const UniqueFd lock(::open((dir / "pid").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  struct flock request = whole_file_lock();
+  if (!lock || ::fcntl(lock.get(), F_OFD_SETLK, &request) < 0 || !is_still_at(lock.get(), dir / "pid"))
+    return;
+  remove_directory(dir);
+}
+
 }  // namespace
 
 Result<RuntimeDir> RuntimeDir::claim(std::string_view name) {
@@ -147,9 +168,7 @@ Result<RuntimeDir> RuntimeDir::claim(std::string_view name) {
   const fs::path dir = base / chosen;
   GB_TRY(make_private_directory(dir, ::geteuid()));
   const fs::path pid_file = dir / "pid";
-  // A monitor that ends removes its pid file, perhaps between open() and the lock. A lock on a removed file
-  // is worth nothing: try again.
-  for (;;) {
+  for (int tries = 0;;) {
     UniqueFd lock(::open(pid_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
     if (!lock && errno == ENOENT) {
       GB_TRY(make_private_directory(dir, ::geteuid()));
@@ -159,15 +178,17 @@ Result<RuntimeDir> RuntimeDir::claim(std::string_view name) {
     struct flock request = whole_file_lock();
     if (::fcntl(lock.get(), F_OFD_SETLK, &request) < 0) {
       if (errno != EAGAIN && errno != EACCES) return fail_errno(errno, "cannot lock {}", pid_file.string());
+      const pid_t pid = live_pid(dir);
+      // Without a live pid, a command removes a stale directory at this moment, or a monitor is about to
+      // write its own.
+      if (pid == 0 && ++tries < kClaimTries) {
+        ::poll(nullptr, 0, 1);
+        continue;
+      }
       return fail("a VM named {} is running (pid {}): choose another --name, or glassbox stop {}", chosen,
-                  live_pid(dir), chosen);
+                  pid, chosen);
     }
-    struct stat held {
-    }, there{};
-    if (::fstat(lock.get(), &held) < 0 || ::stat(pid_file.c_str(), &there) < 0 ||
-        held.st_ino != there.st_ino) {
-      continue;
-    }
+    if (!is_still_at(lock.get(), pid_file)) continue;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(dir, error)) {
       if (entry.path() != pid_file) fs::remove(entry.path(), error);  // left by a monitor that was killed
@@ -207,12 +228,17 @@ Status RuntimeDir::write_info(std::string_view json) {
 
 std::vector<RunningVm> list_running_vms() {
   std::vector<RunningVm> vms;
+  const auto own = own_base();
   for (const fs::path& base : all_bases()) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(base, error)) {
       const std::string name = entry.path().filename().string();
-      const pid_t pid = valid_name(name) ? live_pid(entry.path()) : 0;
-      if (pid > 0) vms.push_back({name, pid, entry.path()});
+      if (!valid_name(name)) continue;
+      if (const pid_t pid = live_pid(entry.path()); pid > 0) {
+        vms.push_back({name, pid, entry.path()});
+      } else if (own && base == *own) {
+        remove_if_stale(entry.path());
+      }
     }
   }
   std::sort(vms.begin(), vms.end(), [](const RunningVm& a, const RunningVm& b) { return a.name < b.name; });
@@ -229,16 +255,21 @@ Result<RunningVm> find_running_vm(std::string_view name) {
   return fail("no VM named {}; running: {}", name, names);
 }
 
-Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int patience_s, int cancel_fd) {
+Result<UniqueFd> connect_vm_socket(const fs::path& path) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno(errno, "cannot make a socket");
-  GB_ASSIGN(const sockaddr_un address, unix_address(vsock_path.string()));
+  GB_ASSIGN(const sockaddr_un address, unix_address(path.string()));
   if (::connect(fd.get(), as_sockaddr(address), sizeof(address)) < 0) {
-    return fail_errno(errno, "cannot reach the VM at {}", vsock_path.string());
+    return fail_errno(errno, "cannot reach the VM at {}", path.string());
   }
-  if (!listener_is_owner(fd.get(), vsock_path)) {
-    return fail("{} is not served by the owner of its directory: not used", vsock_path.string());
+  if (!listener_is_owner(fd.get(), path)) {
+    return fail("{} is not served by the owner of its directory: not used", path.string());
   }
+  return fd;
+}
+
+Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int patience_s, int cancel_fd) {
+  GB_ASSIGN(UniqueFd fd, connect_vm_socket(vsock_path));
   const std::string request = fmt::format("CONNECT {}\n", port);
   if (!send_all(fd.get(), request)) {
     return fail_errno(errno, "cannot reach the VM at {}", vsock_path.string());
@@ -255,7 +286,12 @@ Result<UniqueFd> connect_vsock(const fs::path& vsock_path, unsigned port, int pa
     const ssize_t n = ready > 0 ? ::recv(fd.get(), &byte, 1, 0) : -1;
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail_errno(errno, "the guest does not answer on vsock port {}", port);
-    if (n == 0 || answer.size() > 32) return fail("nothing in the guest listens on vsock port {}", port);
+    if (n == 0 || answer.size() > 32) {
+      return fail(
+          "the guest refuses vsock port {}: no program listens there, or it is too busy to take one more "
+          "connection",
+          port);
+    }
     answer.push_back(byte);
   }
   if (!answer.starts_with("OK "))

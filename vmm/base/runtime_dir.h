@@ -11,6 +11,8 @@
 //               a directory whose lock is free is stale. Directory, file and process have one owner, else it
 //               is no VM: another user's directory may hold any number
 //   vsock.sock  UNIX stream socket to the guest's vsock ports (guest/protocol.h)
+//   stats.sock  UNIX stream socket that gives the VM's figures as one JSON object (glassbox stats)
+//   console.log the last part of the guest's console (glassbox logs)
 //   info.json   {"name","pid","kernel","initrd","vcpus","memory_mib","command","started_at"}
 //
 // Names: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}.
@@ -27,6 +29,9 @@
 #include "vmm/base/unique_fd.h"
 
 namespace glassbox {
+
+inline constexpr const char* kStatsSocket = "stats.sock";
+inline constexpr const char* kConsoleLog = "console.log";
 
 struct RunningVm {
   std::string name;
@@ -57,9 +62,13 @@ class RuntimeDir {
   UniqueFd lock_;  // the pid file, locked
 };
 
+// Removes what monitors that were killed have left in this user's own directory.
 [[nodiscard]] std::vector<RunningVm> list_running_vms();
 // The error lists the names of the running VMs.
 [[nodiscard]] Result<RunningVm> find_running_vm(std::string_view name);
+
+// Connects to a UNIX stream socket in a VM's directory, provided that the directory's owner listens there.
+[[nodiscard]] Result<UniqueFd> connect_vm_socket(const std::filesystem::path& path);
 
 // Connects to a guest vsock port through the VM's socket (CONNECT / OK handshake done). Gives up if the
 // guest does not answer within `patience_s`, or when `cancel_fd` becomes readable (the error's code is

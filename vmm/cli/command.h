@@ -39,6 +39,8 @@ int print(std::string_view text);
 void add_run(Cli& cli);
 void add_exec(Cli& cli);
 void add_ls(Cli& cli);
+void add_logs(Cli& cli);
+void add_stats(Cli& cli);
 void add_stop(Cli& cli);
 void add_kvm_check(Cli& cli);
 void add_netns(Cli& cli);

@@ -7,6 +7,7 @@
 #include "vmm/cli/run.h"
 
 #include "vmm/base/lab.h"
+#include "vmm/base/log.h"
 #include "vmm/cli/command.h"
 #include "vmm/cli/network_options.h"
 #include "vmm/kvm/usability.h"
@@ -18,6 +19,8 @@ int run(RunOptions& options, int argc, char** argv) {
   if (const Status status = complete(options); !status) return report(status.error(), kExitOurFailure);
   const kvm::Usability usability = kvm::check_kvm_briefly();
   if (!usability.usable) return report(carry_on_in_lab(argc, argv, usability.reason), kExitOurFailure);
+  if (const std::string misfit = kernel_misfit(options.vm.image()); !misfit.empty())
+    spdlog::warn("{}", misfit);
   if (options.detach) return run_detached(options);
   if (options.vm.console_on_stdio) return run_with_console(options);
   return run_with_command(options);
@@ -30,12 +33,15 @@ void add_run(Cli& cli) {
   VmSpec& vm = options->vm;
   options::App* command =
       cli.app.add_subcommand("run", "Boot a guest and run a command in it (glassbox run -- CMD ARGS)");
-  command->add_option("--kernel", vm.kernel,
-                      "Kernel, bzImage or ELF (default: guest/vmlinuz next to this program)");
+  command->add_option(
+      "--kernel", vm.kernel,
+      "Kernel, bzImage or ELF (default: guest/vmlinuz next to this program). If the image lacks its "
+      "modules, they are taken from next to it or from /lib/modules");
   command->add_option("--initrd", vm.initrd, "Image (default: guest/initramfs.cpio next to this program)");
   command
-      ->add_option("--add", options->add,
-                   "Copy a file or folder of the host into the guest, HOSTPATH[:GUESTPATH]")
+      ->add_option(
+          "--add", options->add,
+          "Copy a file or folder of the host into the guest, HOSTPATH[:GUESTPATH], with owners and links")
       ->allow_extra_args(false);
   command->add_option("--append", vm.append, "Kernel arguments, after glassbox's own");
   command->add_option("--vcpus", vm.vcpus, "Virtual processors")->capture_default_str();
@@ -43,9 +49,14 @@ void add_run(Cli& cli) {
   command->add_option("--name", vm.name, "Name of the VM (default: vm-PID)");
   command->add_flag("-d,--detach", options->detach,
                     "Print the name once the guest is up and leave it running");
-  command->add_flag(
-      "--console", options->console,
-      "Serial console on stdin and stdout and no command; with a command: console output to stderr");
+  command->add_flag("--console", options->console,
+                    "Serial console on stdin and stdout and no command (Ctrl-] ends the VM); with a command: "
+                    "console output to stderr");
+  command->add_option("--console-log", vm.console_log, "Keep the guest's console output in this file");
+  command
+      ->add_option("--start-timeout", options->start_timeout_s,
+                   "Give up if the guest's agent is not up after so many seconds; 0: wait on")
+      ->capture_default_str();
   add_network_options(cli, *command, vm.nat);
   command->footer(
       "Without a command: a shell. Stdin, terminal and signals go to the command; SIGUSR1 prints what the "

@@ -12,6 +12,7 @@ struct RunOptions {
   std::vector<std::string> command;
   bool detach = false;
   bool console = false;
+  unsigned start_timeout_s = 300;  // 0: none
 };
 
 // Fills in the defaults (kernel and image in guest/, next to the program) and checks all that can be checked

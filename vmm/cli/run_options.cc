@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <sstream>
 
 #include "vmm/cli/run.h"
 #include "vmm/image/image_check.h"
@@ -26,6 +27,17 @@ Status check_readable(const std::string& path, const char* what, bool is_default
   return fail_errno(errno, "cannot read the {} {}", what, path);
 }
 
+// Arguments that no guest of this machine could work with.
+Status check_kernel_arguments(const std::string& arguments) {
+  std::istringstream words(arguments);
+  for (std::string word; words >> word;) {
+    if (word == "pci=nomsi" || word == "nomsi" || word == "pci=off")
+      return fail("--append {}: the devices here interrupt by MSI-X only, so that no driver works with it",
+                  word);
+  }
+  return {};
+}
+
 }  // namespace
 
 Status complete(RunOptions& options) {
@@ -42,6 +54,7 @@ Status complete(RunOptions& options) {
   GB_TRY(check_readable(vm.kernel, "kernel", !own_kernel));
   GB_TRY(check_readable(vm.initrd, "image", !own_initrd));
   GB_TRY(check_image(vm.initrd));
+  GB_TRY(check_kernel_arguments(vm.append));
   for (const std::string& argument : options.add) {
     GB_ASSIGN(AddedPath path, parse_added_path(argument));
     if (::access(path.host.c_str(), R_OK) != 0) return fail_errno(errno, "--add {}", path.host);

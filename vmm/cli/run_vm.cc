@@ -1,25 +1,29 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <climits>
 #include <cstdio>
 
 #include "guest/protocol.h"
+#include "vmm/base/clock.h"
 #include "vmm/cli/command.h"
 #include "vmm/cli/exit_status.h"
 #include "vmm/cli/run.h"
+#include "vmm/client/console_keys.h"
 #include "vmm/client/session.h"
 
 namespace glassbox::cli {
 namespace {
 
 constexpr std::size_t kShownLines = 20;
-constexpr int kPatienceMs = 60'000;  // then a message says that the agent is not up yet
-constexpr int kConnectS = 30;        // a ready agent answers at once
-constexpr int kEndMs = 10'000;       // between the loss of the agent and the end of the machine
+constexpr std::uint64_t kPatienceNs = 60 * kNsPerSecond;  // then a message says that the agent is not up yet
+constexpr int kConnectS = 30;                             // a ready agent answers at once
+constexpr int kEndMs = 10'000;  // between the loss of the agent and the end of the machine
 
 struct Event {
-  enum class Kind { kReady, kEnded, kSignal, kTimeout } kind;
+  enum class Kind { kReady, kEnded, kSignal, kTimeout, kLeft } kind;
   int signal = 0;
 };
 
@@ -32,16 +36,19 @@ std::optional<int> take_end_signal(const client::SignalWatch& signals) {
 }
 
 // The next thing that happens to the VM.
-Event next_event(VmHost& vm, const client::SignalWatch& signals, bool want_ready, int timeout_ms) {
+Event next_event(VmHost& vm, const client::SignalWatch& signals, bool want_ready, int timeout_ms,
+                 client::ConsoleKeys* keys = nullptr) {
   for (;;) {
-    std::array<pollfd, 3> fds{{{signals.fd(), POLLIN, 0},
+    std::array<pollfd, 4> fds{{{signals.fd(), POLLIN, 0},
                                {vm.ended_fd(), POLLIN, 0},
-                               {want_ready ? vm.ready_fd() : -1, POLLIN, 0}}};
+                               {want_ready ? vm.ready_fd() : -1, POLLIN, 0},
+                               {keys != nullptr ? keys->fd() : -1, POLLIN, 0}}};
     const int n = ::poll(fds.data(), fds.size(), timeout_ms);
     if (n == 0) return {Event::Kind::kTimeout};
     if (const auto signal = take_end_signal(signals)) return {Event::Kind::kSignal, *signal};
     if (fds[1].revents != 0) return {Event::Kind::kEnded};
     if (fds[2].revents != 0 && vm.take_ready()) return {Event::Kind::kReady};
+    if (fds[3].revents != 0 && !keys->pass_on()) return {Event::Kind::kLeft};
   }
 }
 
@@ -57,7 +64,7 @@ int report_end(VmHost& vm) {
   }
   const bool expected =
       outcome.kind == MachineEnd::Kind::kPoweredOff || outcome.kind == MachineEnd::Kind::kReset;
-  const std::string tail = expected ? "" : vm.console_tail(kShownLines);
+  const std::string tail = expected ? "" : vm.console_crash(kShownLines);
   if (!tail.empty()) std::fprintf(stderr, "glassbox: the guest's console ended with:\n%s", tail.c_str());
   return report(Error{outcome.message, 0}, exit_status(outcome));
 }
@@ -68,23 +75,47 @@ int stop_for_signal(VmHost& vm, int signal) {
   return 128 + signal;
 }
 
+// The guest is of no use: the last lines of its console, and the VM ends.
+int give_up(VmHost& vm, const std::string& why) {
+  const std::string tail = vm.console_crash(kShownLines);
+  if (!tail.empty()) std::fprintf(stderr, "glassbox: the guest's console so far:\n%s", tail.c_str());
+  vm.stop();
+  (void)vm.wait();
+  return report(Error{why, 0}, kExitOurFailure);
+}
+
+// A guest that powers itself off before its agent is up has said why on its console.
+int report_end_of_start(VmHost& vm) {
+  const MachineEnd& outcome = vm.wait();
+  const bool by_guest =
+      outcome.kind == MachineEnd::Kind::kPoweredOff || outcome.kind == MachineEnd::Kind::kReset;
+  const std::string tail = by_guest ? vm.console_tail(kShownLines) : "";
+  if (!tail.empty()) std::fprintf(stderr, "glassbox: the guest's console ended with:\n%s", tail.c_str());
+  return report_end(vm);
+}
+
 // Nothing once the agent is up; the exit status if the VM ends or a signal comes first.
-std::optional<int> wait_until_ready(VmHost& vm, const client::SignalWatch& signals) {
-  int timeout_ms = kPatienceMs;
+std::optional<int> wait_until_ready(VmHost& vm, const client::SignalWatch& signals, unsigned limit_s) {
+  const std::uint64_t begin = monotonic_ns();
+  const std::uint64_t end = limit_s == 0 ? ~0ULL : begin + limit_s * kNsPerSecond;
+  std::uint64_t remind = begin + kPatienceNs;
   for (;;) {
-    const Event event = next_event(vm, signals, true, timeout_ms);
-    switch (event.kind) {
-      case Event::Kind::kReady:
-        return std::nullopt;
-      case Event::Kind::kEnded:
-        return report_end(vm);
-      case Event::Kind::kSignal:
-        return stop_for_signal(vm, event.signal);
-      case Event::Kind::kTimeout:
-        std::fprintf(stderr, "glassbox: still waiting for the agent in the guest; its console so far:\n%s",
-                     vm.console_tail(kShownLines).c_str());
-        timeout_ms = -1;
+    const std::uint64_t now = monotonic_ns();
+    if (now >= end)
+      return give_up(vm,
+                     fmt::format("the agent in the guest is not up after {} s (--start-timeout)", limit_s));
+    if (now >= remind) {
+      std::fprintf(stderr, "glassbox: still waiting for the agent in the guest; its console so far:\n%s",
+                   vm.console_tail(kShownLines).c_str());
+      remind = ~0ULL;
     }
+    const std::uint64_t wait_ms =
+        std::min<std::uint64_t>((std::min(end, remind) - now) / kNsPerMs + 1, INT_MAX);
+    const Event event = next_event(vm, signals, true, static_cast<int>(wait_ms));
+    if (event.kind == Event::Kind::kReady && vm.failure().empty()) return std::nullopt;
+    if (event.kind == Event::Kind::kReady) return give_up(vm, vm.failure());
+    if (event.kind == Event::Kind::kEnded) return report_end_of_start(vm);
+    if (event.kind == Event::Kind::kSignal) return stop_for_signal(vm, event.signal);
   }
 }
 
@@ -102,7 +133,7 @@ int run_with_command(const RunOptions& options) {
   if (!signals) return report(signals.error(), kExitOurFailure);
   auto vm = VmHost::start(options.vm, *signals);
   if (!vm) return report(vm.error(), kExitOurFailure);
-  if (const auto status = wait_until_ready(**vm, *signals)) return *status;
+  if (const auto status = wait_until_ready(**vm, *signals, options.start_timeout_s)) return *status;
 
   Result<UniqueFd> connection;
   do {
@@ -119,11 +150,26 @@ int run_with_command(const RunOptions& options) {
 int run_with_console(const RunOptions& options) {
   const auto signals = client::SignalWatch::create();
   if (!signals) return report(signals.error(), kExitOurFailure);
-  auto vm = VmHost::start(options.vm, *signals);
+  std::optional<client::ConsoleKeys> keys;
+  VmSpec spec = options.vm;
+  spec.console_input = STDIN_FILENO;
+  if (::isatty(STDIN_FILENO) == 1) {
+    std::fputs("glassbox: Ctrl-] ends the VM\n", stderr);
+    auto made = client::ConsoleKeys::create(STDIN_FILENO);
+    if (!made) return report(made.error(), kExitOurFailure);
+    spec.console_input = made->console_end();
+    keys.emplace(std::move(*made));
+  }
+  auto vm = VmHost::start(std::move(spec), *signals);
+  if (!vm) keys.reset();  // the terminal first: a message in raw mode is hard to read
   if (!vm) return report(vm.error(), kExitOurFailure);
-  const Event event = next_event(**vm, *signals, false, -1);
-  if (event.kind == Event::Kind::kSignal) return stop_for_signal(**vm, event.signal);
-  const MachineEnd& outcome = (*vm)->wait();
+  const Event event = next_event(**vm, *signals, false, -1, keys ? &*keys : nullptr);
+  if (event.kind != Event::Kind::kEnded) (*vm)->stop();
+  const MachineEnd outcome = (*vm)->wait();
+  vm->reset();  // its console reads the keys to the end
+  keys.reset();
+  if (event.kind == Event::Kind::kSignal) return 128 + event.signal;
+  if (event.kind == Event::Kind::kLeft) return 0;
   return report(Error{outcome.message, 0}, exit_status(outcome));
 }
 
@@ -133,7 +179,7 @@ int run_detached(const RunOptions& options) {
     if (!signals) return report(signals.error(), kExitOurFailure);
     auto vm = VmHost::start(options.vm, *signals);
     if (!vm) return report(vm.error(), kExitOurFailure);
-    if (const auto status = wait_until_ready(**vm, *signals)) return *status;
+    if (const auto status = wait_until_ready(**vm, *signals, options.start_timeout_s)) return *status;
     if (!ready.ready((*vm)->name())) return kExitOurFailure;
     const Event event = next_event(**vm, *signals, false, -1);
     if (event.kind == Event::Kind::kSignal) return stop_for_signal(**vm, event.signal);

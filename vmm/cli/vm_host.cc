@@ -3,27 +3,40 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <ctime>
+#include <fstream>
+#include <new>
 #include <nlohmann/json.hpp>
 
 #include "net/counters_signal.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/descriptor_limit.h"
 #include "vmm/base/io.h"
+#include "vmm/base/start_thread.h"
 #include "vmm/cli/drain_message.h"
 #include "vmm/cli/exit_status.h"
 #include "vmm/cli/network_options.h"
-#include "vmm/machine/device_set.h"
 
 namespace glassbox::cli {
 namespace {
 
 void write_to_stdout(std::span<const std::uint8_t> bytes) {
   write_or_drop(STDOUT_FILENO, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+// What the standard library throws where memory ends is an error like any other.
+template <typename Function>
+Status without_exceptions(const Function& function) {
+  try {
+    return function();
+  } catch (const std::bad_alloc&) {
+    return fail_errno(ENOMEM, "cannot make the VM");
+  } catch (const std::exception& error) {
+    return fail("cannot make the VM: {}", error.what());
+  }
 }
 
 }  // namespace
@@ -34,7 +47,7 @@ VmHost::VmHost(VmSpec spec, RuntimeDir directory, client::ReadyListener ready,
       signals_(signals),
       directory_(std::move(directory)),
       ready_(std::move(ready)),
-      console_(directory_.path() / "console.log", spec_.echo_console),
+      console_(directory_.path() / kConsoleLog, spec_.echo_console),
       ended_(::eventfd(0, EFD_CLOEXEC)),
       outcome_file_(
           ::open((directory_.path() / kOutcomeFile).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)),
@@ -44,15 +57,18 @@ Result<std::unique_ptr<VmHost>> VmHost::start(VmSpec spec, const client::SignalW
   GB_ASSIGN(RuntimeDir directory, RuntimeDir::claim(spec.name));
   GB_ASSIGN(client::ReadyListener ready, client::ReadyListener::create(directory.path() / "vsock.sock"));
   std::unique_ptr<VmHost> vm(new VmHost(std::move(spec), std::move(directory), std::move(ready), signals));
+  vm->started_at_ = std::time(nullptr);
   GB_TRY(vm->write_info());
+  GB_TRY(vm->open_console_log());
   raise_descriptor_limit();
   net::block_counters_signal();  // before there is a thread that could take it
   std::promise<Status> started;
   std::future<Status> result = started.get_future();
-  vm->thread_ = std::thread([&host = *vm, started = std::move(started)]() mutable {
-    host.run(started);
-    signal_event(host.left_.get());
-  });
+  GB_ASSIGN(vm->thread_,
+            start_thread("the VM's thread", [&host = *vm, started = std::move(started)]() mutable {
+              host.run(started);
+              signal_event(host.left_.get());
+            }));
   GB_TRY(result.get());
   return vm;
 }
@@ -89,34 +105,56 @@ void VmHost::abandon_drain() {
   if (devices_) devices_->abandon_drain();
 }
 
+Status VmHost::open_console_log() {
+  if (spec_.console_log.empty()) return {};
+  UniqueFd file(::open(spec_.console_log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600));
+  if (!file) return fail_errno(errno, "--console-log {}", spec_.console_log);
+  console_.keep_in(std::move(file));
+  return {};
+}
+
+void VmHost::add_stats(nlohmann::json& stats, const Machine& machine) const {
+  stats["name"] = name();
+  stats["pid"] = ::getpid();
+  stats["up_s"] = std::max<std::int64_t>(0, std::time(nullptr) - started_at_);
+  stats["vcpus"] = spec_.vcpus;
+  stats["exits"] = machine.exits();
+  stats["memory_mib"] = spec_.memory_mib;
+  long pages = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> pages >> resident;
+  stats["resident_kib"] = resident * (::sysconf(_SC_PAGESIZE) / 1024);
+}
+
+// The image goes with this call: the guest has its own copy once it has started.
+Status VmHost::build(std::unique_ptr<Machine>& machine, std::unique_ptr<virtio::Devices>& devices) {
+  MachineConfig config;
+  config.kernel = spec_.kernel;
+  GB_ASSIGN(const BootImage image, make_boot_image(spec_.image()));
+  if (!image.path.empty()) config.initrd = image.path;
+  config.command_line = fmt::format("{} glassbox.date={}", default_command_line(), started_at_);
+  if (!spec_.append.empty()) config.command_line += " " + spec_.append;
+  config.vcpus = spec_.vcpus;
+  config.memory_mib = spec_.memory_mib;
+  config.console_output = [this](std::span<const std::uint8_t> bytes) {
+    console_.write(bytes);
+    if (spec_.console_on_stdio) write_to_stdout(bytes);
+  };
+  if (spec_.console_on_stdio) config.console_input_fd = spec_.console_input;
+  GB_ASSIGN(machine, Machine::create(std::move(config)));
+  virtio::DevicesConfig wanted;
+  wanted.vsock_path = vsock_path();
+  wanted.stats_path = directory_.path() / kStatsSocket;
+  wanted.add_stats = [this, &running = *machine](nlohmann::json& stats) { add_stats(stats, running); };
+  wanted.nat = spec_.nat;
+  GB_ASSIGN(devices, virtio::Devices::create(machine->services(), wanted));
+  return machine->start();
+}
+
 // The machine's thread: makes and destroys the machine and its devices.
 void VmHost::run(std::promise<Status>& started) {
   std::unique_ptr<virtio::Devices> devices;
   std::unique_ptr<Machine> machine;
-  const auto build = [&]() -> Status {
-    MachineConfig config;
-    config.kernel = spec_.kernel;
-    GB_ASSIGN(const std::string initrd, initrd_path());
-    if (!initrd.empty()) config.initrd = initrd;
-    config.command_line = default_command_line();
-    if (!spec_.append.empty()) config.command_line += " " + spec_.append;
-    config.vcpus = spec_.vcpus;
-    config.memory_mib = spec_.memory_mib;
-    if (spec_.console_on_stdio) {
-      config.console_output = write_to_stdout;
-      config.console_input_fd = STDIN_FILENO;
-    } else {
-      config.console_output = [this](std::span<const std::uint8_t> bytes) { console_.write(bytes); };
-    }
-    GB_ASSIGN(machine, Machine::create(std::move(config)));
-    virtio::DevicesConfig wanted;
-    wanted.vsock_path = vsock_path();
-    wanted.nat = spec_.nat;
-    GB_ASSIGN(devices, virtio::Devices::create(machine->services(), wanted));
-    return machine->start();
-  };
-
-  Status status = build();
+  Status status = without_exceptions([&] { return build(machine, devices); });
   const bool running = status.has_value();
   if (running) {
     const std::lock_guard lock(mutex_);
@@ -151,25 +189,12 @@ void VmHost::deliver() {
   });
 }
 
-// With --add the image is assembled in a memfd, which needs no clean-up, however the run ends.
-Result<std::string> VmHost::initrd_path() {
-  if (spec_.added.empty()) return spec_.initrd;
-  if (spec_.initrd.empty()) return fail("--add needs an initrd to add to");
-  GB_ASSIGN(const std::vector<char> bytes, load_initrd(spec_.initrd, spec_.added));
-  initrd_.reset(::memfd_create("glassbox-initrd", MFD_CLOEXEC));
-  if (!initrd_) return fail_errno(errno, "cannot make a memfd for the image");
-  if (!write_all(initrd_.get(), bytes.data(), bytes.size())) {
-    return fail_errno(errno, "cannot write the image to its memfd");
-  }
-  return fmt::format("/proc/self/fd/{}", initrd_.get());
-}
-
 Status VmHost::write_info() {
   const nlohmann::json info = {
       {"name", name()},           {"pid", ::getpid()},
       {"kernel", spec_.kernel},   {"initrd", spec_.initrd},
       {"vcpus", spec_.vcpus},     {"memory_mib", spec_.memory_mib},
-      {"command", spec_.command}, {"started_at", static_cast<std::int64_t>(std::time(nullptr))}};
+      {"command", spec_.command}, {"started_at", static_cast<std::int64_t>(started_at_)}};
   return directory_.write_info(info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 

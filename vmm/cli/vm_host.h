@@ -7,6 +7,7 @@
 // Thread: all calls on one thread; the VM has its own.
 #pragma once
 
+#include <ctime>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -21,7 +22,7 @@
 #include "vmm/cli/console_log.h"
 #include "vmm/client/ready_listener.h"
 #include "vmm/client/signals.h"
-#include "vmm/image/added_files.h"
+#include "vmm/image/boot_image.h"
 #include "vmm/machine/device_set.h"
 #include "vmm/machine/machine.h"
 
@@ -37,8 +38,12 @@ struct VmSpec {
   std::string name;  // empty: one is chosen
   net::NatConfig nat;
   bool console_on_stdio = false;     // the serial console is the user interface
+  int console_input = 0;             // with it: where keys come from; stays the caller's
+  std::string console_log;           // a file of the user's; empty: none
   bool echo_console = false;         // console output to stderr
   std::vector<std::string> command;  // for `ls` only
+
+  [[nodiscard]] BootImageSpec image() const { return {kernel, initrd, added, memory_mib}; }
 };
 
 class VmHost {
@@ -55,7 +60,9 @@ class VmHost {
   [[nodiscard]] std::filesystem::path vsock_path() const { return directory_.path() / "vsock.sock"; }
 
   [[nodiscard]] int ready_fd() const { return ready_.fd(); }
+  // True once the agent is up or has said what failed (failure()).
   [[nodiscard]] bool take_ready() { return ready_.take(); }
+  [[nodiscard]] const std::string& failure() const { return ready_.failure(); }
 
   // Readable once the machine has ended.
   [[nodiscard]] int ended_fd() const { return ended_.get(); }
@@ -64,6 +71,7 @@ class VmHost {
   [[nodiscard]] const MachineEnd& wait();
 
   [[nodiscard]] std::string console_tail(std::size_t lines) const { return console_.tail(lines); }
+  [[nodiscard]] std::string console_crash(std::size_t lines) const { return console_.crash_or_tail(lines); }
 
  private:
   VmHost(VmSpec spec, RuntimeDir directory, client::ReadyListener ready, const client::SignalWatch& signals);
@@ -71,7 +79,9 @@ class VmHost {
   void abandon_drain();
   void run(std::promise<Status>& started);
   void deliver();
-  Result<std::string> initrd_path();
+  Status build(std::unique_ptr<Machine>& machine, std::unique_ptr<virtio::Devices>& devices);
+  void add_stats(nlohmann::json& stats, const Machine& machine) const;
+  Status open_console_log();
   Status write_info();
   void write_outcome();
 
@@ -81,8 +91,8 @@ class VmHost {
   client::ReadyListener ready_;
   ConsoleLog console_;
   UniqueFd ended_;
-  UniqueFd initrd_;        // with --add: a memfd with the image and the added files
   UniqueFd outcome_file_;  // see exit_status.h
+  std::time_t started_at_ = 0;
   MachineEnd outcome_;
   UniqueFd left_;     // readable once the machine's thread is about to end
   std::mutex mutex_;  // guards what follows against its destruction

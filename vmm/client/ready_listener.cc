@@ -4,11 +4,18 @@
 #include <unistd.h>
 
 #include <array>
+#include <string_view>
 
 #include "guest/protocol.h"
+#include "vmm/base/printable.h"
 #include "vmm/base/socket_address.h"
 
 namespace glassbox::client {
+namespace {
+
+constexpr std::size_t kFailedBytes = std::string_view(protocol::kFailedLine).size();
+
+}  // namespace
 
 Result<ReadyListener> ReadyListener::create(const std::filesystem::path& vsock_path) {
   const std::string path = vsock_path.string() + "_" + std::to_string(protocol::kReadyPort);
@@ -31,16 +38,20 @@ bool ReadyListener::take() {
     line_.clear();
     if (!connection_) return false;
   }
-  const std::string wanted = std::string(protocol::kReadyLine) + "\n";
   std::array<char, 128> bytes;
   const ssize_t got = ::recv(connection_.get(), bytes.data(), bytes.size(), 0);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got > 0) line_.append(bytes.data(), static_cast<std::size_t>(got));
-  if (line_.starts_with(wanted)) {
+  const std::size_t end = line_.find('\n');
+  const std::string_view line = std::string_view(line_).substr(0, end);
+  const bool failed = line.starts_with(protocol::kFailedLine);
+  if (end != std::string::npos && (failed || line == protocol::kReadyLine)) {
+    failure_ = failed ? printable(line.substr(kFailedBytes), protocol::kMaxFailure) : "";
     connection_.reset();
     return true;
   }
-  if (got <= 0 || line_.size() >= wanted.size()) connection_.reset();
+  if (got <= 0 || end != std::string::npos || line.size() > kFailedBytes + protocol::kMaxFailure)
+    connection_.reset();
   return false;
 }
 

@@ -1,5 +1,5 @@
-// Waits until the guest's agent is up: it connects to kReadyPort and says so (guest/protocol.h). No polling,
-// no sleeping.
+// Waits until the guest's agent is up or has given up: it connects to kReadyPort and says so
+// (guest/protocol.h). No polling, no sleeping.
 //
 // Thread: one.
 #pragma once
@@ -21,8 +21,11 @@ class ReadyListener {
 
   // To be polled for reading; then call take(). The descriptor may change between calls.
   [[nodiscard]] int fd() const { return connection_ ? connection_.get() : listener_.get(); }
-  // True once the agent has said that it is ready. Does not block. Any other message is ignored.
+  // True once the agent has said that it is ready, or what failed. Does not block. Any other message is
+  // ignored.
   [[nodiscard]] bool take();
+  // What failed, printable; empty if the agent is ready. Valid after take() was true.
+  [[nodiscard]] const std::string& failure() const { return failure_; }
 
  private:
   ReadyListener(std::filesystem::path path, UniqueFd listener)
@@ -31,6 +34,7 @@ class ReadyListener {
   UniqueFd listener_;
   UniqueFd connection_;
   std::string line_;
+  std::string failure_;
 };
 
 }  // namespace glassbox::client

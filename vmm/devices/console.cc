@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "vmm/base/io.h"
+#include "vmm/base/start_thread.h"
 
 namespace glassbox::devices {
 
@@ -28,11 +29,12 @@ Console::~Console() {
   finish();
 }
 
-void Console::start() {
-  thread_ = std::thread([this] {
-    ::pthread_setname_np(::pthread_self(), "gb-console");
-    run();
-  });
+Status Console::start() {
+  GB_ASSIGN(thread_, start_thread("the console's thread", [this] {
+              ::pthread_setname_np(::pthread_self(), "gb-console");
+              run();
+            }));
+  return {};
 }
 
 void Console::finish() {

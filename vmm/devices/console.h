@@ -34,7 +34,7 @@ class Console : public ByteSink {
 
   [[nodiscard]] Serial& serial() { return serial_; }
 
-  void start();
+  [[nodiscard]] Status start();
   // Writes out the buffer and ends the thread, and with it the input.
   void finish();
   // The kernel's panic message; empty if it did not panic. Call it after finish().

@@ -1,14 +1,13 @@
 #include "vmm/image/added_files.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
+#include <utility>
 
-#include "vmm/base/unique_fd.h"
 #include "vmm/image/cpio_writer.h"
 
 namespace glassbox {
@@ -18,41 +17,65 @@ namespace fs = std::filesystem;
 
 class Packer {
  public:
-  explicit Packer(CpioWriter writer) : writer_(std::move(writer)) {}
+  Packer(CpioWriter writer, const ImageContents& image) : writer_(std::move(writer)), image_(image) {}
 
   Status add(const AddedPath& path) {
     struct stat info {};
     if (::stat(path.host.c_str(), &info) < 0) return fail_errno(errno, "--add {}", path.host);
-    GB_TRY(add_parents(path.guest));
-    return add_one(path.host, path.guest, info);
+    const std::size_t slash = path.guest.rfind('/');
+    GB_ASSIGN(const std::string parent, folder_of_image(path.guest.substr(0, slash)));
+    return add_one(path.host, below(parent, path.guest.substr(slash + 1)), info);
   }
   Result<std::vector<char>> finish() { return writer_.finish(); }
 
  private:
-  // Mode 0755 also where the image has the directory already; the kernel then keeps what is in it.
-  Status add_parents(const std::string& guest) {
-    for (std::size_t at = guest.find('/', 1); at != std::string::npos; at = guest.find('/', at + 1)) {
-      const std::string parent = guest.substr(0, at);
-      if (directories_.insert(parent).second)
-        GB_TRY(writer_.add_directory(parent, parent == "/tmp" ? 01777 : 0755));
-    }
-    return {};
+  static std::string below(const std::string& folder, const std::string& name) {
+    return folder.empty() ? name : folder + "/" + name;
   }
 
+  // Where the folder is in the guest, links of the image followed. Adds it and its parents unless the image
+  // has them: what is there keeps its mode and owner.
+  Result<std::string> folder_of_image(const std::string& guest) {
+    const std::string place = image_.resolve(guest);
+    writer_.set_owner({});
+    for (std::size_t at = place.find('/'); !place.empty(); at = place.find('/', at + 1)) {
+      const std::string parent = place.substr(0, at);
+      if (!image_.folders.contains(parent) && directories_.insert(parent).second)
+        GB_TRY(writer_.add_directory(parent, parent == "tmp" ? 01777 : 0755));
+      if (at == std::string::npos) break;
+    }
+    return place;
+  }
+
+  // `guest` is relative to the guest's root; empty: the root itself.
   Status add_one(const std::string& host, const std::string& guest, const struct stat& info) {
-    if (S_ISREG(info.st_mode)) return writer_.add_file_from(guest, info.st_mode, host);
-    if (S_ISDIR(info.st_mode)) return add_folder(host, guest, info.st_mode);
+    if (S_ISDIR(info.st_mode)) return add_folder(host, guest, info);
+    writer_.set_owner({info.st_uid, info.st_gid});
+    if (S_ISREG(info.st_mode)) return add_file(host, guest, info);
     if (S_ISLNK(info.st_mode)) {
       std::error_code error;
       const fs::path target = fs::read_symlink(host, error);
       if (error) return fail("--add {}: {}", host, error.message());
       return writer_.add_symlink(guest, target.string());
     }
-    return fail("--add {}: only files, folders and symbolic links can be added", host);
+    if (S_ISSOCK(info.st_mode)) return {};  // as tar: it is nothing without the process that made it
+    return writer_.add_node(guest, info.st_mode, S_ISFIFO(info.st_mode) ? 0 : info.st_rdev);
   }
 
-  Status add_folder(const std::string& host, const std::string& guest, mode_t mode) {
-    if (guest != "/" && directories_.insert(guest).second) GB_TRY(writer_.add_directory(guest, mode));
+  Status add_file(const std::string& host, const std::string& guest, const struct stat& info) {
+    if (info.st_nlink < 2) return writer_.add_file_from(guest, info.st_mode, host);
+    const auto known = linked_.find({info.st_dev, info.st_ino});
+    if (known != linked_.end()) return writer_.add_hard_link(guest, info.st_mode, known->second);
+    GB_ASSIGN(const long number, writer_.add_linked_file(guest, info.st_mode, host));
+    linked_[{info.st_dev, info.st_ino}] = number;
+    return {};
+  }
+
+  Status add_folder(const std::string& host, const std::string& wanted, const struct stat& info) {
+    const std::string guest = image_.resolve(wanted);
+    writer_.set_owner({info.st_uid, info.st_gid});
+    if (!guest.empty() && guest == wanted && directories_.insert(guest).second)
+      GB_TRY(writer_.add_directory(guest, info.st_mode));
     std::error_code error;
     std::vector<std::string> names;
     for (fs::directory_iterator it(host, error), end; !error && it != end; it.increment(error)) {
@@ -62,33 +85,18 @@ class Packer {
     std::sort(names.begin(), names.end());
     for (const std::string& name : names) {
       const std::string from = host + "/" + name;
-      struct stat info {};
-      if (::lstat(from.c_str(), &info) < 0) return fail_errno(errno, "--add {}", from);
-      GB_TRY(add_one(from, (guest == "/" ? "" : guest) + "/" + name, info));
+      struct stat entry {};
+      if (::lstat(from.c_str(), &entry) < 0) return fail_errno(errno, "--add {}", from);
+      GB_TRY(add_one(from, below(guest, name), entry));
     }
     return {};
   }
 
   CpioWriter writer_;
+  const ImageContents& image_;
   std::set<std::string> directories_;
+  std::map<std::pair<dev_t, ino_t>, long> linked_;  // host files with several names, and their number
 };
-
-Result<std::vector<char>> read_file(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return fail_errno(errno, "cannot read the initrd {}", path);
-  struct stat info {};
-  if (::fstat(fd.get(), &info) < 0 || !S_ISREG(info.st_mode))
-    return fail("the initrd {} is not a file", path);
-  std::vector<char> bytes(static_cast<std::size_t>(info.st_size));
-  for (std::size_t have = 0; have < bytes.size();) {
-    const ssize_t got = ::read(fd.get(), bytes.data() + have, bytes.size() - have);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, "cannot read the initrd {}", path);
-    if (got == 0) return fail("the initrd {} became shorter while it was read", path);
-    have += static_cast<std::size_t>(got);
-  }
-  return bytes;
-}
 
 }  // namespace
 
@@ -110,22 +118,13 @@ Result<AddedPath> parse_added_path(std::string_view argument) {
   return path;
 }
 
-Result<std::vector<char>> pack_added_files(std::span<const AddedPath> paths) {
+Result<std::vector<char>> pack_added_files(std::span<const AddedPath> paths, const ImageContents& image) {
   if (paths.empty()) return std::vector<char>();
   GB_ASSIGN(CpioWriter writer, CpioWriter::create());
-  Packer packer(std::move(writer));
+  Packer packer(std::move(writer), image);
   for (const AddedPath& path : paths)
     GB_TRY(packer.add(path));
   return packer.finish();
-}
-
-Result<std::vector<char>> load_initrd(const std::string& initrd_path, std::span<const AddedPath> paths) {
-  GB_ASSIGN(std::vector<char> bytes, read_file(initrd_path));
-  GB_ASSIGN(const std::vector<char> segment, pack_added_files(paths));
-  if (segment.empty()) return bytes;
-  bytes.resize((bytes.size() + 3) / 4 * 4, '\0');
-  bytes.insert(bytes.end(), segment.begin(), segment.end());
-  return bytes;
 }
 
 }  // namespace glassbox

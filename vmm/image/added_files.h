@@ -6,8 +6,10 @@
 //   HOSTPATH:/some/where     appears as /some/where
 //   HOSTPATH:/some/where/    appears as /some/where/NAME
 //
-// Folders are added with their content; symbolic links stay links, but HOSTPATH itself is followed.
-// Modes are kept, owner is root. Devices, sockets and FIFOs are an error.
+// Folders are added with their content, as tar would bring it: modes, numeric owners, symbolic and hard
+// links, FIFOs and devices are kept; sockets are left out. HOSTPATH itself is followed if it is a link. A
+// folder on the way to GUESTPATH that is a link in the image (/bin of a merged /usr) is followed, not
+// replaced; in a compressed image those links are not known.
 #pragma once
 
 #include <span>
@@ -16,6 +18,7 @@
 #include <vector>
 
 #include "vmm/base/result.h"
+#include "vmm/image/image_check.h"
 
 namespace glassbox {
 
@@ -26,11 +29,8 @@ struct AddedPath {
 
 [[nodiscard]] Result<AddedPath> parse_added_path(std::string_view argument);
 
-// The segment; empty if there are no paths. Its size is a multiple of 4.
-[[nodiscard]] Result<std::vector<char>> pack_added_files(std::span<const AddedPath> paths);
-
-// The whole initrd: the file's bytes, padded, then the segment.
-[[nodiscard]] Result<std::vector<char>> load_initrd(const std::string& initrd_path,
-                                                    std::span<const AddedPath> paths);
+// The segment; empty if there are no paths. Its size is a multiple of 4. `image` is what it comes behind.
+[[nodiscard]] Result<std::vector<char>> pack_added_files(std::span<const AddedPath> paths,
+                                                         const ImageContents& image = {});
 
 }  // namespace glassbox

@@ -41,8 +41,8 @@ Result<CpioWriter> CpioWriter::create() {
   return writer;
 }
 
-Status CpioWriter::header(std::string_view name, mode_t mode, std::uint64_t size, std::string_view link,
-                          dev_t device) {
+Status CpioWriter::header(std::string_view name, mode_t mode, std::uint64_t size, std::string_view target,
+                          dev_t device, Link link) {
   while (name.starts_with('/'))
     name.remove_prefix(1);
   if (name.empty() || name.size() > 4000)
@@ -55,9 +55,11 @@ Status CpioWriter::header(std::string_view name, mode_t mode, std::uint64_t size
   archive_entry_set_mode(entry.get(), mode);
   archive_entry_set_size(entry.get(), static_cast<la_int64_t>(size));
   archive_entry_set_mtime(entry.get(), 0, 0);
-  archive_entry_set_ino(entry.get(), next_inode_++);
-  archive_entry_set_nlink(entry.get(), 1);
-  if (!link.empty()) archive_entry_set_symlink(entry.get(), std::string(link).c_str());
+  archive_entry_set_ino(entry.get(), link.inode != 0 ? link.inode : next_inode_++);
+  archive_entry_set_nlink(entry.get(), link.count);
+  archive_entry_set_uid(entry.get(), owner_.user);
+  archive_entry_set_gid(entry.get(), owner_.group);
+  if (!target.empty()) archive_entry_set_symlink(entry.get(), std::string(target).c_str());
   if (device != 0) {
     archive_entry_set_rdevmajor(entry.get(), major(device));
     archive_entry_set_rdevminor(entry.get(), minor(device));
@@ -86,6 +88,26 @@ Status CpioWriter::add_file(std::string_view name, mode_t mode, std::string_view
 }
 
 Status CpioWriter::add_file_from(std::string_view name, mode_t mode, const std::string& host_path) {
+  return file_from(name, mode, host_path, Link());
+}
+
+// The kernel gives a later entry with the same number and more than one name a link to the first
+// (init/initramfs.c, maybe_link()). Only the first carries the content.
+Result<long> CpioWriter::add_linked_file(std::string_view name, mode_t mode, const std::string& host_path) {
+  const long inode = next_inode_++;
+  GB_TRY(file_from(name, mode, host_path, {inode, 2}));
+  return inode;
+}
+
+Status CpioWriter::add_hard_link(std::string_view name, mode_t mode, long file) {
+  return header(name, S_IFREG | (mode & 07777), 0, {}, 0, {file, 2});
+}
+
+Status CpioWriter::add_node(std::string_view name, mode_t mode, dev_t device) {
+  return header(name, mode, 0, {}, device);
+}
+
+Status CpioWriter::file_from(std::string_view name, mode_t mode, const std::string& host_path, Link link) {
   const UniqueFd fd(::open(host_path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return fail_errno(errno, "cannot read {}", host_path);
   struct stat info {};
@@ -93,7 +115,7 @@ Status CpioWriter::add_file_from(std::string_view name, mode_t mode, const std::
   if (!S_ISREG(info.st_mode)) return fail("{} is not a regular file", host_path);
   if (info.st_size > 0xffffffffLL)
     return fail("{} is larger than 4 GiB, the limit of an initramfs", host_path);
-  GB_TRY(header(name, S_IFREG | (mode & 07777), static_cast<std::uint64_t>(info.st_size), {}, 0));
+  GB_TRY(header(name, S_IFREG | (mode & 07777), static_cast<std::uint64_t>(info.st_size), {}, 0, link));
   std::array<char, 128 * 1024> buffer;
   for (off_t rest = info.st_size; rest > 0;) {
     const auto want = static_cast<std::size_t>(std::min<off_t>(rest, static_cast<off_t>(buffer.size())));

@@ -6,72 +6,106 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <optional>
 #include <string_view>
 
 #include "vmm/base/unique_fd.h"
+#include "vmm/image/cpio_reader.h"
 
 namespace glassbox {
 namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::uint64_t kHeaderBytes = 110;  // six characters of magic, 13 fields of 8 hexadecimal digits
-constexpr int kFileSizeField = 6;
-constexpr int kNameSizeField = 11;
-constexpr std::string_view kTrailer = "TRAILER!!!";
 // The first bytes of the formats that Linux unpacks (lib/decompress.c): gzip (two), bzip2, lzma, xz, lzo,
 // lz4, zstd.
 constexpr std::array<std::string_view, 8> kCompressed = {"\37\213",  "\37\236", "BZ",   "\135\0"sv,
                                                          "\3757zXZ", "\211LZO", "\2!L", "(\265"};
+constexpr std::string_view kModulesFolder = "lib/modules/";
+constexpr std::string_view kModuleList = "etc/glassbox/modules";
+constexpr std::uint64_t kPageBytes = 4096;
+constexpr unsigned kMaxLinks = 16;  // followed in one path, where Linux follows 40
+// What a kernel keeps for itself, less than any Debian kernel does: its code and data, and a 64th of all
+// memory for the description of its pages.
+constexpr std::uint64_t kKernelBytes = 24 << 20;
 
-std::uint64_t align4(std::uint64_t n) {
-  return (n + 3) / 4 * 4;
+void take_entry(const CpioEntry& entry, ImageContents& contents) {
+  if (S_ISREG(entry.mode)) contents.unpacked_bytes += (entry.size + kPageBytes - 1) / kPageBytes * kPageBytes;
+  if (S_ISDIR(entry.mode)) {
+    contents.folders.insert(entry.name);
+    contents.links.erase(entry.name);
+  }
+  if (S_ISLNK(entry.mode)) contents.links[entry.name] = entry.link;
+  if (entry.name == kModuleList) contents.lists_modules = true;
+  std::string_view path = entry.name;
+  if (path.starts_with("usr/")) path.remove_prefix(4);
+  if (!path.starts_with(kModulesFolder)) return;
+  path.remove_prefix(kModulesFolder.size());
+  contents.module_releases.emplace(path.substr(0, path.find('/')));
 }
 
-std::optional<std::uint32_t> field(std::string_view header, int index) {
-  const char* first = header.data() + 6 + index * 8;
-  std::uint32_t value = 0;
-  const auto [end, error] = std::from_chars(first, first + 8, value, 16);
-  if (error != std::errc() || end != first + 8) return std::nullopt;
-  return value;
+Status check_compressed(int fd, const std::string& path) {
+  std::array<char, 8> bytes{};
+  const ssize_t got = ::pread(fd, bytes.data(), bytes.size(), 0);
+  const std::string_view head(bytes.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
+  const bool known = std::any_of(kCompressed.begin(), kCompressed.end(),
+                                 [head](std::string_view magic) { return head.starts_with(magic); });
+  if (!known)
+    return fail("the image {} is not an initramfs: expected a cpio archive, plain or compressed", path);
+  return {};
 }
 
 }  // namespace
 
-Status check_image(const std::string& path) {
+std::string ImageContents::resolve(std::string_view path) const {
+  std::string done;
+  std::string rest(path);
+  for (unsigned followed = 0; !rest.empty();) {
+    const std::size_t slash = rest.find('/');
+    const std::string name = rest.substr(0, slash);
+    rest = slash == std::string::npos ? "" : rest.substr(slash + 1);
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      const std::size_t up = done.rfind('/');
+      done.resize(up == std::string::npos ? 0 : up);
+      continue;
+    }
+    const std::string here = done.empty() ? name : done + "/" + name;
+    const auto link = links.find(here);
+    if (link == links.end() || ++followed > kMaxLinks) {
+      done = here;
+      continue;
+    }
+    if (link->second.starts_with('/')) done.clear();
+    rest = link->second + "/" + rest;
+  }
+  return done;
+}
+
+Result<ImageContents> inspect_image(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat info {};
   if (!fd || ::fstat(fd.get(), &info) < 0) return fail_errno(errno, "cannot read the image {}", path);
   if (!S_ISREG(info.st_mode) || info.st_size == 0)
     return fail("the image {} is empty or not a regular file", path);
-  const auto size = static_cast<std::uint64_t>(info.st_size);
-  std::array<char, kHeaderBytes + kTrailer.size()> bytes{};
-  for (std::uint64_t at = 0; at < size;) {
-    const ssize_t got = ::pread(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(at));
-    if (got < 0) return fail_errno(errno, "cannot read the image {}", path);
-    const std::string_view header(bytes.data(), static_cast<std::size_t>(got));
-    if (!std::string_view("07070").starts_with(header.substr(0, 5))) {
-      // The kernel checks a compressed segment itself.
-      const bool known = std::any_of(kCompressed.begin(), kCompressed.end(),
-                                     [header](std::string_view magic) { return header.starts_with(magic); });
-      if (at == 0 && !known)
-        return fail("the image {} is not an initramfs: expected a cpio archive, plain or compressed", path);
-      return {};
-    }
-    const auto file_size =
-        got >= static_cast<ssize_t>(kHeaderBytes) ? field(header, kFileSizeField) : std::nullopt;
-    const auto name_size = file_size ? field(header, kNameSizeField) : std::nullopt;
-    const std::uint64_t next =
-        name_size ? align4(align4(at + kHeaderBytes + *name_size) + *file_size) : size + 4;
-    const bool trailer =
-        header.substr(std::min<std::size_t>(header.size(), kHeaderBytes)).starts_with(kTrailer);
-    if (trailer) return {};
-    if (next >= size) break;  // even the last file is followed by the trailer
-    at = next;
-  }
-  return fail("the image {} is truncated: make it again (cmake --build build --target guest-image)", path);
+  ImageContents contents;
+  contents.image_bytes = static_cast<std::uint64_t>(info.st_size);
+  const auto end = walk_cpio(fd.get(), [&](const CpioEntry& entry) { take_entry(entry, contents); });
+  if (!end && end.error().code != 0) return fail("the image {} {}", path, end.error().message);
+  if (!end)
+    return fail("the image {} is truncated: make it again (cmake --build build --target guest-image)", path);
+  if (!end->is_cpio) GB_TRY(check_compressed(fd.get(), path));
+  contents.known = !end->has_rest;  // the kernel's decompressor checks the rest itself
+  return contents;
+}
+
+Status check_image(const std::string& path) {
+  GB_TRY(inspect_image(path));
+  return {};
+}
+
+std::uint64_t memory_needed_mib(const ImageContents& contents) {
+  const std::uint64_t bytes = 2 * contents.unpacked_bytes + contents.image_bytes + kKernelBytes;
+  return (bytes + bytes / 63) / (1 << 20) + 1;
 }
 
 }  // namespace glassbox

@@ -5,7 +5,9 @@
 
 #include <chrono>
 #include <future>
+#include <nlohmann/json.hpp>
 
+#include "vmm/base/start_thread.h"
 #include "vmm/platform/layout.h"
 #include "vmm/virtio/clock_page.h"
 #include "vmm/virtio/net/net_device.h"
@@ -16,12 +18,12 @@
 namespace glassbox::virtio {
 namespace {
 
-std::thread run_named(net::EventLoop& loop, const char* name) {
+Result<std::thread> run_named(net::EventLoop& loop, const char* name) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited by the thread
-  std::thread thread([&loop, name] {
+  auto thread = start_thread(name, [&loop, name] {
     pthread_setname_np(pthread_self(), name);
     loop.run();
   });
@@ -48,7 +50,7 @@ Result<std::unique_ptr<Devices>> Devices::create(VmServices& vm, const DevicesCo
   GB_ASSIGN(devices->device_loop_, net::EventLoop::create(net::ProbeMode::kNone));
   GB_ASSIGN(devices->pci_, pci::Host::create(vm, {.base = layout::kPciMemBase, .size = layout::kPciMemSize}));
   GB_TRY(devices->add_devices(vm, config));
-  devices->start();
+  GB_TRY(devices->start());
   return devices;
 }
 
@@ -61,6 +63,7 @@ Status Devices::add_devices(VmServices& vm, const DevicesConfig& config) {
   GB_TRY(add_virtio(vm, *pci_, std::move(net_device)));
   GB_ASSIGN(nat_, net::Nat::create(config.nat, *network_loop_, port));
   GB_ASSIGN(counters_signal_, net::CountersOnSignal::create(*network_loop_, *nat_));
+  GB_TRY(serve_stats(config));
 
   GB_ASSIGN(auto vsock, VsockDevice::create(*device_loop_, config.vsock_path.string(), config.guest_cid));
   GB_TRY(add_virtio(vm, *pci_, std::move(vsock)));
@@ -69,9 +72,22 @@ Status Devices::add_devices(VmServices& vm, const DevicesConfig& config) {
   return {};
 }
 
-void Devices::start() {
-  network_thread_ = run_named(*network_loop_, "gb-net");
-  device_thread_ = run_named(*device_loop_, "gb-dev");
+Status Devices::start() {
+  GB_ASSIGN(network_thread_, run_named(*network_loop_, "gb-net"));
+  GB_ASSIGN(device_thread_, run_named(*device_loop_, "gb-dev"));
+  return {};
+}
+
+// On the network loop, whose thread owns the counters.
+Status Devices::serve_stats(const DevicesConfig& config) {
+  if (config.stats_path.empty()) return {};
+  GB_ASSIGN(stats_, StatsServer::create(*network_loop_, config.stats_path, [this, add = config.add_stats] {
+              nlohmann::json stats = nlohmann::json::object();
+              if (add) add(stats);
+              stats["network"] = stats_of(nat_->counters());
+              return stats.dump() + "\n";
+            }));
+  return {};
 }
 
 void Devices::drain(std::uint64_t linger_ns, const net::Drain::Listener& listener) {

@@ -8,13 +8,16 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <thread>
 
 #include "guest/protocol.h"
 #include "net/counters_signal.h"
 #include "net/loop/event_loop.h"
 #include "net/nat.h"
+#include "vmm/machine/stats_server.h"
 #include "vmm/pci/host.h"
 #include "vmm/platform/services.h"
 
@@ -22,6 +25,9 @@ namespace glassbox::virtio {
 
 struct DevicesConfig {
   std::filesystem::path vsock_path;  // where to listen; also the stem of guest-initiated connections' sockets
+  std::filesystem::path stats_path;  // where the VM's figures are to be had (stats_server.h); empty: nowhere
+  // Writes figures of the machine into the JSON that stats_path gives. Called on the network thread.
+  std::function<void(nlohmann::json&)> add_stats;
   std::uint64_t guest_cid = protocol::kGuestCid;
   net::NatConfig nat = {};
 };
@@ -48,7 +54,8 @@ class Devices {
  private:
   Devices() = default;
   Status add_devices(VmServices& vm, const DevicesConfig& config);
-  void start();
+  Status serve_stats(const DevicesConfig& config);
+  Status start();
 
   // Destroyed from the last to the first: the NAT, then the functions with their devices, then the loops.
   std::unique_ptr<net::EventLoop> network_loop_;
@@ -56,6 +63,7 @@ class Devices {
   std::unique_ptr<pci::Host> pci_;
   std::unique_ptr<net::Nat> nat_;
   std::unique_ptr<net::CountersOnSignal> counters_signal_;
+  std::unique_ptr<StatsServer> stats_;
   std::thread network_thread_;
   std::thread device_thread_;
 };

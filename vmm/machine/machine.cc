@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <system_error>
 
 #include "bpf/boot_stages.h"
 #include "bpf/probes.h"
@@ -70,7 +71,11 @@ Status Machine::build() {
   GB_ASSIGN(GuestMemory mapped, GuestMemory::create(config_.memory_mib << 20));
   const auto memory = std::make_shared<const GuestMemory>(std::move(mapped));
   // Reading kernel and initrd takes as long as building the machine, so both are done at the same time.
-  loading_ = std::async(std::launch::async, [this, memory] { return load(*memory); });
+  try {
+    loading_ = std::async(std::launch::async, [this, memory] { return load(*memory); });
+  } catch (const std::system_error& error) {
+    return fail_errno(error.code().value(), "cannot start a thread that loads the kernel");
+  }
   GB_ASSIGN(kvm::Vm vm, kvm.create_vm());
 
   GB_TRY(vm.set_real_mode_pages(layout::kIdentityMapPage, layout::kTaskStatePages));
@@ -142,10 +147,10 @@ Status Machine::start() {
   GB_TRY(loading_.get());
   mark(BootStage::kKernelLoaded);
   GB_TRY(boot::set_entry_registers(handover_, vcpus_.front()->vcpu()));
-  console_->start();
+  GB_TRY(console_->start());
   mark(BootStage::kVcpusStarted);
   for (const auto& vcpu : vcpus_)
-    vcpu->start();
+    GB_TRY(vcpu->start());
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "vmm/base/start_thread.h"
 #include "vmm/kvm/cpu_state.h"
 
 namespace glassbox {
@@ -29,17 +30,19 @@ VcpuThread::~VcpuThread() {
   join();
 }
 
-void VcpuThread::start() {
+Status VcpuThread::start() {
   kick_signal();
-  thread_ = std::thread([this] {
-    ::pthread_setname_np(::pthread_self(), fmt::format("vcpu{}", index_).c_str());
-    // Other threads take the signals to the process (SIGINT, SIGTERM); this one takes only the kick.
-    sigset_t all;
-    ::sigfillset(&all);
-    ::sigdelset(&all, kick_signal());
-    ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
-    run();
-  });
+  GB_ASSIGN(thread_, start_thread("a vCPU's thread", [this] {
+              ::pthread_setname_np(::pthread_self(), fmt::format("vcpu{}", index_).c_str());
+              // Other threads take the signals to the process (SIGINT, SIGTERM); this one takes only the
+              // kick.
+              sigset_t all;
+              ::sigfillset(&all);
+              ::sigdelset(&all, kick_signal());
+              ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+              run();
+            }));
+  return {};
 }
 
 void VcpuThread::stop() {

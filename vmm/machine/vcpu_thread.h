@@ -31,7 +31,7 @@ class VcpuThread {
   ~VcpuThread();
 
   [[nodiscard]] kvm::Vcpu& vcpu() { return vcpu_; }
-  void start();
+  [[nodiscard]] Status start();
   // Asks the thread to end and does not wait: it may still be in a device. Thread: the one that calls join().
   void stop();
   void join();

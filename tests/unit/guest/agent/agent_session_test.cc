@@ -10,10 +10,12 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstring>
 #include <thread>
 
 #include "guest/agent/server.h"
 #include "vmm/base/io.h"
+#include "vmm/base/socket_address.h"
 #include "vmm/client/session.h"
 
 namespace glassbox {
@@ -382,6 +384,15 @@ TEST_F(AgentSession, InvalidStartIsRefusedWithAReason) {
   const auto answer = protocol::receive_message(connection.get());
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->type, protocol::MessageType::kExecFailed);
+}
+
+TEST(ComesFromHost, NoOtherCidOfVsock) {
+  for (const unsigned cid : {0U, 1U, 2U, 3U, 0xFFFF'FFFFU}) {
+    const sockaddr_vm address = vsock_address(cid, 1024);
+    sockaddr_storage peer{};
+    std::memcpy(&peer, &address, sizeof(address));
+    EXPECT_EQ(agent::comes_from_host(peer), cid == VMADDR_CID_HOST) << cid;
+  }
 }
 
 TEST_F(AgentSession, PowerOffIsPassedOn) {

@@ -75,6 +75,7 @@ TEST_F(RuntimeDirTest, KilledMonitorLeavesAStaleDirectoryOnly) {
   ::waitpid(child, nullptr, 0);
   EXPECT_TRUE(std::filesystem::exists(place("web")));
   EXPECT_TRUE(list_running_vms().empty());
+  EXPECT_FALSE(std::filesystem::exists(place("web")));  // the next command has removed it
   EXPECT_TRUE(RuntimeDir::claim("web"));
 }
 

@@ -3,15 +3,20 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <unistd.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "guest/framing.h"
 #include "tests/unit/vmm/base/temp_dir.h"
+#include "vmm/base/io.h"
+#include "vmm/client/console_keys.h"
 #include "vmm/client/ready_listener.h"
 
 namespace glassbox::client {
@@ -175,6 +180,63 @@ TEST_F(Ready, TheLineAndNothingElse) {
   say("glassbox-agent 1 ready\n");
   while (!listener->take()) {
   }
+}
+
+TEST_F(Ready, AFailureOfTheGuestIsToldWithoutEscapes) {
+  auto listener = ReadyListener::create(vsock());
+  ASSERT_TRUE(listener);
+  say("glassbox-agent 1 failed: \x1b]0;x\x07 raise --memory\n");
+  while (!listener->take()) {
+  }
+  EXPECT_EQ(listener->failure(), "?]0;x? raise --memory");
+  say("glassbox-agent 1 failed: " + std::string(1000, 'x'));
+  EXPECT_FALSE(listener->take());
+  EXPECT_FALSE(listener->take());
+}
+
+class Keys : public testing::Test {
+ protected:
+  void SetUp() override {
+    master_.reset(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+    int unlock = 0;
+    ASSERT_EQ(::ioctl(master_.get(), TIOCSPTLCK, &unlock), 0);
+    terminal_.reset(::ioctl(master_.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    ASSERT_TRUE(terminal_);
+  }
+  UniqueFd master_;
+  UniqueFd terminal_;
+};
+
+TEST_F(Keys, AllGoToTheGuestButTheEscapeKeyAndTheTerminalIsRawMeanwhile) {
+  termios before{}, during{}, after{};
+  ASSERT_EQ(::tcgetattr(terminal_.get(), &before), 0);
+  {
+    auto keys = ConsoleKeys::create(terminal_.get());
+    ASSERT_TRUE(keys) << keys.error().message;
+    ASSERT_EQ(::tcgetattr(terminal_.get(), &during), 0);
+    ASSERT_TRUE(write_all(master_.get(), "ls\r\x03\x1a"));
+    EXPECT_TRUE(keys->pass_on());
+    std::array<char, 16> got{};
+    EXPECT_EQ(::read(keys->console_end(), got.data(), got.size()), 5);
+    EXPECT_STREQ(got.data(), "ls\r\x03\x1a");
+    ASSERT_TRUE(write_all(master_.get(), "x\x1dy"));
+    EXPECT_FALSE(keys->pass_on());
+  }
+  EXPECT_EQ(during.c_lflag & (ICANON | ECHO | ISIG), 0U);
+  ASSERT_EQ(::tcgetattr(terminal_.get(), &after), 0);
+  EXPECT_EQ(after.c_lflag, before.c_lflag);
+}
+
+// The pipe is full for ever: keys are dropped, and the escape key still works.
+TEST_F(Keys, AGuestThatReadsNothingDoesNotHoldTheUser) {
+  auto keys = ConsoleKeys::create(terminal_.get());
+  ASSERT_TRUE(keys);
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_TRUE(write_all(master_.get(), std::string(100, 'x')));
+    ASSERT_TRUE(keys->pass_on());
+  }
+  ASSERT_TRUE(write_all(master_.get(), "\x1d"));
+  EXPECT_FALSE(keys->pass_on());
 }
 
 TEST_F(Ready, SocketFileGoesWithTheListener) {

@@ -174,7 +174,7 @@ struct ConsoleTest : ::testing::Test {
 TEST_F(ConsoleTest, PassesEverythingOnAtTheEnd) {
   auto console = Console::create(outside.output(), -1, irq.get());
   ASSERT_TRUE(console);
-  (*console)->start();
+  ASSERT_TRUE((*console)->start());
   for (const char c : std::string("one\ntwo"))
     (*console)->put(static_cast<std::uint8_t>(c));
   (*console)->finish();
@@ -184,7 +184,7 @@ TEST_F(ConsoleTest, PassesEverythingOnAtTheEnd) {
 TEST_F(ConsoleTest, SlowOutsideCostsOutputAndSaysHowMuch) {
   auto console = Console::create(outside.output(), -1, irq.get());
   ASSERT_TRUE(console);
-  (*console)->start();
+  ASSERT_TRUE((*console)->start());
   outside.hold();
   (*console)->put('!');
   outside.wait_until_entered();  // the thread has the first byte and stands still
@@ -205,7 +205,7 @@ TEST_F(ConsoleTest, InputReachesTheUart) {
   Serial& serial = (*console)->serial();
   const std::uint8_t loop_off = 0;
   serial.io_write(0, 4, {&loop_off, 1});
-  (*console)->start();
+  ASSERT_TRUE((*console)->start());
   const std::string sent(200, 'k');  // more than the FIFO: it is fed again as we read
   ASSERT_EQ(::write(writer.get(), sent.data(), sent.size()), static_cast<ssize_t>(sent.size()));
   std::string got;

@@ -3,12 +3,21 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <cstdlib>
+#include <fstream>
 #include <map>
+#include <utility>
 
 #include "tests/unit/vmm/base/temp_dir.h"
+#include "vmm/image/boot_image.h"
 #include "vmm/image/image_check.h"
+#include "vmm/image/kernel_release.h"
 
 namespace glassbox {
 namespace {
@@ -16,6 +25,10 @@ namespace {
 struct Entry {
   mode_t mode = 0;
   std::string content;
+  std::pair<uid_t, gid_t> owner = {};
+  dev_t device = 0;
+  unsigned links = 0;
+  std::int64_t inode = 0;
 };
 
 // In order of appearance, and by name.
@@ -32,7 +45,11 @@ Unpacked unpack(const std::vector<char>& bytes) {
   archive_entry* entry = nullptr;
   while (archive_read_next_header(a, &entry) == ARCHIVE_OK) {
     Entry got{archive_entry_mode(entry),
-              std::string(static_cast<std::size_t>(archive_entry_size(entry)), '\0')};
+              std::string(static_cast<std::size_t>(archive_entry_size(entry)), '\0'),
+              {archive_entry_uid(entry), archive_entry_gid(entry)},
+              archive_entry_rdev(entry),
+              archive_entry_nlink(entry),
+              archive_entry_ino64(entry)};
     if (archive_entry_symlink(entry) != nullptr) {
       got.content = archive_entry_symlink(entry);
     } else {
@@ -111,23 +128,164 @@ TEST(AddedFiles, ErrorsNameTheFile) {
   const auto result = pack_added_files({&missing, 1});
   ASSERT_FALSE(result);
   EXPECT_NE(result.error().message.find("/no/such/file"), std::string::npos);
-  const AddedPath fifo{(dir.path() / "fifo").string(), "/x"};
-  ASSERT_EQ(::mkfifo(fifo.host.c_str(), 0600), 0);
-  EXPECT_FALSE(pack_added_files({&fifo, 1}));
 }
 
-TEST(LoadInitrd, SegmentStartsOnAWordBehindTheImage) {
+// As tar would bring it: a FIFO, a file with two names, and the owner.
+TEST(AddedFiles, SpecialFilesHardLinksAndOwnersAreKept) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to give files away";
   const test::TempDir dir;
-  const std::string initrd = dir.write("initrd", "12345");
-  const AddedPath path{dir.write("x", "y"), "/x"};
-  const auto alone = load_initrd(initrd, {});
-  ASSERT_TRUE(alone);
-  EXPECT_EQ(alone->size(), 5U);
-  const auto both = load_initrd(initrd, {&path, 1});
-  ASSERT_TRUE(both);
-  EXPECT_EQ(std::string(both->data(), 8), std::string("12345\0\0\0", 8));
-  EXPECT_EQ(std::string(both->data() + 8, 6), "070701");
-  EXPECT_FALSE(load_initrd("/no/such/initrd", {}));
+  const std::string file = dir.write("f/a", "content");
+  std::filesystem::create_hard_link(file, dir.path() / "f/b");
+  ASSERT_EQ(::mkfifo((dir.path() / "f/fifo").c_str(), 0620), 0);
+  ASSERT_EQ(::mknod((dir.path() / "f/null").c_str(), S_IFCHR | 0666, makedev(1, 3)), 0);
+  ASSERT_EQ(::chmod((dir.path() / "f/fifo").c_str(), 0620), 0);  // whatever the umask
+  ASSERT_EQ(::chmod((dir.path() / "f/null").c_str(), 0666), 0);
+  const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (dir.path() / "f/socket").string().copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ::close(socket);
+  ASSERT_EQ(::chown(file.c_str(), 33, 44), 0);
+  ASSERT_EQ(::chown((dir.path() / "f").c_str(), 55, 66), 0);
+  const AddedPath path{(dir.path() / "f").string(), "/f"};
+  const auto segment = pack_added_files({&path, 1});
+  ASSERT_TRUE(segment) << segment.error().message;
+  const Unpacked got = unpack(*segment);
+  EXPECT_EQ(got.order, (std::vector<std::string>{"f", "f/a", "f/b", "f/fifo", "f/null"}));
+  EXPECT_EQ(got.by_name.at("f/fifo").mode, static_cast<mode_t>(S_IFIFO | 0620));
+  EXPECT_EQ(got.by_name.at("f/null").mode, static_cast<mode_t>(S_IFCHR | 0666));
+  EXPECT_EQ(got.by_name.at("f/null").device, makedev(1, 3));
+  EXPECT_EQ(got.by_name.at("f/a").content, "content");
+  EXPECT_EQ(got.by_name.at("f/a").links, 2U);
+  EXPECT_EQ(got.by_name.at("f/b").links, 2U);
+  EXPECT_EQ(got.by_name.at("f/b").content, "");
+  EXPECT_EQ(got.by_name.at("f/a").inode, got.by_name.at("f/b").inode);
+  EXPECT_EQ(got.by_name.at("f/a").owner, (std::pair<uid_t, gid_t>(33, 44)));
+  EXPECT_EQ(got.by_name.at("f").owner, (std::pair<uid_t, gid_t>(55, 66)));
+}
+
+// An image with /bin -> usr/bin: a folder entry for /bin would replace the link by an empty folder.
+TEST(AddedFiles, LinksOfTheImageOnTheWayAreFollowed) {
+  const test::TempDir dir;
+  ImageContents image;
+  image.folders = {"usr", "usr/bin", "etc"};
+  image.links = {{"bin", "usr/bin"}, {"sbin", "/usr/sbin"}, {"loop", "loop"}};
+  const std::string file = dir.write("x", "1");
+  (void)dir.write("tree/bin/y", "2");
+  const std::vector<AddedPath> paths = {
+      {file, "/bin/x"}, {file, "/sbin/x"}, {(dir.path() / "tree").string(), "/"}};
+  const auto segment = pack_added_files(paths, image);
+  ASSERT_TRUE(segment) << segment.error().message;
+  EXPECT_EQ(unpack(*segment).order,
+            (std::vector<std::string>{"usr/bin/x", "usr/sbin", "usr/sbin/x", "usr/bin/y"}));
+  EXPECT_EQ(image.resolve("loop/x"), "loop/x");
+  EXPECT_EQ(image.resolve("bin/../../etc"), "etc");
+}
+
+class BootImageTest : public testing::Test {
+ protected:
+  // An image with these files, packed as added files are.
+  std::string image(const std::string& name) {
+    const AddedPath all{(dir_.path() / name).string(), "/"};
+    const auto bytes = pack_added_files({&all, 1});
+    EXPECT_TRUE(bytes);
+    return dir_.write(name + ".cpio", std::string(bytes->begin(), bytes->end()));
+  }
+  std::string bzimage(const std::string& release) {
+    std::string bytes(0x600, '\0');
+    bytes.replace(0x202, 4, "HdrS");
+    bytes[0x20F] = 2;  // the version lies at 0x400
+    return dir_.write("bzimage", bytes.replace(0x400, release.size(), release));
+  }
+  static std::string content(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  test::TempDir dir_;
+};
+
+TEST_F(BootImageTest, AnImageAloneIsTheFileItself) {
+  (void)dir_.write("i/a", "1");
+  const std::string initrd = image("i");
+  const auto made =
+      make_boot_image({.kernel = bzimage("6.1.0"), .initrd = initrd, .added = {}, .memory_mib = 512});
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->path, initrd);
+  EXPECT_FALSE(made->copy);
+}
+
+TEST_F(BootImageTest, AddedFilesFollowOnAWord) {
+  const AddedPath path{dir_.write("x", "y"), "/x"};
+  const std::string initrd = dir_.write("initrd", std::string("\x28\xb5\x2f\xfd") + "1");
+  const auto made = make_boot_image({.kernel = "", .initrd = initrd, .added = {path}, .memory_mib = 512});
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(content(made->path).substr(4, 10), std::string("1\0\0\0"
+                                                           "070701",
+                                                           10));
+  EXPECT_FALSE(make_boot_image({.kernel = "", .initrd = "/no/such", .added = {path}, .memory_mib = 512}));
+}
+
+// The guest's root holds half of its memory: what does not fit would be cut short, and nothing would say so.
+TEST_F(BootImageTest, FilesThatTheGuestsMemoryCannotHoldAreRefusedAndTheRemedyWorks) {
+  (void)dir_.write("i/a", "1");
+  const std::string initrd = image("i");
+  const std::string big = dir_.write("big", "");
+  std::filesystem::resize_file(big, 50 << 20);
+  BootImageSpec spec{.kernel = "", .initrd = initrd, .added = {{big, "/big"}}, .memory_mib = 128};
+  const auto refused = make_boot_image(spec);
+  ASSERT_FALSE(refused);
+  const std::size_t at = refused.error().message.rfind("--memory ");
+  ASSERT_NE(at, std::string::npos) << refused.error().message;
+  spec.memory_mib = std::stoul(refused.error().message.substr(at + 9));
+  EXPECT_GT(spec.memory_mib, 150U);
+  EXPECT_LT(spec.memory_mib, 250U);
+  EXPECT_TRUE(make_boot_image(spec));
+}
+
+TEST_F(BootImageTest, ModulesOfAnotherKernelArePackedUncompressedFromNextToIt) {
+  (void)dir_.write("i/etc/glassbox/modules", "/lib/modules/6.1.0/a.ko\n");
+  (void)dir_.write("i/lib/modules/6.1.0/a.ko", "old");
+  const std::string initrd = image("i");
+  const std::string kernel = bzimage("6.12.0-rt-amd64 (debian) #1");
+  const BootImageSpec spec{.kernel = kernel, .initrd = initrd, .added = {}, .memory_mib = 512};
+  EXPECT_NE(kernel_misfit(spec).find("6.1.0"), std::string::npos) << kernel_misfit(spec);
+  EXPECT_NE(kernel_misfit(spec).find("6.12.0-rt-amd64"), std::string::npos);
+
+  const std::string modules = "modules/6.12.0-rt-amd64/";
+  (void)dir_.write(modules + "modules.dep",
+                   "k/virtio_net.ko.xz: k/failover.ko\nk/failover.ko:\nk/other.ko:\n");
+  (void)dir_.write(modules + "k/failover.ko", "failover");
+  (void)dir_.write(modules + "k/virtio_net.ko", "the content of virtio_net");
+  ASSERT_EQ(std::system(("xz " + (dir_.path() / modules / "k/virtio_net.ko").string()).c_str()), 0);
+  EXPECT_EQ(kernel_misfit(spec), "");
+  const auto made = make_boot_image(spec);
+  ASSERT_TRUE(made) << made.error().message;
+  const std::string bytes = content(made->path).substr(std::filesystem::file_size(initrd));
+  const Unpacked got = unpack({bytes.begin(), bytes.end()});
+  EXPECT_EQ(got.by_name.at("etc/glassbox/modules").content,
+            "/lib/modules/6.12.0-rt-amd64/k/failover.ko\n/lib/modules/6.12.0-rt-amd64/k/virtio_net.ko\n");
+  EXPECT_EQ(got.by_name.at("lib/modules/6.12.0-rt-amd64/k/virtio_net.ko").content,
+            "the content of virtio_net");
+  EXPECT_EQ(got.by_name.count("lib/modules/6.12.0-rt-amd64/k/other.ko"), 0U);
+}
+
+TEST_F(BootImageTest, AnImageWithItsOwnWayToLoadModulesIsNotJudged) {
+  (void)dir_.write("i/init", "#!/bin/sh");
+  EXPECT_EQ(
+      kernel_misfit({.kernel = bzimage("6.12.0 x"), .initrd = image("i"), .added = {}, .memory_mib = 512}),
+      "");
+}
+
+TEST_F(BootImageTest, TheReleaseOfAKernelIsThatOfItsHeaderOrBanner) {
+  EXPECT_EQ(kernel_release(bzimage("6.1.0-57-cloud-amd64 (x) #1")), "6.1.0-57-cloud-amd64");
+  EXPECT_EQ(kernel_release(bzimage("\x1b[2J x")), "?[2J");
+  std::string elf = "\177ELF" + std::string((1 << 20) - 8, ' ');
+  elf += "Linux version %s (%s) ";
+  elf += std::string(100, ' ') + "Linux version 6.13.0-own (me@here) #1";
+  EXPECT_EQ(kernel_release(dir_.write("elf", elf)), "6.13.0-own");
+  EXPECT_EQ(kernel_release(dir_.write("none", "text")), "");
+  EXPECT_EQ(kernel_release("/no/such/kernel"), "");
 }
 
 TEST(CheckImage, EveryTruncationOfAnArchiveIsSeen) {
