@@ -1,14 +1,14 @@
 #include "guest/framing.h"
 
 #include <algorithm>
-#include <cassert>
 
+#include "vmm/base/check.h"
 #include "vmm/base/io.h"
 
 namespace glassbox::protocol {
 
 void append_message(std::string& out, MessageType type, std::string_view payload) {
-  assert(payload.size() <= kMaxPayload);
+  GB_CHECK(payload.size() <= kMaxPayload);
   const MessageHeader header{static_cast<std::uint32_t>(type), static_cast<std::uint32_t>(payload.size())};
   out.append(as_payload(header));
   out.append(payload);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "vmm/acpi/dsdt.h"
+#include "vmm/base/check.h"
 #include "vmm/platform/layout.h"
 
 namespace glassbox::acpi {
@@ -17,7 +18,7 @@ constexpr std::size_t kRsdpSize = 36;
 
 template <typename T>
 void put(Table& table, std::size_t offset, T value) {
-  assert(offset + sizeof(T) <= table.size());
+  GB_CHECK(offset + sizeof(T) <= table.size());
   std::memcpy(table.data() + offset, &value, sizeof(T));
 }
 template <typename T>

@@ -40,7 +40,11 @@ int wait_for_report(pid_t child, const UniqueFd& report, const client::SignalWat
     const ssize_t n = ::read(report.get(), bytes.data(), bytes.size());
     if (n > 0) line.append(bytes.data(), static_cast<std::size_t>(n));
     if (line.ends_with('\n')) {
-      return print(line) == 0 ? 0 : kExitOurFailure;  // the VM runs on; its name is the user's or vm-PID
+      if (print(line) == 0) return 0;
+      // A start that fails leaves nothing behind: without the name nothing could stop this VM.
+      ::kill(child, SIGTERM);
+      (void)status_of(child);
+      return kExitOurFailure;
     }
     if (n <= 0) return status_of(child);
   }

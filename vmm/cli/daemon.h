@@ -23,8 +23,8 @@ class ReadyReport {
 
 // Forks, so call it before there is a thread. The child runs `serve` and exits with its result; until it
 // reports that it is ready, its messages go to the user's stderr. The parent returns 0 once the child is
-// ready, or the child's exit status if it ends before. Signal n to the parent meanwhile ends both, with
-// status 128 + n.
+// ready, or the child's exit status if it ends before. If the line cannot be written, it ends the child.
+// Signal n to the parent meanwhile ends both, with status 128 + n.
 [[nodiscard]] int run_as_daemon(const std::function<int(ReadyReport&)>& serve);
 
 }  // namespace glassbox::cli

@@ -164,6 +164,7 @@ int run_with_console(const RunOptions& options) {
   if (!vm) keys.reset();  // the terminal first: a message in raw mode is hard to read
   if (!vm) return report(vm.error(), kExitOurFailure);
   const Event event = next_event(**vm, *signals, false, -1, keys ? &*keys : nullptr);
+  if (keys) keys->restore_terminal();
   if (event.kind != Event::Kind::kEnded) (*vm)->stop();
   const MachineEnd outcome = (*vm)->wait();
   vm->reset();  // its console reads the keys to the end

@@ -7,6 +7,8 @@
 // Thread: one; the pipe's other end is the console's.
 #pragma once
 
+#include <optional>
+
 #include "vmm/base/io.h"
 #include "vmm/base/result.h"
 #include "vmm/client/terminal.h"
@@ -26,12 +28,14 @@ class ConsoleKeys {
   [[nodiscard]] int console_end() const { return pipe_.read.get(); }
   // Passes on what has been typed. False once the escape key was among it; what follows that key is dropped.
   [[nodiscard]] bool pass_on();
+  // From now on keys are the terminal's again: Ctrl-C is a signal.
+  void restore_terminal() { raw_.reset(); }
 
  private:
   ConsoleKeys(int terminal, RawTerminal raw, Pipe pipe)
       : terminal_(terminal), raw_(std::move(raw)), pipe_(std::move(pipe)) {}
   int terminal_;
-  RawTerminal raw_;
+  std::optional<RawTerminal> raw_;
   Pipe pipe_;
 };
 

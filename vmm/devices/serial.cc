@@ -1,5 +1,7 @@
 #include "vmm/devices/serial.h"
 
+#include <utility>
+
 #include "vmm/base/io.h"
 
 namespace glassbox::devices {
@@ -112,7 +114,7 @@ void Serial::write_register(unsigned reg, std::uint8_t value) {
       break;
     case kIdentAndFifo:
       fifo_control_ = value;
-      if ((value & kFifoClearReceive) != 0) received_count_ = 0;
+      if ((value & kFifoClearReceive) != 0 && std::exchange(received_count_, 0) != 0) sink_->input_wanted();
       break;
     case kLine:
       line_control_ = value;

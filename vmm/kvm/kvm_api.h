@@ -22,4 +22,5 @@ static_assert(sizeof(kvm_xsave) == 4096);
 static_assert(KVM_GET_SUPPORTED_CPUID == 0xC008AE05);
 static_assert(KVM_SET_CPUID2 == 0x4008AE90);
 static_assert(KVM_SET_MSRS == 0x4008AE89);
+static_assert(KVM_GET_MSRS == 0xC008AE88);
 static_assert(KVM_SET_GSI_ROUTING == 0x4008AE6A);

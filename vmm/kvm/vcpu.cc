@@ -38,6 +38,20 @@ Status Vcpu::set_msrs(std::span<const kvm_msr_entry> entries) {
   return {};
 }
 
+Result<std::uint64_t> Vcpu::msr(std::uint32_t index) const {
+  FlexArray<kvm_msrs, kvm_msr_entry> msrs(1);
+  msrs.header()->nmsrs = 1;
+  msrs.entries()[0].index = index;
+  if (::ioctl(fd_.get(), KVM_GET_MSRS, msrs.header()) != 1)
+    return fail_errno(errno, "KVM_GET_MSRS of {:#x}", index);
+  return msrs.entries()[0].data;
+}
+
+std::uint32_t Vcpu::tsc_khz() const {
+  const int khz = ::ioctl(fd_.get(), KVM_GET_TSC_KHZ, 0);
+  return khz > 0 ? static_cast<std::uint32_t>(khz) : 0;
+}
+
 Result<kvm_sregs> Vcpu::sregs() const {
   kvm_sregs sregs = {};
   if (::ioctl(fd_.get(), KVM_GET_SREGS, &sregs) != 0) return fail_errno(errno, "KVM_GET_SREGS");

@@ -23,6 +23,9 @@ class Vcpu {
 
   [[nodiscard]] Status set_cpuid(std::span<const kvm_cpuid_entry2> entries);
   [[nodiscard]] Status set_msrs(std::span<const kvm_msr_entry> entries);
+  [[nodiscard]] Result<std::uint64_t> msr(std::uint32_t index) const;
+  // The frequency of the guest's time stamp counter; 0 if KVM does not say.
+  [[nodiscard]] std::uint32_t tsc_khz() const;
   [[nodiscard]] Result<kvm_sregs> sregs() const;
   [[nodiscard]] Status set_sregs(const kvm_sregs& sregs);
   [[nodiscard]] Result<kvm_regs> regs() const;

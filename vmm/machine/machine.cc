@@ -39,24 +39,29 @@ Status check(const MachineConfig& config) {
   return {};
 }
 
-// Model-specific registers as firmware would leave them.
-std::array<kvm_msr_entry, 2> firmware_msrs() {
-  std::array<kvm_msr_entry, 2> msrs = {};
-  msrs[0].index = 0x1A0;  // IA32_MISC_ENABLE
-  msrs[0].data = 1;       // fast strings
-  msrs[1].index = 0x2FF;  // IA32_MTRR_DEF_TYPE
-  msrs[1].data = 0x806;   // MTRRs on, write-back
-  return msrs;
-}
+constexpr std::uint32_t kMiscEnable = 0x1A0;   // IA32_MISC_ENABLE
+constexpr std::uint32_t kMtrrDefType = 0x2FF;  // IA32_MTRR_DEF_TYPE
 
 }  // namespace
+
+std::array<kvm_msr_entry, 2> firmware_msrs(std::uint64_t misc_enable) {
+  constexpr std::uint64_t kFastStrings = 1;
+  constexpr std::uint64_t kMtrrsOnWriteBack = 0x806;
+  std::array<kvm_msr_entry, 2> msrs = {};
+  msrs[0].index = kMiscEnable;
+  msrs[0].data = misc_enable | kFastStrings;
+  msrs[1].index = kMtrrDefType;
+  msrs[1].data = kMtrrsOnWriteBack;
+  return msrs;
+}
 
 std::string default_command_line() {
   // tsc=reliable: no clock watchdog, since there is no other clock to compare with. panic=-1: reset at once,
   // which ends the machine. reboot=a: use the ACPI reset register; on a hardware-reduced machine Linux would
-  // otherwise try EFI and then a BIOS. 8250.nr_uarts=1: do not probe for three more serial ports. KASLR stays
-  // as the kernel has it, because no argument could turn it on again.
-  return "console=ttyS0 quiet panic=-1 reboot=a tsc=reliable 8250.nr_uarts=1 pci=norom";
+  // otherwise try EFI and then a BIOS. nmi_watchdog=0: no lock-up detector, which would take one of the few
+  // counters of the processor's PMU for itself. 8250.nr_uarts=1: do not probe for three more serial ports.
+  // KASLR stays as the kernel has it, because no argument could turn it on again.
+  return "console=ttyS0 quiet panic=-1 reboot=a tsc=reliable 8250.nr_uarts=1 pci=norom nmi_watchdog=0";
 }
 
 Result<std::unique_ptr<Machine>> Machine::create(MachineConfig config) {
@@ -129,11 +134,13 @@ Status Machine::load(const GuestMemory& memory) {
 
 Status Machine::add_vcpus(const kvm::Kvm& kvm) {
   GB_ASSIGN(const auto supported, kvm.supported_cpuid());
-  const auto msrs = firmware_msrs();
+  const kvm::CpuidHost host = kvm::read_cpuid_host();
   for (unsigned i = 0; i < config_.vcpus; ++i) {
     GB_ASSIGN(kvm::Vcpu vcpu, services_->vm().create_vcpu(i));
-    GB_TRY(vcpu.set_cpuid(kvm::guest_cpuid(supported, i, config_.vcpus)));
-    GB_TRY(vcpu.set_msrs(msrs));
+    kvm::CpuidHost seen = host;
+    seen.tsc_khz = vcpu.tsc_khz();
+    GB_TRY(vcpu.set_cpuid(kvm::guest_cpuid(supported, i, config_.vcpus, seen)));
+    GB_TRY(vcpu.set_msrs(firmware_msrs(vcpu.msr(kMiscEnable).value_or(0))));
     vcpus_.push_back(std::make_unique<VcpuThread>(i, std::move(vcpu), services_->mmio(), services_->ports(),
                                                   VcpuThread::Events{[this](std::string why) {
                                                     end(MachineEnd::Kind::kError,

@@ -9,6 +9,7 @@
 // Thread: create, start, wait and destruction on one thread; stop() on any; services() as its header says.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
@@ -46,6 +47,10 @@ struct MachineConfig {
 
 // The kernel arguments of every Linux guest; the user's own follow them.
 [[nodiscard]] std::string default_command_line();
+
+// Model-specific registers as firmware would leave them. `misc_enable` is what KVM has in IA32_MISC_ENABLE:
+// its bits that say that BTS and PEBS are not there must stay.
+[[nodiscard]] std::array<kvm_msr_entry, 2> firmware_msrs(std::uint64_t misc_enable);
 
 class Machine {
  public:

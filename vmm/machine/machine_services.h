@@ -19,7 +19,11 @@ class MachineServices : public VmServices {
     std::function<kvm::Vcpu&(unsigned index)> vcpu;
   };
   MachineServices(std::shared_ptr<const GuestMemory> memory, kvm::Vm vm, Requests requests)
-      : memory_(std::move(memory)), vm_(std::move(vm)), routing_(vm_), requests_(std::move(requests)) {}
+      : memory_(std::move(memory)),
+        vm_(std::move(vm)),
+        routing_(vm_),
+        any_length_(vm_.capability(KVM_CAP_IOEVENTFD_ANY_LENGTH) != 0),
+        requests_(std::move(requests)) {}
 
   [[nodiscard]] kvm::Vm& vm() { return vm_; }
   [[nodiscard]] kvm::IrqRouting& routing() { return routing_; }
@@ -36,10 +40,10 @@ class MachineServices : public VmServices {
   }
   Status deassign_irqfd(int event_fd, unsigned gsi) override { return vm_.deassign_irqfd(event_fd, gsi); }
   [[nodiscard]] Status assign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) override {
-    return vm_.assign_ioeventfd(addr, len, event_fd);
+    return vm_.assign_ioeventfd(addr, doorbell_length(len), event_fd);
   }
   Status deassign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) override {
-    return vm_.deassign_ioeventfd(addr, len, event_fd);
+    return vm_.deassign_ioeventfd(addr, doorbell_length(len), event_fd);
   }
   [[nodiscard]] Status map_mmio(GuestPhysAddr base, std::uint64_t size, IoHandler* handler) override;
   void unmap_mmio(GuestPhysAddr base) override { mmio_.remove(base); }
@@ -51,10 +55,15 @@ class MachineServices : public VmServices {
   void request_reset() override { requests_.reset(); }
 
  private:
+  // 0, any length, where KVM has it: VMX then finds the doorbell by its address alone and decodes no
+  // instruction (KVM's fast MMIO bus).
+  [[nodiscard]] unsigned doorbell_length(unsigned len) const { return any_length_ ? 0 : len; }
+
   // Order matters: guest memory must be unmapped only after KVM has released it.
   std::shared_ptr<const GuestMemory> memory_;
   kvm::Vm vm_;
   kvm::IrqRouting routing_;
+  const bool any_length_;
   kvm::IoBus mmio_{"memory"};
   kvm::IoBus ports_{"port"};
   Requests requests_;

@@ -8,6 +8,7 @@
 
 #include "vmm/base/start_thread.h"
 #include "vmm/kvm/cpu_state.h"
+#include "vmm/kvm/exit_text.h"
 
 namespace glassbox {
 namespace {
@@ -83,12 +84,10 @@ bool VcpuThread::handle_exit() {
       fail_with("triple fault");
       return false;
     case KVM_EXIT_FAIL_ENTRY:
-      fail_with(fmt::format("the processor refused to enter the guest (hardware reason {:#x})",
-                            std::uint64_t{run.fail_entry.hardware_entry_failure_reason}));
+      fail_with(kvm::fail_entry_text(run.fail_entry.hardware_entry_failure_reason));
       return false;
     case KVM_EXIT_INTERNAL_ERROR:
-      fail_with(fmt::format("KVM cannot emulate what the guest does (suberror {})",
-                            std::uint32_t{run.internal.suberror}));
+      fail_with(kvm::internal_error_text(run));
       return false;
     default:
       fail_with(fmt::format("KVM exit reason {} is not supported", std::uint32_t{run.exit_reason}));

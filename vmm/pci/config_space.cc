@@ -1,7 +1,8 @@
 #include "vmm/pci/config_space.h"
 
 #include <algorithm>
-#include <cassert>
+
+#include "vmm/base/check.h"
 
 namespace glassbox::pci {
 
@@ -22,7 +23,7 @@ void ConfigSpace::write(unsigned offset, std::span<const std::uint8_t> data) {
 
 unsigned ConfigSpace::add_capability(std::uint8_t id, std::span<const std::uint8_t> body) {
   const unsigned offset = next_capability_;
-  assert(offset + 2 + body.size() <= kSize);
+  GB_CHECK(offset + 2 + body.size() <= kSize);
   bytes_.at(last_pointer_) = static_cast<std::uint8_t>(offset);
   bytes_.at(offset) = id;
   bytes_.at(offset + 1) = 0;

@@ -3,6 +3,8 @@
 #include <bit>
 #include <cassert>
 
+#include "vmm/base/check.h"
+
 namespace glassbox::pci {
 namespace {
 
@@ -28,7 +30,7 @@ Function::Function(VmServices& vm, const Identity& identity) : vm_(vm) {
 }
 
 void Function::add_bar(unsigned bar, std::uint32_t size) {
-  assert(bar < kBars && std::has_single_bit(size) && size >= kMinBarBytes);
+  GB_CHECK(bar < kBars && std::has_single_bit(size) && size >= kMinBarBytes);
   bars_[bar].size = size;
   config_.set_writable<std::uint32_t>(bar_offset(bar), ~(size - 1));
 }

@@ -50,8 +50,9 @@ class VmServices {
   // Undoes assign_irqfd(). Fails only if it is not assigned, so its assigner may ignore the result.
   virtual Status deassign_irqfd(int event_fd, unsigned gsi) = 0;
 
-  // A guest store of any value to guest physical address `addr` (len 2 bytes) signals event_fd inside KVM,
-  // without an exit to the monitor. Thread-safe; undone when a BAR moves.
+  // A guest store of any value and `len` bytes to guest physical address `addr` signals event_fd inside KVM,
+  // without an exit to the monitor; where KVM prefers that, a store of any length does. Thread-safe; undone
+  // when a BAR moves.
   [[nodiscard]] virtual Status assign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) = 0;
   // As deassign_irqfd(): the assigner may ignore the result.
   virtual Status deassign_ioeventfd(GuestPhysAddr addr, unsigned len, int event_fd) = 0;

@@ -5,11 +5,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cassert>
 #include <cstddef>
 #include <cstring>
 #include <memory>
 #include <span>
+
+#include "vmm/base/check.h"
 
 namespace glassbox::virtio {
 
@@ -23,7 +24,7 @@ class ByteRing {
 
   // bytes.size() must not exceed room().
   void push(std::span<const std::byte> bytes) {
-    assert(bytes.size() <= room());
+    GB_CHECK(bytes.size() <= room());
     if (!memory_) memory_ = std::make_unique_for_overwrite<std::byte[]>(capacity_);
     while (!bytes.empty()) {
       const std::size_t at = (head_ + size_) % capacity_;
@@ -41,7 +42,7 @@ class ByteRing {
   }
 
   void drop_front(std::size_t n) {
-    assert(n <= size_);
+    GB_CHECK(n <= size_);
     head_ = (head_ + n) % capacity_;
     size_ -= n;
   }

@@ -6,9 +6,9 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
-#include <cassert>
 #include <utility>
 
+#include "vmm/base/check.h"
 #include "vmm/base/io.h"
 
 namespace glassbox::virtio {
@@ -85,7 +85,7 @@ PciTransport::PciTransport(VmServices& vm, std::unique_ptr<Device> device, const
       offered_(info_.features | kRingFeatures) {}
 
 Status PciTransport::set_up() {
-  assert(info_.queues * kDoorbellStride <= kBlockSize && info_.queue_size <= Queue::kMaxSize);
+  GB_CHECK(info_.queues * kDoorbellStride <= kBlockSize && info_.queue_size <= Queue::kMaxSize);
   GB_ASSIGN(msix_, pci::MsixTable::create(vm(), device_->loop(), info_.queues + 1U));
   add_bar(kRegisterBar, kBar0Size);
   add_bar(kMsixBar, kBar1Size);

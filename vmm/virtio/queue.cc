@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "vmm/base/check.h"
+
 namespace glassbox::virtio {
 
 struct Queue::Descriptor {
@@ -63,12 +65,12 @@ constexpr std::size_t used_bytes(std::uint16_t size) {
 // The driver runs concurrently on another CPU: each of these is a single access of two bytes. The rings'
 // alignment was checked when the queue was enabled.
 std::uint16_t load(std::span<std::byte> ring, std::size_t offset) {
-  assert(offset + 2 <= ring.size());
+  GB_CHECK(offset + 2 <= ring.size());
   return __atomic_load_n(reinterpret_cast<const std::uint16_t*>(ring.data() + offset), __ATOMIC_ACQUIRE);
 }
 
 void store(std::span<std::byte> ring, std::size_t offset, std::uint16_t value) {
-  assert(offset + 2 <= ring.size());
+  GB_CHECK(offset + 2 <= ring.size());
   __atomic_store_n(reinterpret_cast<std::uint16_t*>(ring.data() + offset), value, __ATOMIC_RELEASE);
 }
 
@@ -181,7 +183,7 @@ bool Queue::take(Walk& walk, const Descriptor& descriptor) {
 }
 
 void Queue::push(DescriptorChain&& chain, std::uint32_t written) {
-  assert(chain.queue_ == this && written <= chain.writable_bytes_);
+  GB_CHECK(chain.queue_ == this && written <= chain.writable_bytes_);
   chain.queue_ = nullptr;
   if (!enabled()) return;  // the driver reset the device while the chain was out
   const std::size_t slot = used_index_ & (size_ - 1U);
@@ -192,7 +194,7 @@ void Queue::push(DescriptorChain&& chain, std::uint32_t written) {
 }
 
 void Queue::unpop(DescriptorChain&& chain) {
-  assert(chain.queue_ == this);
+  GB_CHECK(chain.queue_ == this);
   chain.queue_ = nullptr;
   --next_available_;
 }

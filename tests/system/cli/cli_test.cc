@@ -108,6 +108,52 @@ TEST_F(RunningGuest, EmptyAndDashedArgumentsReachTheCommand) {
   EXPECT_EQ(exec({"printf", "[%s]", "", "--", "-t", "--name"}).out, "[][--][-t][--name]");
 }
 
+TEST_F(RunningGuest, ArgumentsAreBytesOfAnyLength) {
+  EXPECT_EQ(exec({"printf", "%s", "\xff\xfe"}).out, "\xff\xfe");
+  EXPECT_EQ(
+      exec({"sh", "-c", "printf %s $1$2 | wc -c", "sh", std::string(100'000, 'x'), std::string(100'000, 'y')})
+          .out,
+      "200000\n");
+}
+
+// The words after a redirection of the shell: "<&-" closes stdin.
+std::vector<std::string> redirected(const std::string& how, const std::vector<std::string>& command) {
+  std::vector<std::string> argv{"/bin/sh", "-c", "exec \"$@\" " + how, "sh"};
+  argv.insert(argv.end(), command.begin(), command.end());
+  return argv;
+}
+
+TEST_F(RunningGuest, OutputThatCannotBeWrittenIsAFailure) {
+  const ProgramResult full = run(redirected(">/dev/full", glassbox({"exec", "web", "--", "seq", "1000"})));
+  EXPECT_EQ(full.status, 125);
+  EXPECT_THAT(full.err, HasSubstr("No space left on device"));
+  EXPECT_EQ(run(redirected(">/dev/full", glassbox({"ls"}))).status, 1);
+}
+
+TEST_F(RunningGuest, ExecWorksWithStandardDescriptorsClosedInEveryCombination) {
+  for (const char* in : {"", "<&- "}) {
+    for (const char* out : {"", ">&- "}) {
+      for (const char* err : {"", "2>&-"}) {
+        const std::string how = std::string(in) + out + err;
+        EXPECT_EQ(run(redirected(how, glassbox({"exec", "web", "--", "sh", "-c", "exit 7"}))).status, 7)
+            << how;
+      }
+    }
+  }
+}
+
+TEST_F(RunningGuest, ItsFiguresAndItsConsoleAreToBeHad) {
+  const auto stats = nlohmann::json::parse(run(glassbox({"stats", "web", "--json"})).out);
+  EXPECT_EQ(stats["name"], "web");
+  EXPECT_GT(stats["exits"], 0);
+  EXPECT_GE(stats["network"]["guest_frames"], 0);
+  EXPECT_THAT(run(glassbox({"stats", "web"})).out, HasSubstr("network: flows_open "));
+  EXPECT_EQ(exec({"sh", "-c", "echo hello of the console >/dev/console"}).status, 0);
+  while (run(glassbox({"logs", "web"})).out.find("hello of the console\n") == std::string::npos)
+    ASSERT_EQ(run(glassbox({"logs", "web"})).status, 0);
+  EXPECT_EQ(run(glassbox({"stats", "wbe"})).status, 1);
+}
+
 TEST_F(RunningGuest, TenMegabytesPassThrough) {
   const TempDir dir;
   const std::string file = random_file(dir, 10 << 20);
@@ -186,6 +232,54 @@ TEST_F(OwnGuest, AddedProgramRuns) {
   EXPECT_EQ(result.status, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("hello from /usr/bin/hello\nhello from /tools/hello\n"));
   EXPECT_THAT(result.out, HasSubstr("/usr/bin/nc"));  // /usr/bin is still the image's
+}
+
+// What would hide under a mount or a link of the guest, and what tar would keep.
+TEST_F(OwnGuest, AddedTreeArrivesWholeAndItsCopyIsFreed) {
+  const TempDir dir;
+  for (const char* name : {"tmp/a", "run/b", "dev/shm/c", "opt/first"})
+    (void)dir.write(std::string("tree/") + name, name);
+  const std::filesystem::path tree = dir.path() / "tree";
+  std::filesystem::create_hard_link(tree / "opt/first", tree / "opt/second");
+  ASSERT_EQ(::mkfifo((tree / "opt/fifo").c_str(), 0600), 0);
+  ASSERT_EQ(::chown((tree / "opt/first").c_str(), 33, 44), 0);
+  ASSERT_EQ(run(glassbox({"run", "-d", "--name", "tree", "--add", tree.string() + ":/"})).status, 0);
+  const ProgramResult result =
+      run(glassbox({"exec", "tree", "--", "sh", "-c",
+                    "cat /tmp/a /run/b /dev/shm/c; stat -c ' %h %u %g' /opt/second; test -p /opt/fifo"}));
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(result.out, "tmp/arun/bdev/shm/c 2 33 44\n");
+  const auto vms = nlohmann::json::parse(run(glassbox({"ls", "--json"})).out);
+  const std::string fds = "/proc/" + std::to_string(vms.at(0)["pid"].get<int>()) + "/fd";
+  for (const auto& entry : std::filesystem::directory_iterator(fds)) {
+    std::error_code error;
+    EXPECT_THAT(std::filesystem::read_symlink(entry.path(), error).string(),
+                Not(HasSubstr("memfd:glassbox")));
+  }
+  EXPECT_EQ(run(glassbox({"stop", "tree"})).status, 0);
+}
+
+TEST_F(OwnGuest, FilesThatDoNotFitAreRefusedAndArriveWholeInTheMemoryThatIsNamed) {
+  const TempDir dir;
+  const std::string file = random_file(dir, 60 << 20);
+  const ProgramResult refused =
+      run(glassbox({"run", "--memory", "128", "--add", file + ":/big", "--", "true"}));
+  EXPECT_EQ(refused.status, 125);
+  const std::size_t at = refused.err.rfind("--memory ");
+  ASSERT_NE(at, std::string::npos) << refused.err;
+  const std::string enough = std::to_string(std::stoul(refused.err.substr(at + 9)));
+  const std::string sum = run({"/usr/bin/md5sum", file}).out.substr(0, 32);
+  EXPECT_THAT(run(glassbox({"run", "--memory", enough, "--add", file + ":/big", "--", "md5sum", "/big"})).out,
+              HasSubstr(sum));
+}
+
+// Its first program waits for keys of a console that has none.
+TEST_F(OwnGuest, AStartHasALimit) {
+  const ProgramResult result =
+      run(glassbox({"run", "--start-timeout", "5", "--append", "rdinit=/bin/cat", "--", "true"}));
+  EXPECT_EQ(result.status, 125);
+  EXPECT_THAT(result.err, HasSubstr("--start-timeout"));
+  EXPECT_TRUE(nothing_left());
 }
 
 // Two boots, because a random address may by chance be the linked one.

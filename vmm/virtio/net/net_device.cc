@@ -3,10 +3,10 @@
 #include <linux/virtio_ids.h>
 
 #include <algorithm>
-#include <cassert>
 #include <cstddef>
 
 #include "bpf/probes.h"
+#include "vmm/base/check.h"
 #include "vmm/base/iovec.h"
 #include "vmm/virtio/net/net_format.h"
 
@@ -229,7 +229,7 @@ void NetDevice::give_back(std::size_t first) {
 }
 
 std::span<const iovec> NetDevice::rx_reserve(std::size_t bytes) {
-  assert(lent_ == 0);
+  GB_CHECK(lent_ == 0);
   if (transport_ == nullptr) return {};
   if (!lend(bytes)) {
     give_back(0);
@@ -250,7 +250,7 @@ std::span<const iovec> NetDevice::rx_reserve(std::size_t bytes) {
 
 void NetDevice::rx_commit(const net::RxFrame& frame) {
   if (transport_ == nullptr) return;
-  assert(lent_ != 0 && kHeaderBytes + frame.bytes <= lent_bytes_);
+  GB_CHECK(lent_ != 0 && kHeaderBytes + frame.bytes <= lent_bytes_);
   std::size_t left = kHeaderBytes + frame.bytes;
   std::size_t filled = 0;
   while (left != 0) {

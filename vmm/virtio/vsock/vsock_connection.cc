@@ -82,6 +82,11 @@ void Connection::close_socket() {
   socket_.reset();
 }
 
+void Connection::abandon() {
+  close_socket();
+  state_ = State::kGone;
+}
+
 // From here on only a reset for the guest is left to send.
 void Connection::reset() {
   if (state_ == State::kGone) return;
@@ -96,6 +101,7 @@ std::uint32_t Connection::credit() const {
 }
 
 void Connection::on_fd_ready(std::uint32_t events) {
+  if (state_ == State::kGone) return;  // ended earlier in this turn
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) readable_ = true;
   if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
     hung_up_ = true;

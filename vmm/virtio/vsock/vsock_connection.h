@@ -53,6 +53,9 @@ class Connection final : public net::FdHandler {
                                                 UniqueFd socket, const Header& request);
   ~Connection() override;
 
+  // Ends it without a word to the guest: the process sees its socket closed, and no event comes any more.
+  void abandon();
+
   [[nodiscard]] const Ports& ports() const { return ports_; }
   [[nodiscard]] State state() const { return state_; }
 

@@ -1,5 +1,6 @@
 #include "vmm/virtio/vsock/vsock_device.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/virtio_ids.h>
 #include <sys/epoll.h>
@@ -23,6 +24,10 @@ using vsock::Ports;
 
 constexpr std::uint32_t kOtherDevice = 0x00'FF'00;
 
+UniqueFd spare_descriptor() {
+  return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<VsockDevice>> VsockDevice::create(net::EventLoop& loop, std::string path,
@@ -42,7 +47,7 @@ Result<std::unique_ptr<VsockDevice>> VsockDevice::create(net::EventLoop& loop, s
 }
 
 VsockDevice::VsockDevice(net::EventLoop& loop, std::string path, std::uint64_t guest_cid)
-    : loop_(loop), path_(std::move(path)), guest_cid_(guest_cid) {}
+    : loop_(loop), path_(std::move(path)), guest_cid_(guest_cid), spare_(spare_descriptor()) {}
 
 VsockDevice::~VsockDevice() {
   if (listener_.socket) {
@@ -71,11 +76,17 @@ void VsockDevice::reset() {
   tx_pending_ = rx_pending_ = false;
   waiting_.clear();
   resets_.clear();
-  for (auto& [key, connection] : connections_)
+  // Their sockets leave the loop now, not when they are destroyed: an event that is still to come in this
+  // turn must not reach them.
+  for (auto& [key, connection] : connections_) {
+    connection->abandon();
     graveyard_.push_back(std::move(connection));
+  }
   connections_.clear();
-  for (auto& handshake : handshakes_)
+  for (auto& handshake : handshakes_) {
+    (void)handshake->take_socket();
     old_handshakes_.push_back(std::move(handshake));
+  }
   handshakes_.clear();
 }
 
@@ -84,12 +95,26 @@ void VsockDevice::accept_all() {
     UniqueFd socket(::accept4(listener_.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!socket) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno == EMFILE || errno == ENFILE) {
+        if (refuse_waiting()) continue;
+      }
       return;
     }
     if (transport_ == nullptr || handshakes_.size() >= kMaxHandshakes) continue;  // closed: try again later
     handshakes_.push_back(std::make_unique<Handshake>(*this, std::move(socket)));
     if (!handshakes_.back()->start()) handshakes_.pop_back();
   }
+}
+
+// Out of descriptors: the listener is edge-triggered, so that a process whose connection stays in the queue
+// would wait until another one comes. The descriptor that is kept for this moment takes it and closes it.
+bool VsockDevice::refuse_waiting() {
+  if (!spare_) return false;
+  spare_.reset();
+  const bool refused =
+      UniqueFd(::accept4(listener_.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)).valid();
+  spare_ = spare_descriptor();
+  return refused;
 }
 
 void VsockDevice::handshake_done(Handshake& handshake, std::optional<std::uint32_t> guest_port) {
@@ -127,6 +152,7 @@ void VsockDevice::bury(Connection& connection) {
   if (connection.listed) std::erase(waiting_, &connection);
   const auto it = connections_.find(connection.ports().key());
   if (it == connections_.end() || it->second.get() != &connection) return;
+  connection.abandon();
   graveyard_.push_back(std::move(it->second));
   connections_.erase(it);
 }

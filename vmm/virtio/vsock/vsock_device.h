@@ -68,6 +68,7 @@ class VsockDevice final : public Device, public vsock::ConnectionOwner {
   VsockDevice(net::EventLoop& loop, std::string path, std::uint64_t guest_cid);
 
   void accept_all();
+  bool refuse_waiting();
   void handshake_done(Handshake& handshake, std::optional<std::uint32_t> guest_port);
 
   void turn_end();
@@ -88,6 +89,7 @@ class VsockDevice final : public Device, public vsock::ConnectionOwner {
   const std::string path_;
   const std::uint64_t guest_cid_;
   Listener listener_;
+  UniqueFd spare_;                  // see refuse_waiting()
   Transport* transport_ = nullptr;  // null: not active
   std::uint32_t next_host_port_ = 1U << 30;
 

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "vmm/base/unique_fd.h"
 #include "vmm/devices/console.h"
@@ -51,6 +52,18 @@ TEST_F(SerialTest, OutputGoesStraightThrough) {
   EXPECT_EQ(sink_.text, "hi");
   EXPECT_EQ(in(5), 0x60);
   EXPECT_EQ(edges(), 0U);
+}
+
+// Input waits until the FIFO has room: clearing it makes room, which the console must learn.
+TEST_F(SerialTest, ClearingTheReceiveFifoAsksForInputAgain) {
+  const std::vector<std::uint8_t> bytes(64, 'x');
+  EXPECT_EQ(serial_.input(bytes), 64U);
+  EXPECT_EQ(serial_.input_room(), 0U);
+  out(2, 0x01 | 0x02);
+  EXPECT_EQ(serial_.input_room(), 64U);
+  EXPECT_EQ(sink_.wanted, 1);
+  out(2, 0x01 | 0x02);
+  EXPECT_EQ(sink_.wanted, 1) << "it was empty";
 }
 
 TEST_F(SerialTest, TransmitInterruptComesOnceUntilItIsRead) {

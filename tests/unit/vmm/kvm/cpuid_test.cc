@@ -3,8 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
+#include <cstring>
+#include <string>
 #include <vector>
+
+#include "vmm/kvm/exit_text.h"
 
 namespace glassbox::kvm {
 namespace {
@@ -24,11 +29,27 @@ const kvm_cpuid_entry2* find(const std::vector<kvm_cpuid_entry2>& entries, std::
   return nullptr;
 }
 
+kvm_cpuid_entry2 vendor(const char (&name)[13], std::uint32_t last) {
+  kvm_cpuid_entry2 leaf = entry(0);
+  leaf.eax = last;
+  std::memcpy(&leaf.ebx, name, 4);
+  std::memcpy(&leaf.edx, name + 4, 4);
+  std::memcpy(&leaf.ecx, name + 8, 4);
+  return leaf;
+}
+kvm_cpuid_entry2 vendor_amd() {
+  return vendor("AuthenticAMD", 0x10);
+}
+kvm_cpuid_entry2 vendor_intel() {
+  return vendor("GenuineIntel", 0x16);
+}
+
 TEST(Cpuid, TopologyOfFourCores) {
   std::vector<kvm_cpuid_entry2> supported = {entry(1),          entry(4, 0),      entry(0xB, 0),
                                              entry(0xB, 1),     entry(0x1F, 0),   entry(0x80000001),
                                              entry(0x80000008), entry(0x8000001E)};
   supported[1].eax = 0x1C000163;  // level 3 cache
+  supported.push_back(vendor_amd());
   const auto guest = guest_cpuid(supported, 2, 4);
   EXPECT_EQ(find(guest, 1)->ebx >> 24, 2U);
   EXPECT_EQ((find(guest, 1)->ebx >> 16) & 0xFF, 4U);
@@ -133,6 +154,95 @@ TEST(Cpuid, NoMemoryEncryption) {
   const kvm_cpuid_entry2* leaf = find(guest, 0x8000001F);
   ASSERT_NE(leaf, nullptr);
   EXPECT_EQ(leaf->eax | leaf->ebx | leaf->ecx | leaf->edx, 0U);
+}
+
+// CmpLegacy and the core count of 0x80000008 are AMD's; Intel documents those bits as reserved.
+TEST(Cpuid, BitsOfOneVendorStayWithIt) {
+  for (const bool amd : {true, false}) {
+    std::vector<kvm_cpuid_entry2> supported = {amd ? vendor_amd() : vendor_intel(), entry(0x80000001),
+                                               entry(0x80000008)};
+    const auto guest = guest_cpuid(supported, 1, 4);
+    EXPECT_EQ(find(guest, 0x80000001)->ecx, amd ? 2U : 0U);
+    EXPECT_EQ(find(guest, 0x80000008)->ecx, amd ? (2U << 12) | 3U : 0U);
+  }
+  std::vector<kvm_cpuid_entry2> hygon = {vendor("HygonGenuine", 0x10), entry(0x80000001)};
+  EXPECT_EQ(find(guest_cpuid(hygon, 0, 2), 0x80000001)->ecx, 2U);
+}
+
+// KVM offers no name: the leaves are zero (Linux 5.10 to 6.18) or beyond the last one.
+TEST(Cpuid, TheProcessorHasTheHostsName) {
+  const std::string name = "Intel(R) Xeon(R) Platinum 8480+, as the host has it";
+  CpuidHost host;
+  std::memcpy(host.brand.data(), name.data(), 48);
+  for (const bool has_leaves : {true, false}) {
+    std::vector<kvm_cpuid_entry2> supported = {vendor_intel(), entry(0x80000000)};
+    supported[1].eax = has_leaves ? 0x80000008 : 0x80000001;
+    if (has_leaves)
+      supported.insert(supported.end(), {entry(0x80000002), entry(0x80000003), entry(0x80000004)});
+    const auto guest = guest_cpuid(supported, 0, 1, host);
+    std::string got;
+    for (const std::uint32_t leaf : {0x80000002U, 0x80000003U, 0x80000004U}) {
+      const kvm_cpuid_entry2* words = find(guest, leaf);
+      ASSERT_NE(words, nullptr);
+      for (const std::uint32_t word : {words->eax, words->ebx, words->ecx, words->edx})
+        got.append(reinterpret_cast<const char*>(&word), 4);
+    }
+    EXPECT_EQ(got, name.substr(0, 48));
+    EXPECT_EQ(find(guest, 0x80000000)->eax, has_leaves ? 0x80000008U : 0x80000004U);
+  }
+}
+
+// As Linux computes it (arch/x86/kernel/tsc.c, native_calibrate_tsc()): in 32 bits, and with the crystal as
+// the clock of the local APIC's timer.
+std::uint32_t linux_tsc_khz(const kvm_cpuid_entry2& leaf) {
+  const std::uint32_t crystal_khz = leaf.ecx / 1000;
+  return crystal_khz * leaf.ebx / leaf.eax;
+}
+
+TEST(Cpuid, KernelsWithoutKvmClockAreToldTheFrequencyOfTheTsc) {
+  for (std::uint32_t khz = 400'000; khz < 4'294'000; khz += 7'919) {
+    std::vector<kvm_cpuid_entry2> supported = {vendor("GenuineIntel", 0xD), entry(0x40000000)};
+    supported[1].eax = 0x40000001;
+    const auto guest = guest_cpuid(supported, 0, 1, {.brand = {}, .tsc_khz = khz});
+    const kvm_cpuid_entry2* leaf = find(guest, 0x15);
+    ASSERT_NE(leaf, nullptr);
+    EXPECT_EQ(leaf->ecx, 1'000'000'000U);
+    const double error = linux_tsc_khz(*leaf) / static_cast<double>(khz) - 1;
+    EXPECT_LT(std::abs(error), 5e-6) << khz;
+    EXPECT_EQ(find(guest, 0)->eax, 0x15U);
+    EXPECT_EQ(find(guest, 0x40000010)->eax, khz);
+    EXPECT_EQ(find(guest, 0x40000000)->eax, 0x40000010U);
+  }
+}
+
+TEST(Cpuid, OnAmdOnlyTheHypervisorsLeafHasTheFrequency) {
+  std::vector<kvm_cpuid_entry2> supported = {vendor_amd(), entry(0x40000000)};
+  const auto guest = guest_cpuid(supported, 0, 1, {.brand = {}, .tsc_khz = 2'000'000});
+  EXPECT_EQ(find(guest, 0x15), nullptr);
+  EXPECT_EQ(find(guest, 0x40000010)->eax, 2'000'000U);
+  EXPECT_EQ(find(guest_cpuid(supported, 0, 1), 0x40000010), nullptr) << "not known";
+}
+
+TEST(ExitText, SaysWhatTheProcessorRefused) {
+  EXPECT_NE(fail_entry_text(0x80000021).find("invalid guest state"), std::string::npos);
+  EXPECT_NE(fail_entry_text(7).find("invalid control fields (VM-instruction error 7"), std::string::npos);
+  EXPECT_NE(fail_entry_text(0xFFFFFFFF).find("SVM"), std::string::npos);
+  EXPECT_EQ(fail_entry_text(0xFFFFFFFF).find("dump_invalid_vmcs"), std::string::npos);
+}
+
+TEST(ExitText, ShowsTheInstructionThatKvmDoesNotEmulate) {
+  kvm_run run = {};
+  run.emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+  EXPECT_EQ(internal_error_text(run).find("instruction 0f"), std::string::npos);
+  run.emulation_failure.ndata = 3;
+  run.emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+  run.emulation_failure.insn_size = 3;
+  run.emulation_failure.insn_bytes[0] = 0x0F;
+  run.emulation_failure.insn_bytes[1] = 0x01;
+  EXPECT_NE(internal_error_text(run).find("; instruction 0f 01 00"), std::string::npos)
+      << internal_error_text(run);
+  run.emulation_failure.insn_size = 255;  // KVM's word is checked as well
+  EXPECT_LT(internal_error_text(run).size(), 200U);
 }
 
 }  // namespace

@@ -223,6 +223,39 @@ TEST_F(MachineTest, RegisterBlocksAndDoorbells) {
   (void)vm->wait();
 }
 
+// As VMX wants it: KVM then needs only the address, and emulates no instruction.
+TEST_F(MachineTest, ADoorbellTakesAStoreOfAnyLength) {
+  const auto vm = machine(test::bytes({
+      0xBB, 0x00, 0x00, 0x00, 0xC0,              // mov $0xc0000000,%ebx
+      0xC7, 0x43, 0x10, 0x07, 0x00, 0x00, 0x00,  // movl $7,0x10(%ebx): a doorbell
+      0x66, 0xC7, 0x43, 0x12, 0x07, 0x00,        // movw $7,0x12(%ebx): none
+      0xF4, 0xEB, 0xFD,                          // 1: hlt; jmp 1b
+  }));
+  Reports registers;
+  ASSERT_TRUE(vm->services().map_mmio(layout::kPciMemBase, 0x1000, &registers));
+  const UniqueFd doorbell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  ASSERT_TRUE(vm->services().assign_ioeventfd(layout::kPciMemBase + 0x10, 2, doorbell.get()));
+  ASSERT_TRUE(vm->start());
+  EXPECT_EQ(registers.wait(0), (std::pair<std::uint64_t, std::uint64_t>{0x12, 7}));
+  std::uint64_t rings = 0;
+  EXPECT_EQ(::read(doorbell.get(), &rings, sizeof(rings)), static_cast<ssize_t>(sizeof(rings)));
+  EXPECT_EQ(rings, 1U);
+  vm->stop();
+  (void)vm->wait();
+  EXPECT_TRUE(vm->services().deassign_ioeventfd(layout::kPciMemBase + 0x10, 2, doorbell.get()));
+}
+
+// Bits 11 and 12: BTS and PEBS are not available.
+TEST(FirmwareMsrs, KeepWhatKvmSaysIsNotThere) {
+  const auto msrs = firmware_msrs(0x1800);
+  EXPECT_EQ(msrs[0].index, 0x1A0U);
+  EXPECT_EQ(msrs[0].data, 0x1801U);
+}
+
+TEST(DefaultCommandLine, LeavesThePmuToTheUser) {
+  EXPECT_NE(default_command_line().find("nmi_watchdog=0"), std::string::npos);
+}
+
 TEST_F(MachineTest, BlocksOverRamAreRefused) {
   const auto vm = machine(kPowerOff);
   EXPECT_FALSE(vm->services().map_mmio(0, 0x1000, &reports_));
@@ -346,8 +379,8 @@ TEST_F(MachineTest, ImpossibleConfigurationsAreNamed) {
     const Status started = (*vm)->start();
     return started ? std::string("accepted") : started.error().message;
   };
-  EXPECT_THAT(message([](MachineConfig& c) { c.vcpus = 0; }), HasSubstr("vCPUs"));
-  EXPECT_THAT(message([](MachineConfig& c) { c.vcpus = 1000; }), HasSubstr("vCPUs"));
+  EXPECT_THAT(message([](MachineConfig& c) { c.vcpus = 0; }), HasSubstr("--vcpus"));
+  EXPECT_THAT(message([](MachineConfig& c) { c.vcpus = 1000; }), HasSubstr("--vcpus"));
   EXPECT_THAT(message([](MachineConfig& c) { c.memory_mib = 1; }), HasSubstr("memory"));
   EXPECT_THAT(message([](MachineConfig& c) { c.memory_mib = 1 << 23; }), HasSubstr("more than"));
   EXPECT_THAT(message([](MachineConfig& c) { c.kernel = "/nowhere"; }), HasSubstr("kernel /nowhere"));

@@ -72,6 +72,8 @@ class TestLoop final : public net::EventLoop {
   // As a spin does between two looks.
   bool look() { return ask_hooks(net::BeforeWait::kLook); }
 
+  [[nodiscard]] std::size_t registered() const { return handlers_.size(); }
+
   std::vector<int> kick_fds;
 
  private:
