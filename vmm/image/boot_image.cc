@@ -29,12 +29,11 @@ std::optional<MissingModules> missing_modules(const BootImageSpec& spec, const I
 }
 
 Status check_memory(const BootImageSpec& spec, const ImageContents& contents) {
-  const std::uint64_t needed = memory_needed_mib(contents);
-  if (needed <= spec.memory_mib) return {};
+  if (memory_needed_mib(contents) <= spec.memory_mib) return {};
   return fail(
       "the files in the guest's image take {} MiB, and its root gets half of its memory: --memory {} is too "
-      "small, use at least --memory {}",
-      (contents.unpacked_bytes >> 20) + 1, spec.memory_mib, needed);
+      "small, use --memory {}",
+      (contents.unpacked_bytes >> 20) + 1, spec.memory_mib, memory_enough_mib(contents));
 }
 
 Status append_file(int to, const std::string& path, std::uint64_t bytes) {

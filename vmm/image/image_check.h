@@ -29,8 +29,10 @@ struct ImageContents {
 // Fails if the image is not whole.
 [[nodiscard]] Status check_image(const std::string& path);
 
-// The guest memory that the image needs, in MiB. Its root is a tmpfs of half the memory that is left next to
-// kernel and image. An estimate that is rather too low, since the agent reports what could not be unpacked.
+// The guest memory that the image needs at least, and that is enough for it with any of Debian's kernels, in
+// MiB. Its root is a tmpfs of half the memory that is left next to kernel and image. Between the two the
+// guest finds out, and the agent reports what could not be unpacked.
 [[nodiscard]] std::uint64_t memory_needed_mib(const ImageContents& contents);
+[[nodiscard]] std::uint64_t memory_enough_mib(const ImageContents& contents);
 
 }  // namespace glassbox
