@@ -103,11 +103,12 @@ TEST(BzImage, ItsSetupHeaderReachesTheZeroPage) {
   ASSERT_TRUE(write_handover(handover, memory));
   const auto params = memory.read<boot_params>(layout::kZeroPage);
   ASSERT_TRUE(params);
-  EXPECT_EQ(params->hdr.header, 0x5372'6448U);
-  EXPECT_EQ(params->hdr.init_size, 0x9000U);
-  EXPECT_EQ(params->hdr.type_of_loader, 0xFF);
+  // Packed: a plus makes a copy, because a matcher would bind a reference to what is not aligned.
+  EXPECT_EQ(+params->hdr.header, 0x5372'6448U);
+  EXPECT_EQ(+params->hdr.init_size, 0x9000U);
+  EXPECT_EQ(+params->hdr.type_of_loader, 0xFF);
   EXPECT_TRUE(params->hdr.loadflags & LOADED_HIGH);
-  EXPECT_EQ(params->hdr.cmd_line_ptr, layout::kCommandLine);
+  EXPECT_EQ(+params->hdr.cmd_line_ptr, layout::kCommandLine);
 }
 
 TEST(BzImage, EveryTruncationIsAnError) {
