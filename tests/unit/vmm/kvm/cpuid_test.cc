@@ -208,7 +208,8 @@ TEST(Cpuid, KernelsWithoutKvmClockAreToldTheFrequencyOfTheTsc) {
     ASSERT_NE(leaf, nullptr);
     EXPECT_EQ(leaf->ecx, 1'000'000'000U);
     const double error = linux_tsc_khz(*leaf) / static_cast<double>(khz) - 1;
-    EXPECT_LT(std::abs(error), 5e-6) << khz;
+    // A numerator of at most 4294 can do no better just beside 2:1 (1,999,638 kHz: 52 ppm).
+    EXPECT_LT(std::abs(error), 1e-4) << khz;
     EXPECT_EQ(find(guest, 0)->eax, 0x15U);
     EXPECT_EQ(find(guest, 0x40000010)->eax, khz);
     EXPECT_EQ(find(guest, 0x40000000)->eax, 0x40000010U);
