@@ -41,7 +41,7 @@ std::string release_of_elf(int fd) {
     const std::string part = read_part(fd, at, kPartBytes);
     for (std::size_t found = part.find(kBanner); found != std::string::npos;
          found = part.find(kBanner, found + 1)) {
-      const std::string release = release_at(std::string_view(part).substr(found + kBanner.size()));
+      std::string release = release_at(std::string_view(part).substr(found + kBanner.size()));
       if (!release.empty() && release[0] != '%') return release;  // not a format string
     }
     if (part.size() < kPartBytes) break;
